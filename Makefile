@@ -1,0 +1,66 @@
+# The lab's verbs. The first one makes .venv; a later one starts at once unless pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
+
+.PHONY: help run test check format bench screenshots wheel clean chromium
+
+help:  ## what this file can do
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+run: $(VENV)/.runtime  ## start the lab on 127.0.0.1, port 8000 (PORT=8123 make run: another)
+	@exec $(BIN)/serverlab serve --port $(PORT)
+
+test: $(VENV)/.dev chromium  ## the whole suite, browser tests last
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.runtime  ## what the parts cost on this machine
+	$(BIN)/python -m benchmarks.protocol
+
+screenshots: $(VENV)/.dev chromium  ## the pictures of the README, from real runs
+	$(BIN)/python -m docs.screenshots
+
+wheel: $(VENV)/.dev  ## dist/serverlab-*.whl
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+clean:  ## remove what was built; .venv and the data of your runs stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
+	find benchmarks coreserver webapp tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what the verbs need ----------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Serverlab needs Python 3.11 or newer and $(PYTHON) is older; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Each stamp lives inside .venv, so that it goes when .venv goes.
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo "The browser tests need Chromium as the program 'chromium', and there is no apt-get to install it with." >&2; exit 1; \
+	elif [ "$$(id -u)" -ne 0 ]; then \
+	  echo "The browser tests need Chromium; as root: apt-get update && apt-get install chromium" >&2; exit 1; \
+	else \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium </dev/null; \
+	fi
