@@ -1,0 +1,132 @@
+"""Both ends of each connection side by side, and the parts its time was spent in.
+
+    due ──lateness──▶ connect_start ──connect──▶ connected ──backlog──▶ accepted ──queue──▶ started
+        ──greeting──▶ greeted ──session──▶ closed
+
+Client and server stamp the same monotonic clock, so a difference of any two stamps is a span of real time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from coreserver.clients.records import ClientRecord, MessageRecord
+from coreserver.telemetry import ConnectionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedConnection:
+    """One connection as its client and, where the server took it, as the server saw it."""
+
+    client: ClientRecord
+    server: ConnectionRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where a connection's time went, in nanoseconds; None where that part was not reached or not recorded.
+
+    For a connection that was served and closed the six add up to closed - due exactly.
+    """
+
+    lateness: int | None
+    connect: int | None
+    backlog: int | None
+    queue: int | None
+    greeting: int | None
+    session: int | None
+
+
+def join(clients: Sequence[ClientRecord], servers: Iterable[ConnectionRecord]) -> list[JoinedConnection]:
+    """Every client's record with the server's record of the same connection, in the clients' order.
+
+    Ports recur within seconds, so an address alone is not enough: the k-th connect from an address and port belongs to
+    the k-th accept from it, because the kernel hands connections over in the order they were made. Server records that
+    belong to no client (somebody else's connections) are left out.
+    """
+    accepts: dict[tuple[str, int], list[ConnectionRecord]] = defaultdict(list)
+    for record in servers:
+        accepts[record.peer].append(record)
+    attempts: dict[tuple[str, int], list[_Attempt]] = defaultdict(list)
+    for client in clients:
+        if client.local is not None and client.connect_start_ns is not None:
+            attempts[client.local].append(_Attempt(client.connect_start_ns, client))
+    partner: dict[int, ConnectionRecord] = {}
+    for local, tried in attempts.items():
+        tried.sort(key=lambda attempt: attempt.began_ns)
+        partner.update(_pair(tried, sorted(accepts[local], key=lambda record: record.accepted_ns)))
+    return [JoinedConnection(client, partner.get(id(client))) for client in clients]
+
+
+class _Attempt(NamedTuple):
+    began_ns: int
+    client: ClientRecord
+
+
+def _pair(tried: Sequence[_Attempt], accepts: Sequence[ConnectionRecord]) -> dict[int, ConnectionRecord]:
+    """k-th with k-th, for one address and port; an attempt that never got through has no accept to take.
+
+    An attempt cut short before it noticed its own connect may have been accepted all the same, so it is passed over
+    only when a later attempt had begun by then. An accept from before the first attempt is somebody else's.
+    """
+    partner: dict[int, ConnectionRecord] = {}
+    k = 0
+    for record in accepts:
+        while (
+            k + 1 < len(tried) and tried[k].client.connected_ns is None and tried[k + 1].began_ns <= record.accepted_ns
+        ):
+            k += 1
+        if k < len(tried) and tried[k].began_ns <= record.accepted_ns:
+            partner[id(tried[k].client)] = record
+            k += 1
+    return partner
+
+
+def parts(connection: JoinedConnection) -> Parts:
+    """The six spans of one connection.
+
+    A server may accept before the client's loop notices that its connect went through; then the connect ends at the
+    accept and the backlog wait is zero, so that the parts still add up.
+    """
+    client, server = connection.client, connection.server
+    accepted = server.accepted_ns if server else None
+    started = server.started_ns if server else None
+    connected = client.connected_ns
+    if connected is not None and accepted is not None:
+        connected = min(connected, accepted)
+    return Parts(
+        lateness=_span(client.due_ns, client.connect_start_ns),
+        connect=_span(client.connect_start_ns, connected),
+        backlog=_span(connected, accepted),
+        queue=_span(accepted, started),
+        greeting=_span(started, client.greeted_ns),
+        session=_span(client.greeted_ns, client.closed_ns),
+    )
+
+
+def response_ns(message: MessageRecord) -> int | None:
+    """Due to last reply byte: what the asker waited, the generator's and the server's lag included."""
+    return _span(message.due_ns, message.replied_ns)
+
+
+def round_trip_ns(message: MessageRecord) -> int | None:
+    """Sent to last reply byte: blind to all that happened before the send."""
+    return _span(message.sent_ns, message.replied_ns)
+
+
+def lateness_ns(client: ClientRecord) -> list[int]:
+    """The load generator's own lag, a figure a message: never the wait for a greeting.
+
+    The message that opens the connection is late by connect_start - due (known even if it was never sent), later ones
+    by sent - due.
+    """
+    first = _span(client.due_ns, client.connect_start_ns)
+    opening = [] if first is None else [first]
+    return opening + [message.sent_ns - message.due_ns for message in client.messages[1:]]
+
+
+def _span(start: int | None, end: int | None) -> int | None:
+    return None if start is None or end is None else end - start
