@@ -1,0 +1,1 @@
+"""The control plane: REST, pages, storage and the command line around the TCP side of the lab."""

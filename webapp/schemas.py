@@ -1,0 +1,272 @@
+"""The JSON of the REST API: what is asked (strict, closed to unknown fields) and what is answered.
+
+Requests build on the settings of `coreserver`, so a new option of a model is a field here without a further line.
+Every name carries its unit; ids are positive integers; times of day are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+
+from coreserver.config import Label, LoadConfig, Settings
+from coreserver.models import ServerConfig
+
+ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]
+RunState = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
+VerdictStatus = Literal["valid", "suspect", "invalid"]
+
+# Control characters but line feeds are refused: a note is shown and exported, never interpreted.
+Note = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
+Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive whole number")]
+
+# --- asked -----------------------------------------------------------------------------------------------------------
+
+
+class StopOptions(Settings):
+    """How to stop a server."""
+
+    drain_s: float = Field(
+        default=0.0, ge=0, le=60, description="let what is in flight finish for so long before it is cut off, seconds"
+    )
+
+
+class NoOptions(Settings):
+    """A body without fields; leaving it out means the same."""
+
+
+class ServerRef(Settings):
+    """A server of this lab, which must be listening."""
+
+    id: Id
+
+
+def _server_kind(server: Any) -> str:
+    by_id = "id" in server if isinstance(server, dict) else isinstance(server, ServerRef)
+    return "server by id" if by_id else "server config"
+
+
+RunServer = Annotated[
+    Annotated[ServerRef, Tag("server by id")] | Annotated[ServerConfig, Tag("server config")],
+    Discriminator(_server_kind),
+]
+
+
+class RunSpec(LoadConfig):
+    """A run as it is asked for: a server, the clients that are sent at it, and what to call it."""
+
+    label: Label = Field(default="", description="a short name to find the run by")
+    note: Note = Field(default="", description="anything worth remembering")
+    server: RunServer = Field(
+        description='`{"id": 3}` for a listening server of the lab, or the config of one that lives for this run alone'
+    )
+
+    def load(self) -> LoadConfig:
+        """The part of it that the client process needs."""
+        return LoadConfig(clients=self.clients, seed=self.seed)
+
+
+class RunPatch(Settings):
+    """What may be changed of a run afterwards; a field left out stays as it is."""
+
+    label: Label | None = None
+    note: Note | None = None
+
+
+class RunFilter(Settings):
+    """Which runs to list. `label` matches anywhere in the label, without regard to case."""
+
+    state: RunState | None = None
+    label: Label | None = None
+    model: str | None = None
+    verdict: VerdictStatus | None = None
+    server_id: Id | None = None
+    sort: Literal["-created_at", "created_at", "label", "-label"] = "-created_at"
+    limit: int = Field(default=50, ge=1, le=500)
+    cursor: str | None = Field(default=None, max_length=400)
+
+
+# --- answered --------------------------------------------------------------------------------------------------------
+
+
+class Answer(BaseModel):
+    """Base of every answer; immutable, so it can be handed between threads."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class FieldProblem(Answer):
+    """What is wrong with one field of the request."""
+
+    field: str = Field(description="dotted path as it was written, such as `clients.0.script.1.send`")
+    message: str
+
+
+class ProblemDocument(Answer):
+    """An error, after RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []
+
+
+class ModelResource(Answer):
+    """A server design that can be started."""
+
+    name: str
+    summary: str = Field(description="one line")
+    description: str
+    options: dict[str, Any] = Field(description="JSON Schema of its config, with defaults")
+    source_file: str = Field(description="file name within the package")
+    source: str = Field(description="the text of that file")
+
+
+class AddressResource(Answer):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+class Reason(Answer):
+    """Why something is not as it was asked to be."""
+
+    code: str
+    detail: str
+
+
+class ServerStats(Answer):
+    """A server's figures at this instant, counted since its last start; null where its design has no such notion."""
+
+    accepted: int
+    waiting: int
+    in_service: int
+    outcomes: dict[str, int] = Field(description="connections ended so far, by how they ended")
+    events: dict[str, int]
+    threads_alive: int | None
+    threads_busy: int | None
+    queue_depth: int | None
+    accept_queue: int | None = Field(description="connections in the kernel's queue that nobody accepted yet")
+
+
+class ServerResource(Answer):
+    """A server of the lab; it stays listed when stopped."""
+
+    id: int
+    name: str
+    state: ServerState
+    reason: Reason | None = Field(description="why it is stopped or failed, where nobody asked for that")
+    model: str
+    pid: int | None = Field(description="the process that serves; null while nothing listens")
+    address: AddressResource | None
+    config: dict[str, Any]
+    created_at: datetime
+    stats: ServerStats | None
+    run_ids: list[int] = Field(description="queued and running runs that use it")
+    links: dict[str, str]
+
+
+class Verdict(Answer):
+    """Whether the figures of a run can be believed."""
+
+    status: VerdictStatus
+    reasons: list[dict[str, Any]] = Field(description="each with `code`, `severity` and `detail`")
+
+
+class RunProgress(Answer):
+    """Where the clients of a run are now."""
+
+    elapsed_s: float
+    counts: dict[str, int] = Field(description="clients by phase: due, connecting, waiting, in_service, completed, …")
+
+
+class RunResource(Answer):
+    """A run: what was asked, how far it is, how it ended."""
+
+    id: int
+    state: RunState
+    label: str
+    note: str
+    model: str
+    server_id: int | None = Field(description="null where the server lives for this run alone")
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: RunProgress | None = Field(description="null before it starts and once it has ended")
+    verdict: Verdict | None
+    sentence: str | None = Field(description="what happened, in one sentence")
+    totals: dict[str, Any] | None = Field(description="the report's totals, once it has ended")
+    reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")
+    config: dict[str, Any] = Field(description="the body that repeats it, defaults filled in")
+    links: dict[str, str]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, however."""
+        return self.state not in ("queued", "running")
+
+
+class ModelList(Answer):
+    """All models; there is one page of them."""
+
+    models: list[ModelResource]
+    next_cursor: None = None
+
+
+class ServerList(Answer):
+    """All servers; there is one page of them."""
+
+    servers: list[ServerResource]
+    next_cursor: None = None
+
+
+class RunList(Answer):
+    """One page of runs."""
+
+    runs: list[RunResource]
+    next_cursor: str | None = Field(default=None, description="hand it back as `cursor` for the next page; null: none")
+
+
+class ConnectionRow(Answer):
+    """One connection of a run; seconds from the run's start, null where that point was not reached."""
+
+    name: str
+    group: str
+    due_s: float
+    connect_start_s: float | None
+    connected_s: float | None
+    greeted_s: float | None
+    closed_s: float | None
+    accepted_s: float | None
+    started_s: float | None
+    finished_s: float | None
+    worker: str | None
+    outcome: str
+    bytes_sent: int
+    bytes_received: int
+    messages: int
+
+
+class ConnectionList(Answer):
+    """Every connection of a run, groups as given and clients as numbered."""
+
+    connections: list[ConnectionRow]
+    next_cursor: None = None
+
+
+class Health(Answer):
+    """The lab answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Version(Answer):
+    """What runs here."""
+
+    name: Literal["serverlab"] = "serverlab"
+    version: str
+    python: str
