@@ -1,0 +1,55 @@
+"""What holds for every test: nothing is left behind, Hypothesis has no deadline, browser tests come last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.leaks import Holdings, wait_released
+
+RELEASE_DEADLINE_S = 5.0
+BROWSER_TESTS = Path(__file__).parent / "browser"
+
+# A deadline per example would measure the machine. In CI every run tries the same examples, so that a red run is due
+# to the change it belongs to.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+_call_failed = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: sync Playwright leaves an event loop running in the main thread."""
+    items.sort(key=lambda item: item.path.is_relative_to(BROWSER_TESTS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keeps whether the test itself failed, for `nothing_left_behind`."""
+    report = yield
+    if report.when == "call":
+        item.stash[_call_failed] = report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves a thread, a descriptor, a listening socket or a child behind.
+
+    Pytest sets up fixtures of wider scope first, so what a session's server or browser holds is there before and after.
+    A test that has failed is not asked: its traceback holds on to its sockets.
+    """
+    if request.node.get_closest_marker("leaves_behind"):
+        yield
+        return
+    before = Holdings.now()
+    yield
+    if request.node.stash.get(_call_failed, False):
+        return
+    if left := wait_released(before, RELEASE_DEADLINE_S):
+        pytest.fail(f"still held {RELEASE_DEADLINE_S:g} s after the test:\n{left}", pytrace=False)

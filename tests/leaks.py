@@ -1,0 +1,92 @@
+"""What a process holds, and what it still holds afterwards: threads, descriptors, children.
+
+Listening sockets are descriptors like any other; a failure names them by address and state.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+# Worker threads that belong to an event loop and end with it, or ten idle seconds later. A loop that leaks is seen by
+# its own thread and its epoll descriptor.
+LOOP_OWNED = ("AnyIO worker thread",)
+PAUSE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What this process holds at one instant; children are direct ones, the unreaped among them."""
+
+    threads: frozenset[threading.Thread]
+    descriptors: frozenset[tuple[int, str]]
+    children: frozenset[psutil.Process]
+
+    @classmethod
+    def now(cls) -> Holdings:
+        """A look at the process."""
+        threads = (thread for thread in threading.enumerate() if not thread.name.startswith(LOOP_OWNED))
+        return cls(frozenset(threads), frozenset(_descriptors()), frozenset(psutil.Process().children()))
+
+    def since(self, before: Holdings) -> Holdings:
+        """What is held now and was not held before."""
+        return Holdings(
+            self.threads - before.threads, self.descriptors - before.descriptors, self.children - before.children
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.threads or self.descriptors or self.children)
+
+    def __str__(self) -> str:
+        lines = [f"child {_describe_child(child)}" for child in self.children]
+        sockets = _sockets() if self.descriptors else {}
+        lines += [f"descriptor {fd}: {target} {sockets.get(fd, '')}".rstrip() for fd, target in self.descriptors]
+        frames = sys._current_frames()
+        for thread in self.threads:
+            stack = (
+                traceback.format_stack(frames.get(thread.ident or 0)) if thread.ident in frames else ["  no stack\n"]
+            )
+            lines.append(f"thread {thread.name} (daemon: {thread.daemon})\n{''.join(stack)}".rstrip())
+        return "\n".join(lines)
+
+
+def wait_released(before: Holdings, deadline_s: float) -> Holdings:
+    """What is held now and was not `before`, once that is nothing or `deadline_s` seconds have passed."""
+    deadline = time.monotonic() + deadline_s
+    left = Holdings.now().since(before)
+    if left:
+        gc.collect()  # a socket in a cycle of an exception and its frames is garbage, not held
+    while left and time.monotonic() < deadline:
+        time.sleep(PAUSE_S)
+        left = Holdings.now().since(before)
+    return left
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # closed since, as is always the descriptor of the listing itself
+            continue
+
+
+def _sockets() -> dict[int, str]:
+    return {
+        connection.fd: f"{connection.status} local {connection.laddr} remote {connection.raddr}"
+        for connection in psutil.Process().net_connections("all")
+    }
+
+
+def _describe_child(child: psutil.Process) -> str:
+    try:
+        return f"{child.pid} ({child.status()}): {' '.join(child.cmdline())}"
+    except psutil.NoSuchProcess:
+        return f"{child.pid} (gone since)"
