@@ -1,0 +1,187 @@
+"""Frozen settings of a server and of a load: the one source of forms, JSON Schemas and checks.
+
+Every field carries its unit in its name, its default and, where the default is a choice, the reason for it. A settings
+object is parsed once at the edge and never changes. Unknown fields, NaN, numbers written as text and numbers out of
+range are refused with the field's name.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
+
+
+class Settings(BaseModel):
+    """Base of every settings object: immutable, strict about types, closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+# Names and labels end up in pages, file names and logs, so their alphabet is small.
+Label = Annotated[str, StringConstraints(max_length=80, pattern=r"^[\w .:\-]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w .:\-]+$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+# --- what a message or a connection costs beside echoing -------------------------------------------------------------
+
+
+class NoWork(Settings):
+    """Only the echo."""
+
+    kind: Literal["none"] = "none"
+
+
+class SleepWork(Settings):
+    """Waiting on something else, as for a database: no CPU is used."""
+
+    kind: Literal["sleep"]
+    mean_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean time of one piece of work, milliseconds")
+    distribution: Literal["fixed", "exponential", "uniform"] = Field(
+        default="fixed", description="fixed: always the mean; uniform: 0 to twice the mean"
+    )
+    per: Literal["message", "connection"] = Field(
+        default="message", description="done before each message's reply, or once before the connection's first reply"
+    )
+
+
+Work = Annotated[NoWork | SleepWork, Field(discriminator="kind")]
+
+
+# --- a server --------------------------------------------------------------------------------------------------------
+
+
+class ServerOptions(Settings):
+    """What every server model can be told; a model adds its own fields and fixes `model`."""
+
+    model: str = Field(description="the server design")
+    name: Name | None = Field(default=None, description="a name of your own; unique among the servers of the lab")
+    host: str = Field(default="127.0.0.1", max_length=45, description="loopback address to listen on")
+    port: Port = Field(default=0, description="0: the lab picks a free port below the ephemeral range")
+    backlog: int = Field(
+        default=64, ge=1, le=65535, description="asked length of the kernel's accept queue; somaxconn caps it"
+    )
+    nodelay: bool = Field(
+        default=True, description="TCP_NODELAY; off, small replies wait about 44 ms for a delayed acknowledgement"
+    )
+    reply: Literal["coalesced", "per_byte"] = Field(
+        default="coalesced", description="one send for all that is owed, or one send a byte as in the article"
+    )
+    read_bytes: int = Field(default=65536, ge=1, le=1048576, description="most bytes taken by one recv")
+    idle_timeout_s: Seconds | None = Field(
+        default=30.0, description="a peer that sends nothing for so long is closed; empty: never"
+    )
+    write_timeout_s: Seconds | None = Field(
+        default=10.0, description="a peer that takes no byte of its reply for so long is closed; empty: never"
+    )
+    max_session_s: Seconds | None = Field(
+        default=None, description="a connection served for so long is closed, busy or not; empty: never"
+    )
+    max_connections: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="past it the listener waits; empty: what descriptors allow"
+    )
+    work: Work = Field(default=NoWork(), description="what a message or a connection costs beside echoing")
+    seed: Seed = Field(default=0, description="seed of the service times; a run's own server draws from the run's seed")
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_loopback(cls, host: str) -> str:
+        try:
+            if ip_address(host).is_loopback:
+                return host
+        except ValueError:
+            pass
+        raise ValueError("must be a loopback address such as 127.0.0.1 or ::1")
+
+    @field_validator("port")
+    @classmethod
+    def _port_is_unprivileged(cls, port: int) -> int:
+        if 0 < port < 1024:
+            raise ValueError("must be 0 or 1024 to 65535")
+        return port
+
+
+# --- client groups ---------------------------------------------------------------------------------------------------
+
+
+class Send(Settings):
+    """Send these characters, encoded as UTF-8."""
+
+    send: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+
+
+class SendHex(Settings):
+    """Send these bytes, written as pairs of hex digits."""
+
+    send_hex: Annotated[str, StringConstraints(min_length=2, max_length=131072, pattern=r"^([0-9a-fA-F]{2})+$")]
+
+
+class Wait(Settings):
+    """Pause; replies are read and checked meanwhile."""
+
+    wait_s: float = Field(ge=0, le=600)
+
+
+class Expect(Settings):
+    """Go on when this text was seen among the replies that no earlier `expect` has used up."""
+
+    expect: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+
+
+def _step_kind(step: Any) -> str | None:
+    """The tag of a step's kind, so that an error speaks of that kind alone."""
+    for kind in ("send", "send_hex", "wait_s", "expect"):
+        if (isinstance(step, dict) and kind in step) or hasattr(step, kind):
+            return f"{kind} step"
+    return None
+
+
+Step = Annotated[
+    Annotated[Send, Tag("send step")]
+    | Annotated[SendHex, Tag("send_hex step")]
+    | Annotated[Wait, Tag("wait_s step")]
+    | Annotated[Expect, Tag("expect step")],
+    Discriminator(
+        _step_kind,
+        custom_error_type="step_kind",
+        custom_error_message="a step is one of {send: text}, {send_hex: hex digits}, {wait_s: seconds}, {expect: text}",
+    ),
+]
+Steps = Annotated[list[Step], Field(min_length=1, max_length=1000)]
+
+
+class ScriptGroup(Settings):
+    """Some clients that each play the same script of sends, pauses and expectations."""
+
+    kind: Literal["script"]
+    name: Name = "script"
+    count: int = Field(default=1, ge=1, le=20_000, description="clients, all due at start_s")
+    script: Annotated[
+        Annotated[Literal["article"], Tag("named script")] | Annotated[Steps, Tag("script steps")],
+        Discriminator(lambda script: "script steps" if isinstance(script, list) else "named script"),
+    ] = Field(default="article", description='"article" for the one of the article, or a list of steps')
+    start_s: float = Field(default=0.0, ge=0, le=600, description="when the clients are due, from the run's start")
+    timeout_s: Seconds = Field(
+        default=30.0, description="a client that waits so long for its greeting or for a reply has timed out"
+    )
+
+
+ClientGroup = ScriptGroup
+
+
+class LoadConfig(Settings):
+    """The whole load of one run."""
+
+    clients: list[ClientGroup] = Field(min_length=1, max_length=16)
+    seed: Seed = 0
+
+    @field_validator("clients")
+    @classmethod
+    def _names_differ(cls, clients: list[ClientGroup]) -> list[ClientGroup]:
+        if len({group.name for group in clients}) < len(clients):
+            raise ValueError("two groups have the same name")
+        return clients

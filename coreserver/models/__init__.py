@@ -1,0 +1,30 @@
+"""The server designs, one a file. `MODELS` is the one list of them: forms, schemas, REST and tests read it."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from coreserver.config import ServerOptions
+from coreserver.models.base import ServerModel
+from coreserver.models.bounded_pool import BoundedPool
+from coreserver.models.executor_pool import ExecutorPool
+from coreserver.models.sequential import Sequential
+from coreserver.models.thread_per_client import ThreadPerClient
+
+MODELS: dict[str, type[ServerModel]] = {
+    "sequential": Sequential,
+    "thread_per_client": ThreadPerClient,
+    "executor_pool": ExecutorPool,
+    "bounded_pool": BoundedPool,
+}
+
+if TYPE_CHECKING:
+    ServerConfig = ServerOptions
+else:
+    ServerConfig = Annotated[reduce(or_, (model.Config for model in MODELS.values())), Field(discriminator="model")]
+
+__all__ = ["MODELS", "ServerConfig"]

@@ -1,0 +1,30 @@
+"""One client at a time: accept, serve to the end, accept the next.
+
+    acceptor: accept ─ serve ─ accept ─ serve …
+
+Everybody else waits in the kernel's accept queue: connected, as far as their own connect() tells, but not greeted.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from coreserver.config import ServerOptions
+from coreserver.models.blocking_server import BlockingServer
+from coreserver.models.connections import Connection
+
+
+class SequentialConfig(ServerOptions):
+    """Settings of `sequential`."""
+
+    model: Literal["sequential"]
+
+
+class Sequential(BlockingServer):
+    """One client at a time; the others wait in the kernel's accept queue."""
+
+    Config = SequentialConfig
+
+    def on_accept(self, connection: Connection) -> None:
+        """Serve it here and now: the accept thread is the only worker."""
+        self.serve(connection, "acceptor")

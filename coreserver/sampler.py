@@ -1,0 +1,98 @@
+"""A server's own figures, sampled every 100 ms on the lab's clock while it runs.
+
+CPU time, memory, threads and context switches come from getrusage(2) and /proc/self, so they speak of the whole process
+that serves: under `thread` placement that is the control plane's too, and reports mark them `scope: process`.
+"""
+
+from __future__ import annotations
+
+import resource
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from coreserver.clock import now_ns
+
+if TYPE_CHECKING:
+    from coreserver.models.base import ServerModel
+
+INTERVAL_S = 0.1
+KEPT = 6600  # eleven minutes: the longest run, and a minute to look back from its end
+
+_PAGE_BYTES = resource.getpagesize()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at a server. Counts are of its own connections and threads, the rest is of its process.
+
+    `accept_queue` is the kernel's: connections whose handshake is done and that nobody accepted yet; None where the
+    listener is closed. `threads_*` and `queue_depth` are None where the design has no such notion.
+    """
+
+    at_ns: int
+    waiting: int
+    in_service: int
+    threads_alive: int | None
+    threads_busy: int | None
+    queue_depth: int | None
+    accept_queue: int | None
+    cpu_s: float
+    rss_bytes: int
+    vms_bytes: int
+    voluntary_switches: int
+    involuntary_switches: int
+
+
+class Sampler:
+    """Takes a `Sample` of one model every INTERVAL_S in a thread of its own and keeps the last KEPT."""
+
+    def __init__(self, model: ServerModel) -> None:
+        self._model = model
+        self._samples: deque[Sample] = deque(maxlen=KEPT)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sample; once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; may be called twice, and before start."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def since(self, at_ns: int) -> list[Sample]:
+        """The samples taken at or after `at_ns`, oldest first."""
+        return [sample for sample in list(self._samples) if sample.at_ns >= at_ns]
+
+    def _run(self) -> None:
+        while True:
+            self._samples.append(sample(self._model))
+            if self._stopping.wait(INTERVAL_S):
+                return
+
+
+def sample(model: ServerModel) -> Sample:
+    """One look at `model` and this process, now."""
+    at_ns = now_ns()
+    snapshot = model.snapshot()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    with open("/proc/self/statm", "rb") as statm:
+        vms_pages, rss_pages = statm.read().split()[:2]
+    return Sample(
+        at_ns=at_ns,
+        waiting=snapshot.totals.waiting,
+        in_service=snapshot.totals.in_service,
+        threads_alive=snapshot.threads_alive,
+        threads_busy=snapshot.threads_busy,
+        queue_depth=snapshot.queue_depth,
+        accept_queue=snapshot.accept_queue,
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        rss_bytes=int(rss_pages) * _PAGE_BYTES,
+        vms_bytes=int(vms_pages) * _PAGE_BYTES,
+        voluntary_switches=usage.ru_nvcsw,
+        involuntary_switches=usage.ru_nivcsw,
+    )

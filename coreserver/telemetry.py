@@ -1,0 +1,188 @@
+"""What a server records of each connection, whole and unrounded, on the lab's one clock.
+
+A `Recorder` belongs to one server model. The threads that accept and serve stamp records; everybody else reads frozen
+copies. Counts are kept for ever, records in a ring of the last `RING` connections, and a run takes every record it
+needs through a `Subscription` of its own, which says how many it lost if it was not emptied in time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from coreserver.clock import now_ns
+
+RING = 4096
+SUBSCRIPTION_LIMIT = 200_000  # one run's connections and a few foreign ones; about 60 MB at the very most
+
+
+class ServerOutcome(StrEnum):
+    """How a connection ended, as the server saw it."""
+
+    COMPLETED = "completed"  # the peer closed, every reply it was owed had been handed to the kernel
+    RESET = "reset"  # the peer reset the connection, or was gone when a reply was sent
+    IDLE_TIMEOUT = "idle_timeout"
+    SESSION_TIMEOUT = "session_timeout"
+    WRITE_TIMEOUT = "write_timeout"
+    REFUSED = "refused"  # turned away on purpose: full
+    CUT_OFF = "cut_off"  # still in flight when a drain or a stop reached its deadline
+    ERROR = "error"  # our own fault; the server's event list says what
+
+
+@dataclass(slots=True)
+class ConnectionRecord:
+    """One connection from the server's side. Stamps are monotonic nanoseconds; None is "not (yet) reached".
+
+    `peer` is the client's (address, port): with the order of arrival it joins this record to the client's own.
+    `bytes_in`, `bytes_out` and `messages` are final once `finished_ns` is set; `bytes_out` counts what the kernel
+    took, the greeting included.
+    """
+
+    number: int
+    peer: tuple[str, int]
+    accepted_ns: int
+    started_ns: int | None = None
+    finished_ns: int | None = None
+    worker: str | None = None
+    outcome: ServerOutcome | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth a line in the server's event list."""
+
+    at_ns: int
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Connections counted since the server started; accepted == waiting + in_service + the sum of outcomes."""
+
+    accepted: int
+    waiting: int
+    in_service: int
+    outcomes: dict[str, int]
+    events: dict[str, int]
+
+    @property
+    def active(self) -> int:
+        """Accepted and not yet ended."""
+        return self.waiting + self.in_service
+
+
+@dataclass(slots=True)
+class Subscription:
+    """The records that ended since it was opened, until taken; at most `limit` of them."""
+
+    limit: int = SUBSCRIPTION_LIMIT
+    lost: int = 0
+    _records: list[ConnectionRecord] = field(default_factory=list)
+
+    def offer(self, record: ConnectionRecord) -> None:
+        """Keep `record`, or count it as lost. Called by the recorder, under its lock."""
+        if len(self._records) < self.limit:
+            self._records.append(record)
+        else:
+            self.lost += 1
+
+    def take(self) -> list[ConnectionRecord]:
+        """All records gathered so far, in the order they ended; they are forgotten here."""
+        taken, self._records = self._records, []
+        return taken
+
+
+class Recorder:
+    """Stamps, counts and keeps the connections of one server model. Every method may be called by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards everything below
+        self._accepted = 0
+        self._started = 0
+        self._waiting_ended = 0  # ended without having been started
+        self._outcomes = dict.fromkeys(ServerOutcome, 0)
+        self._open: dict[int, ConnectionRecord] = {}
+        self._recent: deque[ConnectionRecord] = deque(maxlen=RING)
+        self._events: deque[Event] = deque(maxlen=500)
+        self._event_counts: dict[str, int] = {}
+        self._subscriptions: list[Subscription] = []
+
+    def accepted(self, peer: tuple[str, int]) -> ConnectionRecord:
+        """A new record, stamped as accepted now."""
+        with self._lock:
+            self._accepted += 1
+            record = ConnectionRecord(self._accepted, peer, now_ns())
+            self._open[record.number] = record
+            return record
+
+    def started(self, record: ConnectionRecord, worker: str) -> None:
+        """`worker` begins to serve this connection."""
+        with self._lock:
+            record.worker = worker
+            record.started_ns = now_ns()
+            self._started += 1
+
+    def finished(self, record: ConnectionRecord, outcome: ServerOutcome) -> None:
+        """The connection ended; its record is complete and never changes again."""
+        with self._lock:
+            record.finished_ns = now_ns()
+            record.outcome = outcome
+            if record.started_ns is None:
+                self._waiting_ended += 1
+            self._outcomes[outcome] += 1
+            del self._open[record.number]
+            self._recent.append(record)
+            for subscription in self._subscriptions:
+                subscription.offer(record)
+
+    def event(self, kind: str, detail: str) -> None:
+        """Note something a person may want to know, such as a refused accept."""
+        with self._lock:
+            self._events.append(Event(now_ns(), kind, detail))
+            self._event_counts[kind] = self._event_counts.get(kind, 0) + 1
+
+    def totals(self) -> Totals:
+        """The counts at one instant."""
+        with self._lock:
+            ended = sum(self._outcomes.values())
+            in_service = self._started - (ended - self._waiting_ended)
+            return Totals(
+                accepted=self._accepted,
+                waiting=len(self._open) - in_service,
+                in_service=in_service,
+                outcomes={outcome.value: count for outcome, count in self._outcomes.items()},
+                events=dict(self._event_counts),
+            )
+
+    def open_connections(self) -> list[ConnectionRecord]:
+        """Copies of the records not yet ended, oldest first."""
+        with self._lock:
+            return [replace(record) for record in self._open.values()]
+
+    def recent(self) -> list[ConnectionRecord]:
+        """The last ended records, oldest first, at most `RING`."""
+        with self._lock:
+            return list(self._recent)
+
+    def events(self) -> list[Event]:
+        """The last events, oldest first."""
+        with self._lock:
+            return list(self._events)
+
+    def subscribe(self) -> Subscription:
+        """From now on every record that ends goes to the returned subscription, until `unsubscribe`."""
+        subscription = Subscription()
+        with self._lock:
+            self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop filling `subscription`; what it holds can still be taken."""
+        with self._lock:
+            self._subscriptions.remove(subscription)
