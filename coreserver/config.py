@@ -36,11 +36,9 @@ class NoWork(Settings):
     kind: Literal["none"] = "none"
 
 
-class SleepWork(Settings):
-    """Waiting on something else, as for a database: no CPU is used."""
+class _TimedWork(Settings):
+    """What every kind of work that takes time can be told."""
 
-    kind: Literal["sleep"]
-    mean_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean time of one piece of work, milliseconds")
     distribution: Literal["fixed", "exponential", "uniform"] = Field(
         default="fixed", description="fixed: always the mean; uniform: 0 to twice the mean"
     )
@@ -49,7 +47,29 @@ class SleepWork(Settings):
     )
 
 
-Work = Annotated[NoWork | SleepWork, Field(discriminator="kind")]
+class SleepWork(_TimedWork):
+    """Waiting on something else, as for a database: no CPU is used."""
+
+    kind: Literal["sleep"]
+    mean_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean time of one piece of work, milliseconds")
+
+
+class CpuWork(_TimedWork):
+    """Burning the serving thread's own CPU time."""
+
+    kind: Literal["cpu"]
+    mean_ms: float = Field(default=1.0, gt=0, le=60_000, description="mean CPU time of one piece, milliseconds")
+
+
+class MixedWork(_TimedWork):
+    """First CPU, then waiting: a request that computes and asks a database; one draw scales both."""
+
+    kind: Literal["mixed"]
+    cpu_ms: float = Field(default=1.0, gt=0, le=60_000, description="mean CPU time of one piece, milliseconds")
+    sleep_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean waiting time of one piece, milliseconds")
+
+
+Work = Annotated[NoWork | SleepWork | CpuWork | MixedWork, Field(discriminator="kind")]
 
 
 # --- a server --------------------------------------------------------------------------------------------------------

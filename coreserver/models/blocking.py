@@ -17,7 +17,7 @@ from coreserver.config import ServerOptions
 from coreserver.models.connections import Connection
 from coreserver.protocol import GREETING, ProtocolEngine
 from coreserver.telemetry import ServerOutcome
-from coreserver.work import per_connection, per_message, sleeps_s
+from coreserver.work import burn, demands, per_connection, per_message
 
 SEND_SLICE_S = 1.0  # how often a send that waits for its peer looks at the clocks
 
@@ -48,8 +48,7 @@ class Session:
         self._bytes_out = 0
         self._per_message = per_message(config.work)
         self._owes_connection_work = per_connection(config.work)
-        if config.work.kind == "sleep":
-            self._sleeps_s = sleeps_s(config.work, config.seed, connection.record.number)
+        self._demands = demands(config.work, config.seed, connection.record.number)
         write_timeout_s = config.write_timeout_s
         self._write_timeout_ns = None if write_timeout_s is None else int(write_timeout_s * NS_PER_S)
         self._send_slice_s = SEND_SLICE_S if write_timeout_s is None else min(SEND_SLICE_S, write_timeout_s / 8)
@@ -117,12 +116,16 @@ class Session:
             self._send_reply(reply)
 
     def _work(self) -> None:
-        wanted_s = next(self._sleeps_s)
-        left_s = wanted_s if self._ends_ns is None else (self._ends_ns - now_ns()) / NS_PER_S
-        if self._cut_off.wait(min(wanted_s, left_s)):
+        demand = next(self._demands)
+        if demand.cpu_s:
+            burn(demand.cpu_s, self._must_end)
+        left_s = demand.sleep_s if self._ends_ns is None else (self._ends_ns - now_ns()) / NS_PER_S
+        if self._cut_off.wait(max(0.0, min(demand.sleep_s, left_s))):
             raise _SessionEnded(ServerOutcome.CUT_OFF)
-        if wanted_s > left_s:
-            raise _SessionEnded(ServerOutcome.SESSION_TIMEOUT)
+        self._check_session()
+
+    def _must_end(self) -> bool:
+        return self._cut_off.is_set() or (self._ends_ns is not None and now_ns() >= self._ends_ns)
 
     def _send_reply(self, reply: bytes) -> None:
         if self._config.reply == "coalesced":
