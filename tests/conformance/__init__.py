@@ -1,0 +1,1 @@
+"""Every server model goes through the same stories."""

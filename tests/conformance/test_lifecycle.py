@@ -1,0 +1,159 @@
+"""Start, drain and stop: what each promises, whatever the peers do."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from coreserver.errors import LifecycleError, PortInUse
+from coreserver.host import ServerHost, ThreadHost
+from coreserver.models.base import State
+from tests.conformance.conftest import StartServer
+from tests.support import Peer, assert_conserved, assert_healthy, is_refused, server_config, wait_until
+
+STOP_PROMISE_S = 4.0
+
+
+def test_start_returns_the_real_port_below_the_ephemeral_range(server: ServerHost) -> None:
+    assert server.address is not None
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as ephemeral:
+        assert 1024 <= server.address.port < int(ephemeral.read().split()[0])
+    assert server.state is State.LISTENING
+    assert_healthy(server)
+
+
+def test_listens_on_ipv6_loopback(start: StartServer) -> None:
+    server = start(host="::1")
+    assert_healthy(server)
+
+
+def test_a_port_in_use_is_refused_and_nothing_is_left_behind(model: str, server: ServerHost) -> None:
+    assert server.address is not None
+    second = ThreadHost(server_config(model, port=server.address.port))
+    with pytest.raises(PortInUse, match=str(server.address.port)):
+        second.start()
+    assert second.state is State.FAILED
+    second.stop()
+    assert_healthy(server)
+
+
+def test_is_started_only_once(server: ServerHost) -> None:
+    with pytest.raises(LifecycleError):
+        server.start()
+    assert_healthy(server)
+
+
+def test_stop_without_any_client_ends_at_once_and_the_port_refuses(server: ServerHost) -> None:
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 0.5
+    assert is_refused(server)
+    assert server.state is State.STOPPED
+
+
+def test_stop_may_be_called_twice_and_before_start(model: str, server: ServerHost) -> None:
+    server.stop()
+    server.stop()
+    never_started = ThreadHost(server_config(model))
+    never_started.stop()
+    assert never_started.state is State.STOPPED
+
+
+def test_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
+    server = start(backlog=128)
+    peers = [Peer(server) for _ in range(40)]
+    unread = Peer(server, receive_buffer=4096)
+    unread.sock.setblocking(False)
+    unread.sock.send(b"^" + b"a" * 60_000)
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < STOP_PROMISE_S
+    assert is_refused(server)
+    for peer in peers:
+        peer.receive_to_end()
+        peer.sock.close()
+    unread.sock.close()
+    assert_conserved(server)
+    assert server.snapshot().totals.active == 0
+
+
+def test_the_same_port_can_be_used_again_at_once(model: str, server: ServerHost) -> None:
+    assert server.address is not None
+    with Peer(server) as left_open:
+        left_open.greeted()
+        server.stop()
+        for _ in range(20):
+            again = ThreadHost(server_config(model, port=server.address.port))
+            again.start()
+            with Peer(again) as peer:
+                assert peer.greeted().ask(b"^a$") == b"b"
+            again.stop()
+
+
+def test_drain_lets_what_is_in_service_finish(start: StartServer) -> None:
+    server = start(work={"kind": "sleep", "mean_ms": 200})
+    with Peer(server) as peer:
+        peer.greeted()
+        peer.send(b"^slow$")
+        peer.sock.shutdown(socket.SHUT_WR)
+        drained = server.drain(PATIENT_DRAIN_S)
+        assert peer.receive_to_end() == b"tmpx"
+    assert (drained.finished, drained.cut_off) == (1, 0)
+    assert drained.took_s < PATIENT_DRAIN_S
+    assert is_refused(server)
+
+
+PATIENT_DRAIN_S = 8.0
+
+
+def test_drain_cuts_off_at_its_deadline_who_will_not_go(server: ServerHost) -> None:
+    with Peer(server) as peer:
+        peer.greeted()
+        drained = server.drain(0.2)
+        assert peer.receive_to_end() == b""
+    assert (drained.finished, drained.cut_off) == (0, 1)
+    assert 0.2 <= drained.took_s < 0.2 + STOP_PROMISE_S
+    assert server.snapshot().totals.outcomes["cut_off"] == 1
+    assert server.state is State.STOPPED
+
+
+def test_a_new_client_is_refused_while_the_server_drains(start: StartServer) -> None:
+    server = start(work={"kind": "sleep", "mean_ms": 300})
+    with Peer(server) as peer:
+        peer.greeted()
+        peer.send(b"^a$")
+        peer.sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: server.snapshot().totals.in_service == 1, "the request is in service")
+        server.drain(PATIENT_DRAIN_S)
+        assert is_refused(server)
+        assert peer.receive_to_end() == b"b"
+
+
+def test_drain_of_a_server_that_does_not_listen_is_an_error(server: ServerHost) -> None:
+    server.stop()
+    with pytest.raises(LifecycleError):
+        server.drain(0.1)
+
+
+def test_stop_ends_a_sleeping_worker_at_once(start: StartServer) -> None:
+    server = start(work={"kind": "sleep", "mean_ms": 30_000})
+    with Peer(server) as peer:
+        peer.greeted()
+        peer.send(b"^a$")
+        wait_until(lambda: server.snapshot().totals.in_service == 1, "the request is in service")
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 1.0
+
+
+def test_max_connections_leaves_the_next_client_to_the_kernel(start: StartServer) -> None:
+    server = start(max_connections=1)
+    with Peer(server) as first, Peer(server) as second:
+        first.greeted()
+        assert not second.is_greeted_within(0.2)
+        assert server.snapshot().totals.accepted == 1
+        first.sock.close()
+        assert second.is_greeted_within(1.0)
+    assert_healthy(server)

@@ -1,0 +1,80 @@
+"""The protocol over real sockets: the same answers from every model, however the stream is cut."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+import pytest
+
+from coreserver.host import ServerHost
+from tests.conformance.conftest import StartServer
+from tests.support import Peer, assert_healthy, oracle, wait_until
+
+
+def test_greets_then_answers_the_article_script(server: ServerHost) -> None:
+    with Peer(server) as peer:
+        peer.greeted()
+        assert peer.ask(b"^abc$de^abte$f") == b"bcdbcuf"
+        assert peer.ask(b"xyz^123") == b"234"
+        assert peer.ask(b"25$^ab0000$abab") == b"36bc1111"
+    assert_healthy(server)
+
+
+def test_a_stream_cut_into_single_bytes_gets_the_same_answer(server: ServerHost) -> None:
+    stream = b"noise^ab$^$x^^a$$^1"
+    with Peer(server) as peer:
+        peer.greeted()
+        for position in range(len(stream)):
+            peer.send(stream[position : position + 1])
+        assert peer.receive(len(oracle(stream))) == oracle(stream)
+
+
+def test_every_byte_value_is_answered_with_its_successor(server: ServerHost) -> None:
+    payload = bytes(byte for byte in range(256) if byte != ord("$"))
+    with Peer(server) as peer:
+        peer.greeted()
+        assert peer.ask(b"^" + payload + b"$") == bytes((byte + 1) % 256 for byte in payload)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_streams_in_random_pieces_equal_the_oracle(server: ServerHost, seed: int) -> None:
+    rng = random.Random(seed)
+    with Peer(server) as peer:
+        peer.greeted()
+        stream = b"".join(rng.choice([b"^", b"$", b"\xff", b"ab", rng.randbytes(50)]) for _ in range(300))
+        position = 0
+        while position < len(stream):
+            cut = position + rng.randint(1, 40)
+            peer.send(stream[position:cut])
+            position = cut
+        assert peer.receive(len(oracle(stream))) == oracle(stream)
+
+
+def test_a_half_closed_peer_gets_every_answer_and_then_the_end(server: ServerHost) -> None:
+    with Peer(server) as peer:
+        peer.send(b"^" + b"a" * 100_000)
+        peer.sock.shutdown(socket.SHUT_WR)
+        assert peer.receive_to_end() == b"*" + b"b" * 100_000
+    wait_until(lambda: server.snapshot().totals.outcomes["completed"] == 1, "the server saw a regular end")
+
+
+def test_a_message_larger_than_every_buffer_is_answered_whole(server: ServerHost) -> None:
+    payload = random.Random(1).randbytes(3_000_000).replace(b"$", b"%")
+    with Peer(server) as peer:
+        peer.greeted()
+        received = bytearray()
+        for start in range(0, len(payload), 50_000):
+            piece = payload[start : start + 50_000]
+            peer.send((b"^" if start == 0 else b"") + piece)
+            received += peer.receive(len(piece))
+        assert received == oracle(b"^" + payload)
+
+
+@pytest.mark.parametrize("options", [{"reply": "per_byte"}, {"nodelay": False}, {"read_bytes": 1}, {"backlog": 1}])
+def test_options_of_the_wire_never_change_the_answer(start: StartServer, options: dict[str, object]) -> None:
+    server = start(**options)
+    with Peer(server) as peer:
+        peer.greeted()
+        assert peer.ask(b"x^hello$y^world$") == b"ifmmpxpsme"
+    assert_healthy(server)
