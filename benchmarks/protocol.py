@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from coreserver.protocol import ProtocolEngine
 
-ROUNDS = 9
-ROUND_BYTES = 2_000_000  # some 80 ms of the loop per byte
+ROUNDS = 15
+ROUND_BYTES = 1_000_000  # some 40 ms of the loop per byte
 RECV_BYTES = 65_536
 
 Receive = Callable[[bytes], bytes]
