@@ -11,6 +11,8 @@ from pydantic import Field
 from coreserver.config import ServerOptions
 from coreserver.models.base import ServerModel
 from coreserver.models.bounded_pool import BoundedPool
+from coreserver.models.capped_threads import CappedThreads
+from coreserver.models.elastic_pool import ElasticPool
 from coreserver.models.executor_pool import ExecutorPool
 from coreserver.models.sequential import Sequential
 from coreserver.models.thread_per_client import ThreadPerClient
@@ -18,8 +20,10 @@ from coreserver.models.thread_per_client import ThreadPerClient
 MODELS: dict[str, type[ServerModel]] = {
     "sequential": Sequential,
     "thread_per_client": ThreadPerClient,
+    "capped_threads": CappedThreads,
     "executor_pool": ExecutorPool,
     "bounded_pool": BoundedPool,
+    "elastic_pool": ElasticPool,
 }
 
 if TYPE_CHECKING:

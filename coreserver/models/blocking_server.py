@@ -25,9 +25,11 @@ from coreserver.telemetry import Recorder, ServerOutcome
 class BlockingServer(ServerModel):
     """A model whose accept thread calls `on_accept` for every connection. Subclasses decide which thread serves it."""
 
-    def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, config: ServerOptions, recorder: Recorder | None = None, *, connection_limit: int | None = None
+    ) -> None:
         super().__init__(config, recorder)
-        self.connections = OpenConnections(self.recorder, Admission(config.max_connections))
+        self.connections = OpenConnections(self.recorder, Admission(connection_limit or config.max_connections))
         self.cutting_off = threading.Event()
         self.threads = ThreadGroup()
         self._loop: AcceptLoop | None = None

@@ -9,7 +9,7 @@ Nobody waits for anybody else, and nothing bounds the number of threads but the 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from coreserver.config import ServerOptions
 from coreserver.errors import CannotStart
@@ -27,7 +27,7 @@ class ThreadPerClientConfig(ServerOptions):
 class ThreadPerClient(BlockingServer):
     """A thread for every client, started at accept and ended with its connection."""
 
-    Config = ThreadPerClientConfig
+    Config: ClassVar[type[ServerOptions]] = ThreadPerClientConfig
 
     def on_accept(self, connection: Connection) -> None:
         """Give the connection a thread of its own; if the machine has none, this client alone is closed."""

@@ -1,0 +1,50 @@
+"""A thread for every client, up to a cap.
+
+    acceptor:  wait until fewer than `max_clients` are in service ─ accept ─ start thread …     (when_full: wait)
+               accept ─ start thread, or turn the peer away at the cap …                        (when_full: refuse)
+    client-N:  serve, end
+
+Waiting leaves the next client in the kernel's accept queue: connected but not greeted, at no cost to this process.
+Refusing answers at once, and the client knows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from coreserver.config import ServerOptions
+from coreserver.models.connections import Connection
+from coreserver.models.thread_per_client import ThreadPerClient
+from coreserver.telemetry import Recorder
+
+
+class CappedThreadsConfig(ServerOptions):
+    """Settings of `capped_threads`."""
+
+    model: Literal["capped_threads"]
+    max_clients: int = Field(default=64, ge=1, le=12_000, description="clients in service at once, a thread each")
+    when_full: Literal["wait", "refuse"] = Field(
+        default="wait", description="at the cap: stop accepting, or turn the peer away"
+    )
+
+
+class CappedThreads(ThreadPerClient):
+    """A thread for every client up to a cap; there it stops accepting, or refuses."""
+
+    Config = CappedThreadsConfig
+
+    def __init__(self, config: CappedThreadsConfig, recorder: Recorder | None = None) -> None:
+        caps = [config.max_connections]
+        if config.when_full == "wait":
+            caps.append(config.max_clients)
+        super().__init__(config, recorder, connection_limit=min((cap for cap in caps if cap is not None), default=None))
+        self._max_clients = config.max_clients
+
+    def on_accept(self, connection: Connection) -> None:
+        """Give it a thread, or turn it away when `max_clients` others are in flight."""
+        if self.recorder.totals().active > self._max_clients:
+            self.refuse(connection)
+        else:
+            super().on_accept(connection)

@@ -1,0 +1,1 @@
+"""Stories that are particular to one design."""
