@@ -1,0 +1,199 @@
+"""What stands around the timeline's rows: the scale of time, its axis and grid, the legend, and the document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from webapp.assets import asset_dir
+from webapp.svg import num, safe, shortened, text_width, wrapped
+
+TEXT = 12.0  # pixels; the stylesheet says the same
+SMALL = 11.0
+MARGIN = 6.0
+AXIS_HEIGHT = 26.0
+LEGEND_LINE = 22.0
+TITLE_HEIGHT = 30.0
+LABEL_STEP = 15.0  # least distance of two labels
+TALL = 460.0  # from here on the axis is drawn at the top as well
+
+# A file of its own brings its colours and its paper; in a page the page's tokens decide.
+_OWN_TOKENS = """\
+.timeline { color-scheme: light dark; max-width: 100%; }
+@media (prefers-color-scheme: dark) {
+  .timeline { --tl-arrival: #e09bc8; --tl-backlog: #d6a53c; --tl-queue: #b3a5f2; --tl-served: #43aba8;
+    --tl-failed: #ff9c8c; --tl-grid: #2b3836; --tl-axis: #a3b3ae; --tl-text: #e2ebe8; --tl-ground: #141c1b;
+    --tl-now: #ff9c8c; }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LegendItem:
+    """A sign and what it means; `sign` is drawn in a box 26 wide, centred on y = 0."""
+
+    sign: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The plot's place in the picture, in pixels, and its scale: x(0) is the run's start."""
+
+    width: float
+    left: float
+    right: float
+    top: float
+    height: float
+    horizon_s: float
+
+    @property
+    def bottom(self) -> float:
+        """The plot's lower edge."""
+        return self.top + self.height
+
+    def x(self, at_s: float) -> float:
+        """Where an instant of the run is."""
+        return self.left + (self.right - self.left) * at_s / self.horizon_s
+
+
+def ticks(horizon_s: float, most: int) -> list[float]:
+    """Round instants from 0 to the horizon, 1, 2 or 5 times a power of ten apart, at most about `most` of them."""
+    step = 1e-6
+    factors = (2.0, 2.5, 2.0)  # 1, 2, 5, 10
+    k = 0
+    while horizon_s / step > most:
+        step *= factors[k % 3]
+        k += 1
+    return [i * step for i in range(int(horizon_s / step + 1e-9) + 1)]
+
+
+def tick_label(at_s: float, step_s: float) -> str:
+    """An instant as the axis writes it: seconds, or milliseconds where steps are shorter than 50 ms."""
+    if step_s < 0.05:
+        return f"{round(at_s * 1000, 3):g} ms"
+    return f"{round(at_s, 3):g} s"
+
+
+def axis_and_grid(frame: Frame) -> str:
+    """Vertical hairlines at round instants with their labels below, in a tall picture also above."""
+    instants = ticks(frame.horizon_s, max(2, int((frame.right - frame.left) / 72)))
+    step = instants[1] if len(instants) > 1 else frame.horizon_s
+    lines = "".join(f"M{num(frame.x(at))} {num(frame.top)}V{num(frame.bottom)}" for at in instants)
+    base = f"M{num(frame.left)} {num(frame.bottom)}H{num(frame.right)}"
+    levels = [frame.bottom + 17] + ([frame.top - 8] if frame.height >= TALL else [])
+    labels = "".join(
+        f'<text class="tl-tick" x="{num(frame.x(at))}" y="{num(y)}">{tick_label(at, step)}</text>'
+        for y in levels
+        for at in instants
+    )
+    return f'<path class="tl-grid" d="{lines}"/><path class="tl-axis" d="{base}"/>{labels}'
+
+
+def now_line(frame: Frame, now_s: float) -> str:
+    """The edge of what is known, in a picture of a run under way."""
+    x = num(frame.x(now_s))
+    return (
+        f'<path class="tl-now" d="M{x} {num(frame.top - 4)}V{num(frame.bottom)}"/>'
+        f'<text class="tl-now-label" x="{x}" y="{num(frame.top - 8)}">now</text>'
+    )
+
+
+def legend(items: Sequence[LegendItem], width: float, top: float) -> tuple[str, float]:
+    """The signs with their words, in as many lines as the width asks for; and the y below them."""
+    x, y, drawn = MARGIN, top + LEGEND_LINE / 2, []
+    for item in items:
+        length = 34 + text_width(item.words, TEXT)
+        if x > MARGIN and x + length > width - MARGIN:
+            x, y = MARGIN, y + LEGEND_LINE
+        drawn.append(
+            f'<g transform="translate({num(x)} {num(y)})">{item.sign}<text class="tl-legend" x="33" y="4">'
+            f"{safe(item.words)}</text></g>"
+        )
+        x += length + 14
+    return "".join(drawn), y + LEGEND_LINE / 2
+
+
+def note(text: str, width: float, top: float) -> tuple[str, float]:
+    """A remark under the legend, in lines that fit; and the y below it. Nothing for an empty text."""
+    if not text:
+        return "", top
+    lines = wrapped(text, SMALL, width - 2 * MARGIN)
+    drawn = "".join(
+        f'<text class="tl-note" x="{num(MARGIN)}" y="{num(top + 15 + 16 * k)}">{safe(line)}</text>'
+        for k, line in enumerate(lines)
+    )
+    return drawn, top + 16 * len(lines) + 6
+
+
+def gutter(labels: Sequence[str], width: float) -> float:
+    """How far from the left the plot begins: room for the longest label, but never more than a quarter of the width."""
+    longest = max((text_width(label, TEXT) for label in labels), default=0.0)
+    return min(max(longest, 24.0) + MARGIN + 14.0, max(width / 4, 70.0))
+
+
+def names(labels: Sequence[str], ys: Sequence[float], frame: Frame) -> str:
+    """The rows' labels at the left: all of them, or every so many where they would touch."""
+    pitch = ys[1] - ys[0] if len(ys) > 1 else LABEL_STEP
+    each = max(1, -int(-LABEL_STEP // pitch))
+    room = frame.left - MARGIN - 12.0
+    return "".join(
+        f'<text class="tl-name" x="{num(frame.left - 12)}" y="{num(y + 4)}">{safe(shortened(label, TEXT, room))}</text>'
+        for label, y in list(zip(labels, ys, strict=True))[::each]
+    )
+
+
+def empty(words: str, frame: Frame) -> str:
+    """What a plot without rows says."""
+    return (
+        f'<text class="tl-empty" x="{num(frame.left + 12)}" y="{num(frame.top + frame.height / 2 + 4)}">{words}</text>'
+    )
+
+
+def heading(title: str, top: float) -> tuple[str, float]:
+    """The title in words, for a file of its own; and the y below it."""
+    return f'<text class="tl-title" x="{num(MARGIN)}" y="{num(top + 20)}">{safe(title)}</text>', top + TITLE_HEIGHT
+
+
+def stage(
+    *,
+    width: float,
+    left: float,
+    right: float,
+    height: float,
+    horizon_s: float,
+    now_s: float | None,
+    items: Sequence[LegendItem],
+    remark: str,
+    title: str | None,
+) -> tuple[Frame, str]:
+    """All that stands around a plot of this height, and the frame to draw in; `title` None: no heading."""
+    head, y = ("", 0.0) if title is None else heading(title, 0.0)
+    signs, y = legend(items, width, y)
+    words, y = note(remark, width, y)
+    top = y + (24.0 if height >= TALL or now_s is not None else 8.0)
+    frame = Frame(width, left, right, top, height, horizon_s)
+    edge = "" if now_s is None else now_line(frame, now_s)
+    return frame, head + signs + words + axis_and_grid(frame) + edge
+
+
+def document(body: str, *, kind: str, width: float, height: float, title: str, desc: str, embedded: bool) -> str:
+    """The `svg` element. Embedded it has classes only; as a file of its own also its style, its paper and its size."""
+    classes = f"timeline timeline--{kind}"
+    box = f'viewBox="0 0 {num(width)} {num(height)}"'
+    head = f"<title>{safe(title)}</title><desc>{safe(desc)}</desc>"
+    if embedded:
+        return f'<svg class="{classes}" {box} role="img">{head}{body}</svg>'
+    size = f'width="{num(width)}" height="{num(height)}"'
+    paper = f'<rect class="tl-paper" width="{num(width)}" height="{num(height)}"/>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" {box} {size} role="img">{head}'
+        f"<style>{safe(_OWN_TOKENS + stylesheet())}</style>{paper}{body}</svg>"
+    )
+
+
+@cache
+def stylesheet() -> str:
+    """The rules that the page links as static/css/timeline.css."""
+    return (asset_dir("static") / "css" / "timeline.css").read_text()
