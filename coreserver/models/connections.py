@@ -14,6 +14,15 @@ from coreserver.telemetry import ConnectionRecord, Recorder, ServerOutcome
 RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
 
 
+def descriptors_for_connections() -> int:
+    """How many of this process's descriptors its servers may hold as connections.
+
+    Under a limit of less than 1,024 a quarter is kept back instead: a small limit still serves somebody.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - min(RESERVED_DESCRIPTORS, limit // 4)
+
+
 class DescriptorBudget:
     """Descriptors that the servers of this process may hold together, checked at each accept, never set aside.
 
@@ -28,7 +37,7 @@ class DescriptorBudget:
     def try_take(self, wake: Callable[[], None]) -> bool:
         """Take one descriptor; if there is none, `wake` is called once when there may be again."""
         with self._lock:
-            if self._taken < resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_DESCRIPTORS:
+            if self._taken < descriptors_for_connections():
                 self._taken += 1
                 return True
             self._waiting.add(wake)

@@ -41,6 +41,19 @@ def server(start: StartServer) -> ServerHost:
 
 
 @pytest.fixture
+def thread_model(model: str) -> str:
+    """The name of the model under test, for stories about threads of this process."""
+    return model
+
+
+@pytest.fixture
+def thread_server(thread_model: str) -> Iterator[ServerHost]:
+    """A server in threads of this process, so that a story can reach into it."""
+    with running(thread_model) as host:
+        yield host
+
+
+@pytest.fixture
 def break_engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     """Make the protocol engine raise on data that contains the given bytes: an error of our own."""
 

@@ -17,7 +17,7 @@ def outcomes(server: ServerHost) -> dict[str, int]:
     return {name: count for name, count in server.snapshot().totals.outcomes.items() if count}
 
 
-def test_a_reset_in_the_middle_of_a_message_hurts_nobody_else(server: ServerHost) -> None:
+def test_t03_a_reset_in_the_middle_of_a_message_hurts_nobody_else(server: ServerHost) -> None:
     bad = Peer(server).greeted()
     bad.send(b"^abc")
     bad.receive(3)
@@ -26,13 +26,13 @@ def test_a_reset_in_the_middle_of_a_message_hurts_nobody_else(server: ServerHost
     assert_healthy(server)
 
 
-def test_a_reset_before_accept_hurts_nobody(server: ServerHost) -> None:
+def test_t04_a_reset_before_accept_hurts_nobody(server: ServerHost) -> None:
     for _ in range(20):
         Peer(server).reset()
     assert_healthy(server)
 
 
-def test_peers_that_send_and_leave_before_the_reply_hurt_nobody(server: ServerHost) -> None:
+def test_t10_peers_that_send_and_leave_before_the_reply_hurt_nobody(server: ServerHost) -> None:
     for _ in range(100):
         with Peer(server) as hasty:
             hasty.send(b"^" + b"a" * 1000)
@@ -40,14 +40,14 @@ def test_peers_that_send_and_leave_before_the_reply_hurt_nobody(server: ServerHo
     assert server.snapshot().totals.accepted == 101
 
 
-def test_a_connect_scan_leaves_nothing_behind(start: StartServer) -> None:
+def test_t18_a_connect_scan_leaves_nothing_behind(start: StartServer) -> None:
     server = start(backlog=1024)
     for _ in range(500):
         Peer(server).sock.close()
     assert_healthy(server)
 
 
-def test_a_silent_peer_is_closed_by_the_idle_timeout(start: StartServer) -> None:
+def test_t01_a_silent_peer_is_closed_by_the_idle_timeout(start: StartServer) -> None:
     server = start(idle_timeout_s=0.3)
     with Peer(server) as silent:
         silent.greeted()
@@ -58,7 +58,7 @@ def test_a_silent_peer_is_closed_by_the_idle_timeout(start: StartServer) -> None
     assert_healthy(server)
 
 
-def test_a_slow_drip_is_not_idle(start: StartServer) -> None:
+def test_t02_a_slow_drip_is_not_idle(start: StartServer) -> None:
     server = start(idle_timeout_s=0.4)
     with Peer(server) as dripping:
         dripping.greeted()
@@ -77,7 +77,7 @@ def keep_busy(peer: Peer) -> None:
             pass
 
 
-def test_max_session_closes_even_a_busy_peer(start: StartServer) -> None:
+def test_t02_max_session_closes_even_a_busy_peer(start: StartServer) -> None:
     server = start(max_session_s=0.4)
     with Peer(server) as busy:
         busy.greeted()
@@ -100,7 +100,7 @@ def fill(peer: Peer, total: int = 32_000_000) -> None:
         return
 
 
-def test_a_peer_that_never_reads_is_closed_by_the_write_timeout(start: StartServer) -> None:
+def test_t08_a_peer_that_never_reads_is_closed_by_the_write_timeout(start: StartServer) -> None:
     server = start(write_timeout_s=0.5, idle_timeout_s=20.0)
     with Peer(server, receive_buffer=4096) as deaf:
         deaf.greeted()
@@ -109,7 +109,7 @@ def test_a_peer_that_never_reads_is_closed_by_the_write_timeout(start: StartServ
     assert_healthy(server)
 
 
-def test_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartServer) -> None:
+def test_t09_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartServer) -> None:
     server = start(write_timeout_s=0.6, idle_timeout_s=20.0)
     with Peer(server, receive_buffer=4096) as slow:
         slow.greeted()
@@ -123,7 +123,7 @@ def test_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartServer
     wait_until(lambda: outcomes(server) == {"reset": 1}, "the reader left")
 
 
-def test_a_frozen_majority_does_not_outlive_its_timeout(start: StartServer) -> None:
+def test_t01_idle_holders_do_not_outlive_their_timeout(start: StartServer) -> None:
     server = start(idle_timeout_s=0.25)
     holders = [Peer(server) for _ in range(12)]
     with Peer(server) as late:
@@ -134,7 +134,7 @@ def test_a_frozen_majority_does_not_outlive_its_timeout(start: StartServer) -> N
     assert_healthy(server)
 
 
-def test_an_error_of_ours_costs_one_connection(server: ServerHost, break_engine: Callable[[bytes], None]) -> None:
+def test_t27_an_error_of_ours_costs_one_connection(server: ServerHost, break_engine: Callable[[bytes], None]) -> None:
     break_engine(b"boom")
     for _ in range(30):
         with Peer(server) as peer:

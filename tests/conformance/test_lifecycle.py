@@ -29,7 +29,7 @@ def test_listens_on_ipv6_loopback(start: StartServer) -> None:
     assert_healthy(server)
 
 
-def test_a_port_in_use_is_refused_and_nothing_is_left_behind(model: str, server: ServerHost) -> None:
+def test_t22_a_port_in_use_is_refused_and_nothing_is_left_behind(model: str, server: ServerHost) -> None:
     assert server.address is not None
     second = ThreadHost(server_config(model, port=server.address.port))
     with pytest.raises(PortInUse, match=str(server.address.port)):
@@ -45,7 +45,7 @@ def test_is_started_only_once(server: ServerHost) -> None:
     assert_healthy(server)
 
 
-def test_stop_without_any_client_ends_at_once_and_the_port_refuses(server: ServerHost) -> None:
+def test_t20_stop_without_any_client_ends_at_once_and_the_port_refuses(server: ServerHost) -> None:
     began = time.monotonic()
     server.stop()
     assert time.monotonic() - began < 0.5
@@ -61,7 +61,7 @@ def test_stop_may_be_called_twice_and_before_start(model: str, server: ServerHos
     assert never_started.state is State.STOPPED
 
 
-def test_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
+def test_t19_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
     server = start(backlog=128)
     peers = [Peer(server) for _ in range(40)]
     unread = Peer(server, receive_buffer=4096)
@@ -79,7 +79,7 @@ def test_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
     assert server.snapshot().totals.active == 0
 
 
-def test_the_same_port_can_be_used_again_at_once(model: str, server: ServerHost) -> None:
+def test_t22_the_same_port_can_be_used_again_at_once(model: str, server: ServerHost) -> None:
     assert server.address is not None
     with Peer(server) as left_open:
         left_open.greeted()

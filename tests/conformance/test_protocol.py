@@ -30,7 +30,7 @@ def test_a_stream_cut_into_single_bytes_gets_the_same_answer(server: ServerHost)
         assert peer.receive(len(oracle(stream))) == oracle(stream)
 
 
-def test_every_byte_value_is_answered_with_its_successor(server: ServerHost) -> None:
+def test_t11_every_byte_value_is_answered_with_its_successor(server: ServerHost) -> None:
     payload = bytes(byte for byte in range(256) if byte != ord("$"))
     with Peer(server) as peer:
         peer.greeted()
@@ -38,7 +38,7 @@ def test_every_byte_value_is_answered_with_its_successor(server: ServerHost) -> 
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_random_streams_in_random_pieces_equal_the_oracle(server: ServerHost, seed: int) -> None:
+def test_t12_random_streams_in_random_pieces_equal_the_oracle(server: ServerHost, seed: int) -> None:
     rng = random.Random(seed)
     with Peer(server) as peer:
         peer.greeted()
@@ -51,7 +51,7 @@ def test_random_streams_in_random_pieces_equal_the_oracle(server: ServerHost, se
         assert peer.receive(len(oracle(stream))) == oracle(stream)
 
 
-def test_a_half_closed_peer_gets_every_answer_and_then_the_end(server: ServerHost) -> None:
+def test_t13_a_half_closed_peer_gets_every_answer_and_then_the_end(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.send(b"^" + b"a" * 100_000)
         peer.sock.shutdown(socket.SHUT_WR)

@@ -1,0 +1,244 @@
+"""Faults of the machine around a server: errors of accept, limits, children, signals. Rlimits only in children."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from coreserver.host import ServerHost
+from coreserver.models.base import State
+from coreserver.models.listener import TRANSIENT
+from tests.conformance.conftest import StartServer
+from tests.support import Peer, assert_healthy, is_refused, wait_until
+
+
+@contextmanager
+def accept_raises(patch: pytest.MonkeyPatch, *codes: int) -> Iterator[list[int]]:
+    """Every accept of this process fails with the next of `codes`, then works again; yields what is left to raise."""
+    left = list(codes)
+    accept = socket.socket.accept
+
+    def failing(sock: socket.socket) -> tuple[socket.socket, object]:
+        if left:
+            raise OSError(left.pop(0), "injected")
+        return accept(sock)
+
+    with patch.context() as inner:
+        inner.setattr(socket.socket, "accept", failing)
+        yield left
+
+
+def test_t05_pending_network_errors_of_accept_never_end_the_listener(
+    thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with accept_raises(monkeypatch, *sorted(TRANSIENT)) as left:
+        assert_healthy(thread_server)
+        assert left == []
+
+
+def test_t05_a_machine_out_of_memory_pauses_accept_and_recovers(
+    thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with accept_raises(monkeypatch, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE) as left:
+        assert_healthy(thread_server)
+        assert left == []
+    assert thread_server.snapshot().totals.events["accept_paused"] == 1
+
+
+def test_t05_an_unknown_error_of_accept_fails_the_server_with_its_reason(
+    thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with accept_raises(monkeypatch, errno.EBADMSG):
+        with suppress(ConnectionResetError):
+            Peer(thread_server).sock.close()
+        wait_until(lambda: thread_server.state is State.FAILED, "the server says that it failed")
+    assert "EBADMSG" in (thread_server.failure or "")
+    assert is_refused(thread_server)
+    thread_server.stop()
+
+
+PRELUDE = """
+    import resource, os, sys, time, socket, signal
+    from tests.support import Peer, running, wait_until, assert_healthy
+    [model] = sys.argv[1:]
+    """
+
+
+def in_child(model: str, story: str, *, send_signal: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `story` in a fresh interpreter; with a signal, send it once the child has printed `ready`."""
+    command = [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(story), model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            first = child.stdout.readline() if send_signal else ""
+            if send_signal and first == "ready\n":
+                child.send_signal(send_signal)
+            out, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
+    return subprocess.CompletedProcess(child.args, child.returncode, first + out, err)
+
+
+def test_t06_at_the_descriptor_limit_nothing_spins_and_one_free_descriptor_is_enough(thread_model: str) -> None:
+    done = in_child(
+        thread_model,
+        """
+        with running(model, backlog=128, idle_timeout_s=25.0) as server:
+            address = server.address
+            peers = [socket.socket() for _ in range(40)]
+            used = len(os.listdir("/proc/self/fd"))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + 8, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            for peer in peers:
+                peer.connect(address)
+            began, cpu = time.monotonic(), time.process_time()
+            wait_until(lambda: time.monotonic() - began > 1.0, "a second at the limit")
+            assert (time.process_time() - cpu) < 0.15, "spins at the limit"
+            assert len(server.events()) < 20, "floods its events"
+            served = []
+            for number, peer in enumerate(peers):
+                peer.settimeout(10.0)
+                assert peer.recv(1) == b"*", number
+                peer.close()
+        print("served all")
+        """,
+    )
+    assert done.stdout == "served all\n", done.stderr
+
+
+def test_t14_an_endless_message_needs_no_memory(server: ServerHost) -> None:
+    def resident() -> int:
+        with open(f"/proc/{server.pid}/statm") as statm:
+            return int(statm.read().split()[1]) * resource.getpagesize()
+
+    piece = b"a" * 65536
+    with Peer(server) as peer:
+        peer.greeted()
+        peer.send(b"^")
+        for _ in range(20):
+            peer.ask_inside(piece)
+        before = resident()
+        for _ in range(800):
+            peer.ask_inside(piece)
+        assert resident() - before < 5_000_000
+
+
+def test_t15_a_client_that_vanishes_without_a_word_is_closed_as_idle(start: StartServer) -> None:
+    server = start(idle_timeout_s=0.4)
+    assert server.address is not None
+    client = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import socket; s = socket.create_connection({tuple(server.address)!r});"
+            "assert s.recv(1) == b'*'; print('in', flush=True); s.recv(1)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"in\n"
+        client.send_signal(signal.SIGSTOP)
+        wait_until(lambda: server.snapshot().totals.outcomes["idle_timeout"] == 1, "it is closed as idle", 2.0)
+    finally:
+        client.kill()
+        client.communicate()
+    assert_healthy(server)
+
+
+@pytest.mark.parametrize(("nodelay", "slow"), [(True, False), (False, True)])
+def test_t16_small_replies_wait_for_a_delayed_acknowledgement_only_without_nodelay(
+    start: StartServer, nodelay: bool, slow: bool
+) -> None:
+    server = start(nodelay=nodelay, reply="per_byte")
+    took = []
+    with Peer(server) as peer:
+        peer.greeted()
+        for _ in range(15):
+            began = time.monotonic()
+            assert peer.ask(b"^abcdefgh$") == b"bcdefghi"
+            took.append(time.monotonic() - began)
+    assert (sorted(took)[7] > 0.02) is slow
+
+
+def test_t22_another_loopback_address_may_use_the_same_port(start: StartServer) -> None:
+    first = start()
+    assert first.address is not None
+    for host in ("127.0.0.2", "::1"):
+        assert_healthy(start(host=host, port=first.address.port))
+    assert_healthy(first)
+
+
+def test_t25_a_forked_child_that_holds_the_listener_does_not_keep_it_open(
+    thread_server: ServerHost, start: StartServer
+) -> None:
+    assert thread_server.address is not None
+    hold, release = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(release)
+        os.read(hold, 1)
+        os._exit(0)
+    try:
+        thread_server.stop()
+        assert is_refused(thread_server)
+        assert_healthy(start(port=thread_server.address.port))
+    finally:
+        os.close(release)
+        os.close(hold)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_t28_an_interpreter_ends_although_clients_idle(thread_model: str, sent: int) -> None:
+    began = time.monotonic()
+    done = in_child(
+        thread_model,
+        """
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            with running(model) as server:
+                idle = [Peer(server) for _ in range(3)]
+                idle[0].greeted()
+                print("ready", flush=True)
+                signal.pause()
+        except KeyboardInterrupt:
+            pass
+        """,
+        send_signal=sent,
+    )
+    assert done.stdout == "ready\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert time.monotonic() - began < 8.0
+
+
+def test_conservation_holds_at_every_instant_of_a_mixed_crowd(start: StartServer) -> None:
+    server = start(backlog=256, idle_timeout_s=0.15)
+    with ExitStack() as stack:
+        for number in range(40):
+            peer = Peer(server)
+            if number % 4 == 0:
+                peer.reset()
+            elif number % 4 == 1:
+                peer.send(b"^a$")
+                peer.sock.close()
+            else:
+                stack.enter_context(peer)
+            totals = server.snapshot().totals
+            assert totals.accepted == totals.active + sum(totals.outcomes.values())
+            assert totals.waiting >= 0
+            assert totals.in_service >= 0
+        wait_until(lambda: server.snapshot().totals.accepted == 40, "everybody was accepted", 30.0)
+        wait_until(lambda: server.snapshot().totals.active == 0, "everybody has ended", 30.0)
+    assert_healthy(server)
