@@ -21,7 +21,7 @@ from webapp.svg import num, safe, shortened, text_width
 from webapp.timeline_frame import AXIS_HEIGHT, MARGIN, SMALL, TEXT, Frame, document, empty, gutter, names, stage
 from webapp.timeline_lanes import draw_lanes
 from webapp.timeline_marks import horizon, is_failed, marks, outcome_words, peak_served
-from webapp.timeline_rows import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
+from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
 
 __all__ = ["TimelineRow", "draw", "draw_lanes", "draw_responsive"]
 

@@ -9,7 +9,7 @@ from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, text_width
 from webapp.timeline_frame import AXIS_HEIGHT, SMALL, Frame, LegendItem, document, gutter, names, stage
 from webapp.timeline_marks import Marks, horizon, marks
-from webapp.timeline_rows import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many, row_size, tooltip
+from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many, row_size, tooltip
 
 Lane = list[TimelineRow]
 

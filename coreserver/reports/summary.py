@@ -87,17 +87,21 @@ def _groups(run: RunInfo, connections: Sequence[JoinedConnection]) -> list[dict[
 
 
 def _server(server: ServerInfo, result: RunResult, somaxconn: int | None) -> dict[str, Any]:
-    """What the server was, and how it stood over the run: peaks and differences of the 100 ms samples."""
+    """What the server was, and how it stood over the run: peaks and differences of the 100 ms samples.
+
+    Differences are taken from the last look before the run; that look is no part of the peaks.
+    """
     samples, backlog = result.samples, server.config.get("backlog")
+    during = [sample for sample in samples if sample.at_ns >= result.load.started_ns]
     return {
         **asdict(server),
         "backlog_effective": None if backlog is None or somaxconn is None else min(backlog, somaxconn),
-        "peak_threads": _peak(samples, lambda sample: sample.threads_alive),
-        "peak_queue": _peak(samples, lambda sample: sample.queue_depth),
-        "peak_accept_queue": _peak(samples, lambda sample: sample.accept_queue),
+        "peak_threads": _peak(during, lambda sample: sample.threads_alive),
+        "peak_queue": _peak(during, lambda sample: sample.queue_depth),
+        "peak_accept_queue": _peak(during, lambda sample: sample.accept_queue),
         "cpu_s": _grown(samples, lambda sample: sample.cpu_s),
-        "peak_rss_bytes": _peak(samples, lambda sample: sample.rss_bytes),
-        "peak_vms_bytes": _peak(samples, lambda sample: sample.vms_bytes),
+        "peak_rss_bytes": _peak(during, lambda sample: sample.rss_bytes),
+        "peak_vms_bytes": _peak(during, lambda sample: sample.vms_bytes),
         "voluntary_switches": _grown(samples, lambda sample: sample.voluntary_switches),
         "involuntary_switches": _grown(samples, lambda sample: sample.involuntary_switches),
         "listen_overflows": result.listen_overflows,

@@ -23,9 +23,11 @@ BUSY_SHARE = 0.8  # of one core; above it the client process itself queues what 
 BUSY_FROM_S = 2.0  # in a shorter run the start of the process is most of its CPU time
 
 FAILURES = {
+    "cannot_start": "the machine refused what the run needs",
     "could_not_connect": "no client could connect to the server",
     "worker_died": "the client process ended before it delivered its result",
     "server_failed": "the server failed during the run",
+    "server_stopped": "the server was stopped during the run",
 }
 
 Reason = dict[str, str]
