@@ -1,0 +1,34 @@
+// Fetching a page of the lab again and taking parts of it into this one, as nodes.
+
+/** The page at `url` as a document; throws when the lab does not answer with a page. */
+export async function fetchPage(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
+  if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+/** Put `fresh` in the place of `stale` unless they are the same or someone is typing in it; whether it was replaced. */
+export function replace(stale, fresh) {
+  if (!fresh || stale.contains(document.activeElement)) return false;
+  keepChoices(stale, fresh);
+  if (stale.isEqualNode(fresh)) return false;
+  stale.replaceWith(document.importNode(fresh, true));
+  return true;
+}
+
+/** What a person opened or chose stays opened and chosen. */
+function keepChoices(stale, fresh) {
+  const opened = stale.querySelectorAll("details");
+  fresh.querySelectorAll("details").forEach((details, index) => {
+    if (opened[index]) details.open = opened[index].open;
+  });
+  for (const select of fresh.querySelectorAll("select")) {
+    const chosen = stale.querySelector(`#${CSS.escape(select.id)}`)?.value;
+    for (const option of select.options) option.toggleAttribute("selected", option.value === chosen);
+  }
+}
+
+/** Say something to people who listen to the page. */
+export function announce(text) {
+  document.querySelector("[data-announce]").textContent = text;
+}

@@ -1,0 +1,143 @@
+"""Numbers, times and states as people read them: every figure with its unit, every state with a word and a shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+NARROW = "\N{NARROW NO-BREAK SPACE}"
+NONE = "\N{EM DASH}"  # there is no such figure here
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A state: the word, the shape that goes with it, and the tone that tells good from bad once more."""
+
+    word: str
+    shape: str
+    tone: str
+
+
+MARKS = {
+    # servers
+    "starting": Mark("starting", "ring", "busy"),
+    "listening": Mark("listening", "disc", "good"),
+    "draining": Mark("draining", "half", "busy"),
+    "stopped": Mark("stopped", "box", "idle"),
+    # runs
+    "queued": Mark("queued", "ring", "idle"),
+    "running": Mark("running", "disc", "busy"),
+    "completed": Mark("completed", "square", "good"),
+    "cancelled": Mark("cancelled", "bar", "warn"),
+    "interrupted": Mark("interrupted", "broken", "warn"),
+    "failed": Mark("failed", "triangle", "bad"),
+    # verdicts
+    "valid": Mark("valid", "tick", "good"),
+    "suspect": Mark("suspect", "diamond", "warn"),
+    "invalid": Mark("invalid", "cross", "bad"),
+}
+SEVERITY_TONES = {"invalid": "bad", "suspect": "warn", "note": "idle"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One labelled figure; `key` finds it again when the page is live."""
+
+    label: str
+    value: str
+    key: str = ""
+
+
+def mark(state: str) -> Mark:
+    """The mark of a state; a state this page has never heard of still has its word."""
+    return MARKS.get(state, Mark(state, "ring", "idle"))
+
+
+def count(value: float | None) -> str:
+    """A whole number in groups of three."""
+    return NONE if value is None else f"{value:,.0f}".replace(",", NARROW)
+
+
+def decimal(value: float) -> str:
+    """A number with three significant digits, whole where it is whole, never in powers of ten."""
+    if value == int(value) or abs(value) >= 1000:
+        return count(value)
+    places = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:.{min(max(places, 0), 6)}f}"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds, as seconds from ten thousand of them on."""
+    if value is None:
+        return NONE
+    return seconds(value / 1000) if abs(value) >= 10_000 else f"{decimal(value)}{NARROW}ms"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds."""
+    return NONE if value is None else f"{decimal(value)}{NARROW}s"
+
+
+def size(value: float | None) -> str:
+    """Bytes in binary steps."""
+    if value is None:
+        return NONE
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{count(value) if unit == 'B' else decimal(value)}{NARROW}{unit}"
+
+
+def moment(at: datetime | None) -> str:
+    """A time of day in the machine's own zone."""
+    return NONE if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(at: datetime | None) -> str:
+    """The same instant for machines."""
+    return "" if at is None else at.astimezone(UTC).isoformat()
+
+
+# How a figure reads follows from the unit at the end of its name.
+READINGS = (("_per_s", "per second"), ("_ms", ms), ("_bytes", size), ("_us", "µs"), ("_s", seconds))
+
+
+def reading(name: str, value: Any, missing: str) -> str:
+    """A value of a report or a config as text, by the unit in its name; `missing` says what None means here."""
+    if value is None:
+        return missing
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        for suffix, way in READINGS:
+            if name.endswith(suffix):
+                return way(value) if callable(way) else f"{decimal(value)} {way}"
+        return count(value) if isinstance(value, int) else decimal(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or missing
+    return str(value)
+
+
+def label(name: str) -> str:
+    """A field's name without its unit, as words."""
+    for suffix, _ in READINGS:
+        if name.endswith(suffix) and name != suffix.lstrip("_"):
+            name = name.removesuffix(suffix)
+            break
+    return name.replace("_", " ")
+
+
+def pairs(facts: Mapping[str, Any], *, missing: str = "none") -> tuple[Figure, ...]:
+    """All facts of a nested mapping, a line each; `missing` stands where there is no value."""
+    found: list[Figure] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            inner = pairs(value, missing=missing)
+            found += [Figure(f"{label(name)} {figure.label}", figure.value) for figure in inner]
+        else:
+            found.append(Figure(label(name), reading(name, value, missing)))
+    return tuple(found)

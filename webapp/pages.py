@@ -1,0 +1,357 @@
+"""What each page shows: one frozen context a page, made from what the lab says. Templates only set it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from coreserver.clock import now_ns
+from coreserver.telemetry import ConnectionRecord
+from webapp import figures
+from webapp.assets import asset_dir
+from webapp.bench import (
+    DEFAULT_MODEL,
+    OWN_SERVER,
+    DesignForm,
+    LaunchForm,
+    Target,
+    design_form,
+    launch_form,
+    targets_of,
+)
+from webapp.figures import Figure, Mark
+from webapp.forms import FormField, Problems, Submitted, fields_of
+from webapp.lab import Lab
+from webapp.schemas import ModelResource, RunFilter, RunResource, ServerResource, StopOptions
+
+RECENT_RUNS = 8
+RUNS_A_PAGE = 50
+SHOWN_CONNECTIONS = 200  # of a server's open connections; the rest are counted
+
+_environment = Environment(
+    loader=FileSystemLoader(asset_dir("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Base of every page's context: the file that sets it out, its title and its place in the navigation."""
+
+    template: ClassVar[str]
+    place: ClassVar[str] = ""
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        raise NotImplementedError
+
+    def html(self) -> str:
+        """The whole page."""
+        return _environment.get_template(self.template).render(page=self)
+
+
+# --- rows that several pages show ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ServerRow:
+    """One server in a list."""
+
+    id: int
+    name: str
+    model: str
+    mark: Mark
+    address: str
+    waiting: str
+    in_service: str
+    ended: str
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run in a list."""
+
+    id: int
+    label: str
+    model: str
+    mark: Mark
+    verdict: Mark | None
+    clients: str
+    sentence: str
+    took: str
+    at: str
+    at_iso: str
+
+
+def server_row(server: ServerResource) -> ServerRow:
+    """A server as a line of a table."""
+    stats = server.stats
+    return ServerRow(
+        id=server.id,
+        name=server.name,
+        model=server.model,
+        mark=figures.mark(server.state),
+        address=_address(server),
+        waiting=figures.count(stats.waiting if stats else None),
+        in_service=figures.count(stats.in_service if stats else None),
+        ended=figures.count(sum(stats.outcomes.values()) if stats else None),
+    )
+
+
+def run_row(run: RunResource) -> RunRow:
+    """A run as a line of a table."""
+    return RunRow(
+        id=run.id,
+        label=run.label,
+        model=run.model,
+        mark=figures.mark(run.state),
+        verdict=figures.mark(run.verdict.status) if run.verdict else None,
+        clients=figures.count(sum(group.get("count", 0) for group in run.config["clients"])),
+        sentence=run.sentence or (run.reason.detail if run.reason else ""),
+        took=figures.seconds(run.totals.get("duration_s")) if run.totals else figures.NONE,
+        at=figures.moment(run.created_at),
+        at_iso=figures.iso(run.created_at),
+    )
+
+
+def _address(server: ServerResource) -> str:
+    return f"{server.address.host}:{server.address.port}" if server.address else figures.NONE
+
+
+# --- the dashboard ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DashboardPage(Page):
+    """Servers, the forms that set an experiment up, the last runs, this machine."""
+
+    template = "dashboard.html"
+    place = "dashboard"
+
+    servers: tuple[ServerRow, ...]
+    models: tuple[ModelResource, ...]
+    design: DesignForm
+    launch: LaunchForm
+    runs: tuple[RunRow, ...]
+    machine: tuple[Figure, ...]
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return "Dashboard"
+
+
+def dashboard(
+    lab: Lab,
+    submitted: Submitted,
+    *,
+    server_problems: Problems | None = None,
+    run_problems: Problems | None = None,
+    problem: str = "",
+) -> DashboardPage:
+    """The dashboard, its forms holding `submitted`; `problem` is said above the form that was sent."""
+    models = lab.models()
+    known = {model.name: model for model in models}
+    model = known.get(submitted.get("model", ""), known[DEFAULT_MODEL])
+    servers = lab.servers()
+    run_problems = run_problems or {}
+    inline = {name.removeprefix("server."): why for name, why in run_problems.items() if name.startswith("server.")}
+    about_run = bool(run_problems) or server_problems is None
+    own = Target(OWN_SERVER, f"a fresh {model.name} as set up above, for this run only")
+    return DashboardPage(
+        servers=tuple(server_row(server) for server in servers),
+        models=tuple(models),
+        design=design_form(model, submitted, {**inline, **(server_problems or {})}, "" if about_run else problem),
+        launch=launch_form("dashboard", [own, *targets_of(servers)], submitted, run_problems, problem * about_run),
+        runs=tuple(run_row(run) for run in lab.runs(RunFilter(limit=RECENT_RUNS)).runs),
+        machine=figures.pairs(lab.machine()),
+    )
+
+
+# --- a server --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ServedRow:
+    """One open connection of a server."""
+
+    number: str
+    peer: str
+    worker: str
+    for_: str
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One event of a server."""
+
+    ago: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ServerPage(Page):
+    """One server: what it is, what it does now, and what can be done with it."""
+
+    template = "server.html"
+    place = "dashboard"
+
+    row: ServerRow
+    reason: str
+    facts: tuple[Figure, ...]
+    now: tuple[Figure, ...]
+    outcomes: tuple[Figure, ...]
+    served: tuple[ServedRow, ...]
+    waiting: tuple[ServedRow, ...]
+    left_out: str
+    events: tuple[EventRow, ...]
+    config: tuple[Figure, ...]
+    model: ModelResource
+    launch: LaunchForm | None
+    drain: FormField
+    is_up: bool
+    in_use: str
+    problem: str
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return f"Server {self.row.id}: {self.row.name}"
+
+
+def server_page(
+    lab: Lab, server_id: int, submitted: Submitted, *, problems: Problems | None = None, problem: str = ""
+) -> ServerPage:
+    """The page of one server, its forms holding `submitted`."""
+    server = lab.server(server_id)
+    is_up = server.state in ("starting", "listening", "draining")
+    problems = problems or {}
+    records = [record for record in lab.server_connections(server_id) if record.finished_ns is None]
+    now = now_ns()
+    listening = targets_of([server])
+    [drain] = fields_of(StopOptions, {"drain_s": "1", **submitted}, problems)
+    stats = server.stats
+    return ServerPage(
+        row=server_row(server),
+        reason=server.reason.detail if server.reason else "",
+        facts=_server_facts(server),
+        now=_figures_now(server),
+        outcomes=figures.pairs({name: value for name, value in stats.outcomes.items() if value}) if stats else (),
+        served=tuple(_served(record, now) for record in records if record.started_ns is not None)[:SHOWN_CONNECTIONS],
+        waiting=tuple(_served(record, now) for record in records if record.started_ns is None)[:SHOWN_CONNECTIONS],
+        left_out=figures.count(max(len(records) - SHOWN_CONNECTIONS, 0)),
+        events=tuple(
+            EventRow(f"{figures.seconds((now - event.at_ns) / 1e9)} ago", event.kind.replace("_", " "), event.detail)
+            for event in reversed(lab.server_events(server_id))
+        ),
+        config=figures.pairs({name: value for name, value in server.config.items() if name not in ("model", "name")}),
+        model=lab.model(server.model),
+        launch=launch_form("server", listening, submitted, problems, problem) if listening else None,
+        drain=drain,
+        is_up=is_up,
+        in_use=", ".join(f"run {run_id}" for run_id in server.run_ids),
+        problem="" if listening and "clients" in " ".join(problems) else problem,
+    )
+
+
+def _server_facts(server: ServerResource) -> tuple[Figure, ...]:
+    return (
+        Figure("design", server.model),
+        Figure("address", _address(server)),
+        Figure("process", "none" if server.pid is None else str(server.pid)),
+        Figure("made", figures.moment(server.created_at)),
+    )
+
+
+def _figures_now(server: ServerResource) -> tuple[Figure, ...]:
+    stats = server.stats
+    if stats is None:
+        return ()
+    return (
+        Figure("in service", figures.count(stats.in_service), "in_service"),
+        Figure("wait in the server", figures.count(stats.waiting), "waiting"),
+        Figure("wait in the kernel", figures.count(stats.accept_queue), "accept_queue"),
+        Figure("threads", figures.count(stats.threads_alive), "threads_alive"),
+        Figure("threads busy", figures.count(stats.threads_busy), "threads_busy"),
+        Figure("accepted so far", figures.count(stats.accepted), "accepted"),
+    )
+
+
+def _served(record: ConnectionRecord, now: int) -> ServedRow:
+    since = record.accepted_ns if record.started_ns is None else record.started_ns
+    return ServedRow(
+        number=figures.count(record.number),
+        peer=f"{record.peer[0]}:{record.peer[1]}",
+        worker=record.worker or "",
+        for_=figures.seconds((now - since) / 1e9),
+    )
+
+
+# --- the list of runs ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunsPage(Page):
+    """Runs, newest first, a page at a time."""
+
+    template = "runs.html"
+    place = "runs"
+
+    runs: tuple[RunRow, ...]
+    filters: tuple[FormField, ...]
+    is_filtered: bool
+    next_url: str
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return "Runs"
+
+
+def runs_page(lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems) -> RunsPage:
+    """One page of the runs that match; nothing matches a filter that has a problem."""
+    chosen = {name: value for name, value in submitted.items() if value and name != "cursor"}
+    listed = None if problems else lab.runs(which)
+    models = tuple(model.name for model in lab.models())
+    filters = fields_of(RunFilter, submitted, problems, only=("label", "model", "state", "verdict"))
+    cursor = listed.next_cursor if listed else None
+    return RunsPage(
+        runs=tuple(run_row(run) for run in listed.runs) if listed else (),
+        filters=tuple(_filter_field(field, models) for field in filters),
+        is_filtered=bool(chosen),
+        next_url="/runs?" + urlencode({**chosen, "cursor": cursor}) if cursor else "",
+    )
+
+
+def _filter_field(field: FormField, models: tuple[str, ...]) -> FormField:
+    from dataclasses import replace
+
+    choices = models if field.name == "model" else field.choices
+    return replace(field, kind="choice", choices=("", *choices), help="") if choices else replace(field, help="")
+
+
+# --- when there is no page -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ErrorPage(Page):
+    """Why there is nothing to show, and where to go instead."""
+
+    template = "error.html"
+
+    status: int
+    heading: str
+    detail: str
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return self.heading

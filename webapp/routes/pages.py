@@ -1,0 +1,185 @@
+"""The pages: reading is GET; changing is POST, answered by 303, or by the same page with what was wrong beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from webapp.bench import run_spec, server_config
+from webapp.forms import Submitted, check, document_of, read_form
+from webapp.lab import Lab
+from webapp.pages import Page, dashboard, runs_page, server_page
+from webapp.problems import Conflict, Invalid, Problem
+from webapp.routes.deps import LabDep, RunId, ServerId
+from webapp.run_page import run_page
+from webapp.schemas import RunFilter, RunSpec, StopOptions
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+async def _submitted(request: Request) -> dict[str, str]:
+    try:
+        return read_form(await request.body())
+    except ValueError:
+        raise Invalid("the form has more fields than any form of this lab") from None
+
+
+FormDep = Annotated[dict[str, str], Depends(_submitted)]
+
+
+def _page(page: Page, status: int = 200) -> HTMLResponse:
+    return HTMLResponse(page.html(), status_code=status)
+
+
+def _see(path: str) -> RedirectResponse:
+    return RedirectResponse(path, status_code=303)
+
+
+def _base_url(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+# --- the dashboard and servers ---------------------------------------------------------------------------------------
+
+
+@router.get("/")
+def show_dashboard(request: Request, lab: LabDep) -> HTMLResponse:
+    """Servers, forms, last runs. The query may fill the forms in: a link to an experiment that is set up."""
+    return _page(dashboard(lab, dict(request.query_params)))
+
+
+@router.post("/servers")
+def start_server(lab: LabDep, submitted: FormDep) -> Response:
+    """Start the server that was set up."""
+    config, problems = server_config(submitted)
+    if config is None:
+        return _page(dashboard(lab, submitted, server_problems=problems), 422)
+    try:
+        server = lab.create_server(config)
+    except Problem as problem:
+        found = _fields(problem)
+        return _page(
+            dashboard(lab, submitted, server_problems=found, problem=_unplaced(problem, found)), problem.status
+        )
+    return _see(f"/servers/{server.id}")
+
+
+@router.get("/servers/{server_id}")
+def show_server(lab: LabDep, server_id: ServerId) -> HTMLResponse:
+    """One server."""
+    return _page(server_page(lab, server_id, {}))
+
+
+@router.post("/servers/{server_id}/start")
+def start_again(lab: LabDep, server_id: ServerId) -> Response:
+    """Start a server that was stopped."""
+    try:
+        lab.start_server(server_id)
+    except Conflict as problem:
+        return _page(server_page(lab, server_id, {}, problem=problem.detail), problem.status)
+    return _see(f"/servers/{server_id}")
+
+
+@router.post("/servers/{server_id}/stop")
+def stop_server(lab: LabDep, server_id: ServerId, submitted: FormDep) -> Response:
+    """Drain and stop a server."""
+    options, problems = check(StopOptions, document_of(StopOptions, submitted))
+    if options is None:
+        return _page(server_page(lab, server_id, submitted, problems=problems), 422)
+    lab.stop_server(server_id, options.drain_s)
+    return _see(f"/servers/{server_id}")
+
+
+@router.post("/servers/{server_id}/delete")
+def delete_server(lab: LabDep, server_id: ServerId) -> Response:
+    """Stop a server and forget it."""
+    try:
+        lab.delete_server(server_id)
+    except Conflict as problem:
+        return _page(server_page(lab, server_id, {}, problem=problem.detail), problem.status)
+    return _see("/")
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+@router.get("/runs")
+def show_runs(request: Request, lab: LabDep) -> HTMLResponse:
+    """Runs that match the query."""
+    submitted = {name: value for name, value in request.query_params.items() if value}
+    which, problems = check(RunFilter, document_of(RunFilter, submitted))
+    return _page(runs_page(lab, which or RunFilter(), submitted, problems), 422 if problems else 200)
+
+
+@router.post("/runs")
+def launch(lab: LabDep, submitted: FormDep) -> Response:
+    """Send clients at a server."""
+    spec, problems = run_spec(submitted)
+    if spec is None:
+        return _launch_again(lab, submitted, problems, "", 422)
+    try:
+        run = lab.create_run(spec)
+    except Problem as problem:
+        found = _fields(problem)
+        return _launch_again(lab, submitted, found, _unplaced(problem, found), problem.status)
+    return _see(f"/runs/{run.id}")
+
+
+def _launch_again(lab: Lab, submitted: Submitted, problems: dict[str, str], problem: str, status: int) -> HTMLResponse:
+    """The page that the launch form stood on, with what was typed and what was wrong."""
+    server = submitted.get("server", "")
+    if submitted.get("origin") == "server" and any(str(known.id) == server for known in lab.servers()):
+        return _page(server_page(lab, int(server), submitted, problems=problems, problem=problem), status)
+    return _page(dashboard(lab, submitted, run_problems=problems, problem=problem), status)
+
+
+@router.get("/runs/{run_id}")
+def show_run(request: Request, lab: LabDep, run_id: RunId) -> HTMLResponse:
+    """One run, under way or ended."""
+    return _page(run_page(lab, run_id, _base_url(request)))
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel_run(lab: LabDep, run_id: RunId) -> RedirectResponse:
+    """End a run soon and keep what it gathered."""
+    lab.cancel_run(run_id)
+    return _see(f"/runs/{run_id}")
+
+
+@router.post("/runs/{run_id}/again")
+def run_again(request: Request, lab: LabDep, run_id: RunId) -> Response:
+    """Ask for the same run once more."""
+    spec, _ = check(RunSpec, lab.run(run_id).config)
+    if spec is None:
+        stale = "this run was made by another version of the lab; use “Change and run”"
+        return _page(run_page(lab, run_id, _base_url(request), stale), 409)
+    try:
+        again = lab.create_run(spec)
+    except Problem as problem:
+        return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
+    return _see(f"/runs/{again.id}")
+
+
+@router.post("/runs/{run_id}/delete")
+def delete_run(request: Request, lab: LabDep, run_id: RunId) -> Response:
+    """Forget a run."""
+    try:
+        lab.delete_run(run_id)
+    except Conflict as problem:
+        return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
+    return _see("/runs")
+
+
+# --- refusals that only the lab could make ---------------------------------------------------------------------------
+
+
+def _fields(problem: Problem) -> dict[str, str]:
+    """The reasons that belong beside a field."""
+    return {error.field: error.message for error in problem.errors}
+
+
+def _unplaced(problem: Problem, fields: dict[str, str]) -> str:
+    """What is to be said above the form: nothing, where a field says it."""
+    return "" if fields else problem.detail

@@ -1,0 +1,270 @@
+"""The page of one run, live and final the same: verdict first, then what happened, then every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from webapp import figures
+from webapp.bench import submitted_from_run
+from webapp.figures import Figure, Mark
+from webapp.lab import Lab
+from webapp.pages import Page, RunRow, run_row
+from webapp.problems import Conflict, NotFound
+from webapp.repeat import Recipe, recipes
+from webapp.schemas import RunResource
+
+STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
+COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
+FEW = "too few samples"
+LATENCIES = {
+    "response_ms": ("response time", "from when a message was due to the last byte of its reply"),
+    "round_trip_ms": ("round trip", "from when it was sent to the last byte of its reply"),
+    "lateness_ms": ("lateness", "how late the clients themselves were; never the server's fault"),
+}
+WAITS = {
+    "connect_ms": ("connect", "the TCP handshake"),
+    "backlog_ms": ("backlog wait", "in the kernel's queue, until the server accepted"),
+    "queue_ms": ("queue wait", "in the server's own queue, until a worker took it"),
+    "greeting_ms": ("greeting", "until the client had read the server's *"),
+    "session_ms": ("session", "being served, until the client closed"),
+}
+PHASES = ("due", "connecting", "waiting", "in_service", "completed", "failed")
+MOST_LOG_LINES = 2000  # shown in the page; the file has them all
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One or, for figures that are missing together, several columns of a table."""
+
+    text: str
+    span: int = 1
+    is_few: bool = False
+
+
+@dataclass(frozen=True)
+class StatisticsRow:
+    """The distribution of one kind of span."""
+
+    label: str
+    what: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Something to know before believing a figure."""
+
+    tone: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One client group's figures beside the others'."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What only a run with a report has."""
+
+    totals: tuple[Figure, ...]
+    counts: tuple[tuple[str, tuple[Figure, ...]], ...]
+    columns: tuple[str, ...]
+    latency: tuple[StatisticsRow, ...]
+    waits: tuple[StatisticsRow, ...]
+    group_columns: tuple[str, ...]
+    groups: tuple[GroupRow, ...]
+    server: tuple[Figure, ...]
+    config: tuple[Figure, ...]
+    environment: tuple[Figure, ...]
+    log: str
+    log_left_out: str
+
+
+@dataclass(frozen=True)
+class RunPage(Page):
+    """One run."""
+
+    template = "run.html"
+    place = "runs"
+
+    row: RunRow
+    note: str
+    server_id: int | None
+    verdict: Mark | None
+    reasons: tuple[Reason, ...]
+    notes: tuple[Reason, ...]
+    sentence: str
+    is_over: bool
+    has_begun: bool
+    elapsed: str
+    phases: tuple[Figure, ...]
+    clients: int
+    ended: int
+    timeline: Markup
+    results: Results | None
+    recipes: tuple[Recipe, ...]
+    change_url: str
+    events_url: str
+    takeaways: tuple[tuple[str, str], ...]
+    problem: str
+
+    @property
+    def title(self) -> str:
+        """The title of the tab: the state first, since that is what a waiting person looks for."""
+        return f"Run {self.row.id} {self.row.mark.word}" + (f": {self.row.label}" if self.row.label else "")
+
+
+def run_page(lab: Lab, run_id: int, base_url: str, problem: str = "") -> RunPage:
+    """The page of one run as it is now."""
+    run = lab.run(run_id)
+    counts = run.progress.counts if run.progress else {}
+    clients = sum(group.get("count", 0) for group in run.config["clients"])
+    reasons = _reasons(run)
+    return RunPage(
+        row=run_row(run),
+        note=run.note,
+        server_id=run.server_id,
+        verdict=figures.mark(run.verdict.status) if run.verdict else None,
+        reasons=tuple(reason for reason in reasons if reason.tone != "idle"),
+        notes=tuple(reason for reason in reasons if reason.tone == "idle"),
+        sentence=run.sentence or "",
+        is_over=run.is_over,
+        has_begun=run.started_at is not None,
+        elapsed=figures.seconds(run.progress.elapsed_s if run.progress else None),
+        phases=tuple(Figure(name.replace("_", " "), figures.count(counts.get(name, 0)), name) for name in PHASES),
+        clients=clients,
+        ended=counts.get("completed", 0) + counts.get("failed", 0),
+        timeline=_timeline(lab, run),
+        results=_results(lab, run),
+        recipes=recipes(base_url, run.config),
+        change_url="/?" + urlencode(submitted_from_run(run.config)),
+        events_url=f"/api/v1/runs/{run.id}/events",
+        takeaways=_takeaways(run),
+        problem=problem,
+    )
+
+
+def _reasons(run: RunResource) -> tuple[Reason, ...]:
+    found = [] if run.reason is None else [Reason("bad", run.reason.code, run.reason.detail)]
+    listed = run.verdict.reasons if run.verdict else []
+    known = {reason.code for reason in found}
+    found += [
+        Reason(figures.SEVERITY_TONES.get(item.get("severity", "note"), "idle"), item["code"], item["detail"])
+        for item in listed
+        if item["code"] not in known
+    ]
+    return tuple(Reason(reason.tone, reason.code.replace("_", " "), reason.detail) for reason in found)
+
+
+def _timeline(lab: Lab, run: RunResource) -> Markup:
+    """The drawing as it is now; our own function makes it and escapes what it writes."""
+    if run.started_at is None:
+        return Markup("")
+    try:
+        return Markup(lab.timeline_svg(run.id, embedded=True))  # noqa: S704
+    except (Conflict, NotFound):
+        return Markup("")
+
+
+def _takeaways(run: RunResource) -> tuple[tuple[str, str], ...]:
+    if not run.is_over:
+        return ()
+    base = f"/api/v1/runs/{run.id}"
+    return (
+        ("report (JSON)", f"{base}/report"),
+        ("connections (JSON)", f"{base}/connections"),
+        ("log (text)", f"{base}/log"),
+        ("timeline (SVG)", f"{base}/charts/timeline.svg"),
+    )
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _results(lab: Lab, run: RunResource) -> Results | None:
+    if not run.is_over:
+        return None
+    try:
+        report, log = lab.report(run.id), lab.log(run.id)
+    except (Conflict, NotFound):
+        return None  # it ended without a report: interrupted, or it never reached its server
+    lines = log.splitlines()
+    totals = report["totals"]
+    groups, server = report["groups"], report["server"]
+    measured = {name: value for name, value in server.items() if name not in ("config", "id", "name")}
+    return Results(
+        totals=_headline(totals),
+        counts=tuple((name, figures.pairs(totals[name])) for name in ("connections", "messages", "bytes")),
+        columns=COLUMNS,
+        latency=_statistics(report["latency"], LATENCIES),
+        waits=_statistics(report["waits"], WAITS),
+        group_columns=("clients", "completed", "median response", "slowest response", "longest queue wait", "duration"),
+        groups=tuple(_group(group) for group in groups) if len(groups) > 1 else (),
+        server=figures.pairs(measured, missing="not measured"),
+        config=figures.pairs(server["config"]),
+        environment=figures.pairs(report["environment"], missing="not known"),
+        log="\n".join(lines[:MOST_LOG_LINES]),
+        log_left_out=figures.count(len(lines) - MOST_LOG_LINES) if len(lines) > MOST_LOG_LINES else "",
+    )
+
+
+def _headline(totals: Mapping[str, Any]) -> tuple[Figure, ...]:
+    connections, messages = totals["connections"], totals["messages"]
+    throughput = totals["throughput_messages_per_s"]
+    return (
+        Figure("duration", figures.seconds(totals["duration_s"])),
+        Figure("most in service at once", figures.count(totals["peak_in_service"])),
+        Figure(
+            "clients completed", f"{figures.count(connections['completed'])} of {figures.count(connections['due'])}"
+        ),
+        Figure("messages checked", f"{figures.count(messages['verified'])} of {figures.count(messages['sent'])}"),
+        Figure("messages a second", figures.NONE if throughput is None else figures.decimal(throughput)),
+    )
+
+
+def _statistics(
+    found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, tuple[str, str]]
+) -> tuple[StatisticsRow, ...]:
+    return tuple(StatisticsRow(label, what, _cells(found[name])) for name, (label, what) in wanted.items())
+
+
+def _cells(statistics: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """A cell a figure; neighbours that are missing for want of samples share one that says so."""
+    cells = [Cell(figures.count(statistics["count"]))]
+    if not statistics["count"]:
+        return (*cells, Cell("none reached this", len(STATISTICS), is_few=True))
+    missing = 0
+    for name in STATISTICS:
+        if statistics[name] is None:
+            missing += 1
+            continue
+        if missing:
+            cells.append(Cell(FEW, missing, is_few=True))
+            missing = 0
+        cells.append(Cell(figures.ms(statistics[name])))
+    return tuple(cells)
+
+
+def _group(group: Mapping[str, Any]) -> GroupRow:
+    totals, response, waits = group["totals"], group["latency"]["response_ms"], group["waits"]
+    return GroupRow(
+        name=group["name"],
+        cells=(
+            figures.count(totals["connections"]["due"]),
+            figures.count(totals["connections"]["completed"]),
+            FEW if response["p50"] is None else figures.ms(response["p50"]),
+            figures.ms(response["max"]),
+            figures.ms(waits["queue_ms"]["max"]),
+            figures.seconds(totals["duration_s"]),
+        ),
+    )
