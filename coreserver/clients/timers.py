@@ -1,0 +1,77 @@
+"""Callbacks at absolute instants of the lab's clock, never early, on one timerfd.
+
+Timers of event loops are too coarse for due times: asyncio rounds up to whole milliseconds, and uvloop's may fire early
+or, below half a millisecond, turn into a busy loop. A timerfd on CLOCK_MONOTONIC is met within tens of microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from coreserver.clock import NS_PER_S, now_ns
+
+BATCH = 256  # callbacks in one turn of the loop, so that replies are read in between
+
+_TFD_TIMER_ABSTIME = 1
+_libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create() came with Python 3.13
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class Timers:
+    """Any number of callbacks on one loop. Not thread-safe: the loop's own thread alone may call it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
+        self._count = 0  # orders callbacks that are due at the same instant as they were asked for
+        self._fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
+        loop.add_reader(self._fd, self._ready)
+
+    def at(self, due_ns: int, callback: Callable[[], object]) -> None:
+        """Call `callback` at `due_ns`, or at once when that has passed; it cannot be taken back."""
+        self._count += 1
+        heappush(self._heap, (due_ns, self._count, callback))
+        if self._heap[0][1] == self._count:
+            self._arm()
+
+    def close(self) -> None:
+        """Forget what is left and free the descriptor."""
+        self._heap.clear()
+        self.loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+    def _ready(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # armed anew since the loop was woken
+            os.read(self._fd, 8)
+        try:
+            for _ in range(BATCH):
+                if not self._heap or self._heap[0][0] > now_ns():
+                    return
+                heappop(self._heap)[2]()
+        finally:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._heap:
+            due_ns = max(1, self._heap[0][0])  # 0 would disarm; an instant that has passed fires at once
+            spec = _Itimerspec(_Timespec(0, 0), _Timespec(*divmod(due_ns, NS_PER_S)))
+            _checked(_libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result

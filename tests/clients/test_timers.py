@@ -1,0 +1,75 @@
+"""Timers: never early, in order, and never at the cost of the loop's other work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from coreserver.clients.timers import BATCH, Timers
+from coreserver.clock import NS_PER_MS, now_ns
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(loop: LoopFactory, story: Callable[[Timers, asyncio.Event], object]) -> None:
+    """Run `story`, which sets the event when it is over."""
+
+    async def body() -> None:
+        timers, over = Timers(asyncio.get_running_loop()), asyncio.Event()
+        story(timers, over)
+        await asyncio.wait_for(over.wait(), 10)
+        timers.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(body())
+
+
+def test_callbacks_come_in_order_and_never_early(loop: LoopFactory) -> None:
+    came: list[tuple[int, int]] = []
+    due: list[int] = []
+
+    def story(timers: Timers, over: asyncio.Event) -> None:
+        start = now_ns()
+        due.extend(start + round(offset_ms * NS_PER_MS) for offset_ms in (30, 10.3, 10.4, 0, -5, 10.3))
+        for number, due_ns in enumerate(due):
+            timers.at(due_ns, lambda number=number: came.append((number, now_ns())))  # type: ignore[misc]
+        timers.at(start + 40 * NS_PER_MS, over.set)
+
+    run(loop, story)
+    assert [number for number, _ in came] == [4, 3, 1, 5, 2, 0]
+    assert all(at_ns >= due[number] for number, at_ns in came)
+
+
+def test_a_crowd_of_callbacks_lets_the_loop_do_other_work_between(
+    loop: LoopFactory,
+) -> None:
+    events: list[str] = []
+
+    def story(timers: Timers, over: asyncio.Event) -> None:
+        def first() -> None:
+            timers.loop.call_soon(events.append, "other work")
+
+        timers.at(0, first)
+        for _ in range(2 * BATCH):
+            timers.at(1, lambda: events.append("timer"))
+        timers.at(2, over.set)
+
+    run(loop, story)
+    assert events.index("other work") == BATCH - 1
+
+
+def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
+    left = [5]
+
+    def story(timers: Timers, over: asyncio.Event) -> None:
+        def again() -> None:
+            left[0] -= 1
+            if left[0]:
+                timers.at(now_ns() + NS_PER_MS, again)
+            else:
+                over.set()
+
+        again()
+
+    run(loop, story)
+    assert left == [0]
