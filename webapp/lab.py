@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from coreserver.config import ServerOptions
+from coreserver.config import ClientGroup, ServerOptions, Wait
+from coreserver.reports.article_log import article_log
+from coreserver.reports.codec import decode_connections
+from coreserver.reports.connections import connection_row
+from coreserver.reports.environment import describe_machine
+from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.telemetry import ConnectionRecord, Event
+from webapp import designs
+from webapp.feed import Feed
+from webapp.problems import Conflict, FieldError, Invalid, NotFound
+from webapp.runner import Runner
 from webapp.schemas import (
     ModelResource,
     RunFilter,
@@ -18,109 +27,224 @@ from webapp.schemas import (
     RunResource,
     RunSpec,
     ServerResource,
+    Verdict,
 )
-from webapp.timeline import TimelineRow
+from webapp.servers import Servers
+from webapp.settings import Settings
+from webapp.store import Result, RunRow, Store
+from webapp.timeline import draw, draw_lanes, draw_responsive
 
 
 class Lab:
     """Servers, runs, and what is stored of both."""
 
+    def __init__(self, settings: Settings, store: Store) -> None:
+        """Take over the store: runs that a dead lab left unfinished are interrupted before anybody can ask."""
+        self.settings = settings
+        self.feed = Feed()
+        self._store = store
+        store.interrupt_unfinished()
+        self._servers = Servers(settings, store, self.feed)
+        self._runner = Runner(settings, store, self._servers, self.feed)
+
+    def begin_close(self) -> None:
+        """End streams and runs, without waiting."""
+        self.feed.close()
+        self._runner.begin_close()
+
+    def close(self) -> None:
+        """End all background work and give the store back; bounded, for stopping a server is."""
+        self.feed.close()
+        self._runner.close()
+        self._servers.close()
+        self._store.close()
+
     # --- models --------------------------------------------------------------------------------------------------
 
     def models(self) -> list[ModelResource]:
         """Every model, in the order they are taught."""
-        raise NotImplementedError
+        return designs.all_models()
 
     def model(self, name: str) -> ModelResource:
         """One model, or NotFound."""
-        raise NotImplementedError
+        return designs.one_model(name)
 
     # --- servers -------------------------------------------------------------------------------------------------
 
     def create_server(self, config: ServerOptions) -> ServerResource:
         """Start a server; it is listed only if that worked. Conflict (field `port` or `name`), Quota, Unavailable."""
-        raise NotImplementedError
+        return self._servers.create(config)
 
     def servers(self) -> list[ServerResource]:
         """Every server, oldest first, stopped ones too."""
-        raise NotImplementedError
+        return self._servers.all()
 
     def server(self, server_id: int) -> ServerResource:
         """One server, or NotFound."""
-        raise NotImplementedError
+        return self._servers.one(server_id)
 
     def server_connections(self, server_id: int) -> list[ConnectionRecord]:
-        """Connections of its present life: those open now (oldest first), after the last few that ended."""
-        raise NotImplementedError
+        """Connections of its present or last life: the last few that ended, then those open now, oldest first."""
+        return self._servers.connections(server_id)
 
     def server_events(self, server_id: int) -> list[Event]:
-        """The last events of its present life, oldest first."""
-        raise NotImplementedError
+        """The last events of its present or last life, oldest first."""
+        return self._servers.events(server_id)
 
     def start_server(self, server_id: int) -> ServerResource:
         """Start a stopped or failed one; Conflict when it is up, or its port is taken (then it stays stopped)."""
-        raise NotImplementedError
+        return self._servers.start(server_id)
 
     def stop_server(self, server_id: int, drain_s: float = 0.0) -> ServerResource:
         """Stop it, letting what is in flight finish for `drain_s`; stopping a stopped one does nothing."""
-        raise NotImplementedError
+        return self._servers.stop(server_id, drain_s)
 
     def delete_server(self, server_id: int) -> None:
         """Stop and forget it; Conflict while a queued or running run uses it."""
-        raise NotImplementedError
+        self._servers.delete(server_id)
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
     def create_run(self, spec: RunSpec) -> RunResource:
-        """Queue a run; Conflict when its server is not listening, NotFound, Quota."""
-        raise NotImplementedError
+        """Queue a run; Conflict when its server is not listening, NotFound, Invalid (it would last too long), Quota."""
+        self._refuse_too_long(spec)
+        return self.run(self._runner.submit(spec))
 
     def runs(self, which: RunFilter | None = None) -> RunList:
         """One page of the runs that match, newest first unless asked otherwise."""
-        raise NotImplementedError
+        rows, next_cursor = self._store.runs(which or RunFilter())
+        return RunList(runs=[self._resource(row) for row in rows], next_cursor=next_cursor)
 
     def run(self, run_id: int) -> RunResource:
         """One run as it is now, or NotFound."""
-        raise NotImplementedError
+        return self._resource(self._store.run(run_id))
 
     def patch_run(self, run_id: int, patch: RunPatch) -> RunResource:
         """Change its label or note."""
-        raise NotImplementedError
+        self._store.patch_run(run_id, patch)
+        self._runner.touch(run_id)
+        return self.run(run_id)
 
     def cancel_run(self, run_id: int) -> RunResource:
         """End it soon, keeping what was gathered; cancelling one that has ended does nothing."""
-        raise NotImplementedError
+        self._store.run(run_id)
+        self._runner.cancel(run_id)
+        return self.run(run_id)
 
     def delete_run(self, run_id: int) -> None:
         """Forget it; Conflict while it is queued or running."""
-        raise NotImplementedError
+        self._store.run(run_id)
+        if self._runner.live(run_id):
+            raise Conflict(f"run {run_id} is not over; cancel it first")
+        self._store.delete_run(run_id)
+        self._runner.touch(run_id)
 
     def wait_run(self, run_id: int, timeout_s: float) -> RunResource:
         """Block until it has ended or the time is over; the run as it is then."""
-        raise NotImplementedError
+        self._store.run(run_id)
+        self._runner.wait(run_id, timeout_s)
+        return self.run(run_id)
 
     def report(self, run_id: int) -> dict[str, Any]:
         """Its JSON report; Conflict before it has ended, NotFound where it ended without one."""
-        raise NotImplementedError
+        row = self._store.run(run_id)
+        report = self._result(row).report
+        report["run"] |= {"label": row.label, "note": row.note}  # they may have been changed since
+        return report
 
     def connections(self, run_id: int) -> list[dict[str, Any]]:
         """Every connection, in the shape of `schemas.ConnectionRow`; Conflict and NotFound as for the report."""
-        raise NotImplementedError
+        result = self._result(self._store.run(run_id))
+        return [connection_row(joined, result.started_ns) for joined in decode_connections(result.connections)]
 
     def log(self, run_id: int) -> str:
         """The clients' log as the article prints it; Conflict and NotFound as for the report."""
-        raise NotImplementedError
+        result = self._result(self._store.run(run_id))
+        records = [joined.client for joined in decode_connections(result.connections)]
+        return article_log(records, started_ns=result.started_ns, started_wall_s=result.started_wall_s)
 
     def timeline_rows(self, run_id: int) -> list[TimelineRow]:
-        """What the timeline draws: live while it runs, final afterwards, empty before."""
-        raise NotImplementedError
+        """What the timeline draws: live while it runs, final afterwards, empty before and where nothing was kept."""
+        return self.timeline(run_id)[0]
+
+    def timeline(self, run_id: int) -> tuple[list[TimelineRow], float | None]:
+        """The rows, and while it runs the seconds since its start."""
+        self._store.run(run_id)
+        if live := self._runner.live(run_id):
+            return live.timeline()
+        result = self._store.result(run_id)
+        if result is None:
+            return [], None
+        return timeline_rows(decode_connections(result.connections), result.started_ns), None
 
     def timeline_svg(self, run_id: int, *, embedded: bool = False) -> str:
-        """The timeline of this instant as SVG; `embedded` leaves out what a page brings itself."""
-        raise NotImplementedError
+        """The timeline of this instant: as a file of its own, or for a page, which brings style and paper itself."""
+        rows, now_s = self.timeline(run_id)
+        title = self._chart_title(run_id)
+        return (draw_responsive if embedded else draw)(rows, now_s=now_s, title=title)
+
+    def lanes_svg(self, run_id: int) -> str:
+        """What each worker did, as an SVG file of its own."""
+        rows, now_s = self.timeline(run_id)
+        return draw_lanes(rows, now_s=now_s, title=self._chart_title(run_id))
 
     # --- the machine ---------------------------------------------------------------------------------------------
 
     def machine(self) -> dict[str, Any]:
         """The environment as reports describe it."""
-        raise NotImplementedError
+        return describe_machine()
+
+    # --- below, how answers are made -----------------------------------------------------------------------------
+
+    def _chart_title(self, run_id: int) -> str:
+        row = self._store.run(run_id)
+        return f"Run {row.id}: {row.label or row.model}"
+
+    def _result(self, row: RunRow) -> Result:
+        if self._runner.live(row.id):
+            raise Conflict(f"run {row.id} is {row.state}; there is a result when it has ended")
+        result = self._store.result(row.id)
+        if result is None:
+            raise NotFound(f"run {row.id} ended as {row.state} without a result")
+        return result
+
+    def _refuse_too_long(self, spec: RunSpec) -> None:
+        limit_s = self.settings.max_run_s
+        for place, group in enumerate(spec.clients):
+            if _least_s(group) > limit_s:
+                message = f"max_run_s: a run lasts at most {limit_s:g} s, and this script alone waits longer"
+                raise Invalid(message, errors=[FieldError(f"clients.{place}.script", message)])
+
+    def _resource(self, row: RunRow) -> RunResource:
+        live = self._runner.live(row.id)
+        ending = self._runner.unsaved(row.id)
+        outline = row.outline or {}
+        path = f"/api/v1/runs/{row.id}"
+        names = ("report", "connections", "log", "events", "cancel")
+        return RunResource.model_validate(
+            {
+                "id": row.id,
+                "state": ending.state if ending else row.state,
+                "label": row.label,
+                "note": row.note,
+                "model": row.model,
+                "server_id": row.server_id,
+                "created_at": row.created_at,
+                "started_at": row.started_at,
+                "ended_at": ending.at if ending else row.ended_at,
+                "progress": live.progress() if live else None,
+                "verdict": Verdict(**outline["verdict"]) if outline else None,
+                "sentence": outline.get("sentence"),
+                "totals": outline.get("totals"),
+                "reason": ending.reason if ending else row.reason,
+                "config": row.config,
+                "links": {"self": path, "page": f"/runs/{row.id}", "timeline": f"{path}/charts/timeline.svg"}
+                | {name: f"{path}/{name}" for name in names},
+            }
+        )
+
+
+def _least_s(group: ClientGroup) -> float:
+    """What a group's own pauses come to, in seconds."""
+    steps = group.script if isinstance(group.script, list) else []
+    return group.start_s + sum(step.wait_s for step in steps if isinstance(step, Wait))

@@ -46,6 +46,20 @@ class Problem(Exception):
         }
 
 
+class BadRequest(Problem):
+    """The request itself is malformed, as with a Host that is not ours."""
+
+    status = 400
+    title = "Bad request"
+
+
+class Forbidden(Problem):
+    """Another site's page asked, not ours and not a script."""
+
+    status = 403
+    title = "Forbidden"
+
+
 class NotFound(Problem):
     """No such server, run or page."""
 
@@ -53,11 +67,32 @@ class NotFound(Problem):
     title = "Not found"
 
 
+class MethodNotAllowed(Problem):
+    """The address exists, the method does not."""
+
+    status = 405
+    title = "Method not allowed"
+
+
 class Conflict(Problem):
     """The request is fine, the state of things is not: wrong state, port in use, name taken."""
 
     status = 409
     title = "Conflict"
+
+
+class TooLarge(Problem):
+    """The body is longer than the lab reads."""
+
+    status = 413
+    title = "Body too large"
+
+
+class WrongMediaType(Problem):
+    """The body is of a type that is not taken at this address."""
+
+    status = 415
+    title = "Unsupported media type"
 
 
 class Invalid(Problem):

@@ -245,7 +245,9 @@ class ConnectionRow(Answer):
     started_s: float | None
     finished_s: float | None
     worker: str | None
-    outcome: str
+    outcome: str | None
+    server_outcome: str | None
+    detail: str
     bytes_sent: int
     bytes_received: int
     messages: int

@@ -1,11 +1,12 @@
-"""What route functions ask for by type: the lab, and ids that are whole numbers within bounds."""
+"""What route functions ask for by type: the lab, its open streams, and ids that are whole numbers within bounds."""
 
 from __future__ import annotations
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 
+from webapp.events import Streams
 from webapp.lab import Lab
 
 
@@ -13,6 +14,12 @@ def _lab(request: Request) -> Lab:
     return cast(Lab, request.app.state.lab)
 
 
+def _streams(request: Request) -> Streams:
+    return cast(Streams, request.app.state.streams)
+
+
 LabDep = Annotated[Lab, Depends(_lab)]
+StreamsDep = Annotated[Streams, Depends(_streams)]
 ServerId = Annotated[int, Path(ge=1, lt=2**53, description="the server's id")]
 RunId = Annotated[int, Path(ge=1, lt=2**53, description="the run's id")]
+LastEventId = Annotated[str | None, Header(max_length=100, description="the last `id` seen, when coming back")]

@@ -1,0 +1,86 @@
+"""The application: routes, static files, the life of the lab, and what becomes of errors; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from webapp.answers import as_problem, problem_response
+from webapp.assets import asset_dir
+from webapp.events import Streams
+from webapp.lab import Lab
+from webapp.pages import ErrorPage
+from webapp.problems import Problem
+from webapp.routes import pages, runs, servers, system
+from webapp.schemas import ProblemDocument
+from webapp.security import LOOPBACK_NAMES, Guard
+from webapp.settings import Settings
+
+DESCRIPTION = """\
+Start concurrent TCP servers of different designs, send real clients at them, and read what happened.
+
+Bodies are JSON, strictly: unknown fields, numbers as text, NaN and repeated names are refused with the field's name.
+Errors are `application/problem+json`. Every field name carries its unit; lists have a `next_cursor`.
+"""
+
+
+class LabApp(FastAPI):
+    """The application with its guard around everything, the answer to an internal error included."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The usual stack, inside the guard; `add_middleware` would put it within the error handler."""
+        settings: Settings = self.state.settings
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return Guard(super().build_middleware_stack(), settings.max_body_bytes, LOOPBACK_NAMES | {host})
+
+    def openapi(self) -> dict[str, Any]:
+        """The API's description, with the problem's schema that the error answers refer to."""
+        if self.openapi_schema is None:
+            schema = get_openapi(title=self.title, version=self.version, description=DESCRIPTION, routes=self.routes)
+            problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+            shared = schema["components"]["schemas"]
+            shared.update(problem.pop("$defs"))
+            shared[ProblemDocument.__name__] = problem
+            for unused in ("HTTPValidationError", "ValidationError"):
+                shared.pop(unused, None)
+            self.openapi_schema = schema
+        return self.openapi_schema
+
+
+def create_app(settings: Settings, lab: Lab) -> FastAPI:
+    """The application that drives `lab`, and closes it when the application ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(lab.close)
+
+    app = LabApp(title="Serverlab", version=system.lab_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
+    for routes in (system, servers, runs, pages):
+        app.include_router(routes.router)
+    app.mount("/static/swagger", StaticFiles(packages=[("fastapi_offline", "static")]), name="swagger")
+    app.mount("/static", StaticFiles(directory=asset_dir("static")), name="static")
+    for kind in (Problem, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    """A script gets the problem as JSON, a person gets a page."""
+    problem = as_problem(error)
+    accept = request.headers.get("accept", "")
+    if request.url.path.startswith(("/api/", "/static/")) or "text/html" not in accept:
+        return problem_response(problem)
+    page = ErrorPage(status=problem.status, heading=problem.title, detail=problem.detail)
+    return HTMLResponse(page.html(), status_code=problem.status, headers=problem.headers)

@@ -1,0 +1,177 @@
+"""`/api/v1/runs`: start one, watch it, read what came of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+
+from webapp.answers import StrictRoute, documented
+from webapp.events import EventStream, run_events
+from webapp.feed import run_topic
+from webapp.lab import Lab
+from webapp.routes.deps import LabDep, LastEventId, RunId, StreamsDep
+from webapp.schemas import (
+    ConnectionList,
+    ConnectionRow,
+    NoOptions,
+    RunFilter,
+    RunList,
+    RunPatch,
+    RunResource,
+    RunSpec,
+)
+
+router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
+
+WaitS = Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="wait so long for its end, seconds")]
+SVG = "image/svg+xml"
+_LOCATION = {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}
+
+
+def _of_type(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
+
+
+# --- a run and its life ----------------------------------------------------------------------------------------------
+
+
+@router.post(
+    "/runs",
+    status_code=202,
+    responses=documented(404, 409, 413, 415, 429, 507)
+    | {
+        202: {"description": "queued, or not over yet", **_LOCATION},
+        200: {"description": "over within `wait_s`", "model": RunResource, **_LOCATION},
+    },
+)
+async def create_run(lab: LabDep, spec: RunSpec, response: Response, wait_s: WaitS = 0.0) -> RunResource:
+    """Send clients at a server. One run is carried out at a time; the others wait their turn."""
+    run = await run_in_threadpool(lab.create_run, spec)
+    run = await _when_over(lab, run, wait_s)
+    response.headers["Location"] = run.links["self"]
+    response.status_code = 200 if run.is_over else 202
+    return run
+
+
+async def _when_over(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
+    """The run when it has ended or the time is over; no thread waits for it."""
+    deadline = time.monotonic() + wait_s
+    while not run.is_over and not lab.feed.is_closed and (left_s := deadline - time.monotonic()) > 0:
+        version = lab.feed.version(run_topic(run.id))
+        run = await run_in_threadpool(lab.run, run.id)
+        if not run.is_over:
+            await lab.feed.wait(run_topic(run.id), version, left_s)
+    return run
+
+
+@router.get("/runs", responses=documented())
+def list_runs(lab: LabDep, which: Annotated[RunFilter, Query()]) -> RunList:
+    """One page of runs, newest first unless `sort` says otherwise."""
+    return lab.runs(which)
+
+
+@router.get("/runs/{run_id}", responses=documented(404))
+def get_run(lab: LabDep, run_id: RunId) -> RunResource:
+    """One run as it is now."""
+    return lab.run(run_id)
+
+
+@router.patch("/runs/{run_id}", responses=documented(404, 413, 415, 507))
+def patch_run(lab: LabDep, run_id: RunId, patch: RunPatch) -> RunResource:
+    """Change a run's label or note."""
+    return lab.patch_run(run_id, patch)
+
+
+@router.post("/runs/{run_id}/cancel", responses=documented(404, 413, 415))
+def cancel_run(lab: LabDep, run_id: RunId, options: NoOptions | None = None) -> RunResource:
+    """End a run soon and keep what it has gathered; cancelling one that is over does nothing."""
+    return lab.cancel_run(run_id)
+
+
+@router.delete("/runs/{run_id}", status_code=204, responses=documented(404, 409, 507))
+def delete_run(lab: LabDep, run_id: RunId) -> None:
+    """Forget a run that is over, with all its records."""
+    lab.delete_run(run_id)
+
+
+@router.get(
+    "/runs/{run_id}/events",
+    response_class=EventStream,
+    responses=documented(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run` and `timeline`, then `end`"),
+)
+async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event_id: LastEventId = None) -> EventStream:
+    """The run as it goes on (server-sent events), until its end."""
+    await run_in_threadpool(lab.run, run_id)
+    return EventStream(run_events(lab, run_id, last_event_id), streams)
+
+
+# --- what came of it -------------------------------------------------------------------------------------------------
+
+
+@router.get("/runs/{run_id}/report", responses=documented(404, 409))
+def get_report(lab: LabDep, run_id: RunId) -> dict[str, Any]:
+    """The report: verdict, totals, latency, waits, groups, series, histograms, server and environment."""
+    return lab.report(run_id)
+
+
+@router.get("/runs/{run_id}/connections", responses=documented(404, 409))
+@router.get("/runs/{run_id}/connections.json", responses=documented(404, 409), include_in_schema=False)
+def get_connections(lab: LabDep, run_id: RunId) -> ConnectionList:
+    """Every connection of the run; `.csv` after the address gives the same as a table."""
+    return ConnectionList.model_validate({"connections": lab.connections(run_id)})
+
+
+@router.get(
+    "/runs/{run_id}/connections.csv",
+    response_class=PlainTextResponse,
+    responses=documented(404, 409) | _of_type("text/csv", "a header line, then a line a connection"),
+)
+def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
+    """Every connection of the run as a table."""
+    table = io.StringIO()
+    columns = list(ConnectionRow.model_fields)
+    writer = csv.writer(table, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in lab.connections(run_id):
+        writer.writerow([_cell(row[column]) for column in columns])
+    name = f"run-{run_id}-connections.csv"
+    return Response(
+        table.getvalue(), media_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def _cell(value: object) -> object:
+    """Text that a spreadsheet would take for a formula is marked as text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+@router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404, 409))
+def get_log(lab: LabDep, run_id: RunId) -> str:
+    """The clients' log in the article's format, from the times things really happened."""
+    return lab.log(run_id)
+
+
+@router.get(
+    "/runs/{run_id}/charts/timeline.svg",
+    response_class=Response,
+    responses=documented(404) | _of_type(SVG, "a row a client"),
+)
+def get_timeline(lab: LabDep, run_id: RunId) -> Response:
+    """The article's picture: when each client arrived, waited and was served; of a run under way, up to now."""
+    return Response(lab.timeline_svg(run_id), media_type=SVG)
+
+
+@router.get(
+    "/runs/{run_id}/charts/lanes.svg",
+    response_class=Response,
+    responses=documented(404) | _of_type(SVG, "a row a worker"),
+)
+def get_lanes(lab: LabDep, run_id: RunId) -> Response:
+    """The same time seen from the workers: whom each of them served when."""
+    return Response(lab.lanes_svg(run_id), media_type=SVG)

@@ -1,0 +1,54 @@
+"""The lab itself: its health, its version, its events, and the documentation of its API."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse
+
+from webapp.answers import documented
+from webapp.assets import asset_dir
+from webapp.events import EventStream, lab_events
+from webapp.routes.deps import LabDep, LastEventId, StreamsDep
+from webapp.schemas import Health, Version
+
+router = APIRouter(tags=["lab"])
+
+
+def lab_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("serverlab")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"
+
+
+@router.get("/healthz")
+async def get_health() -> Health:
+    """Whether the lab answers; asks neither the database nor a thread."""
+    return Health()
+
+
+@router.get("/version")
+async def get_version() -> Version:
+    """What runs here."""
+    return Version(version=lab_version(), python=platform.python_version())
+
+
+@router.get(
+    "/api/v1/events",
+    response_class=EventStream,
+    responses=documented(429)
+    | {200: {"description": "`snapshot`, then `servers` and `runs`", "content": {"text/event-stream": {}}}},
+)
+async def stream_lab(lab: LabDep, streams: StreamsDep, last_event_id: LastEventId = None) -> EventStream:
+    """Changes of the lists of servers and runs (server-sent events), until the lab ends."""
+    return EventStream(lab_events(lab, last_event_id), streams)
+
+
+@router.get("/docs", include_in_schema=False)
+def show_docs() -> Response:
+    """The API's documentation, drawn by Swagger UI from files of this installation; no template language is needed."""
+    return HTMLResponse((asset_dir("templates") / "docs.html").read_text())

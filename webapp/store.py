@@ -1,0 +1,273 @@
+"""What outlives the process: servers by config, runs with what was asked and what came of it. A function a question."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Row
+from typing import Any
+
+from webapp.database import Database
+from webapp.problems import FieldError, Invalid, NotFound
+from webapp.schemas import Reason, RunFilter, RunPatch
+
+FILE_NAME = "serverlab.sqlite3"
+
+
+def now() -> str:
+    """The time of day as it is stored."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """A server resource: its config, whether or not it runs."""
+
+    id: int
+    name: str
+    config: dict[str, Any]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run without its records. `outline` has the report's `verdict`, `sentence` and `totals` once there is one."""
+
+    id: int
+    state: str
+    label: str
+    note: str
+    model: str
+    server_id: int | None
+    config: dict[str, Any]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    reason: Reason | None
+    outline: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run brought home; `connections` is as `coreserver.reports.codec` writes them."""
+
+    started_ns: int
+    started_wall_s: float
+    report: dict[str, Any]
+    connections: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    state: str
+    at: str
+    reason: Reason | None = None
+    result: Result | None = None
+
+
+class Store:
+    """The lab's database. Any method may raise StorageFull or Unavailable; then nothing was changed."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open the database in `data_dir`; see `Database` for what can be wrong with it."""
+        self._database = Database(data_dir / FILE_NAME)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+    # --- servers -------------------------------------------------------------------------------------------------
+
+    def add_server(self, name: str, config: Mapping[str, Any], created_at: str) -> int:
+        """Remember a server; its id."""
+        with self._database.write() as db:
+            cursor = db.execute(
+                "INSERT INTO servers (name, config, created_at) VALUES (?, ?, ?)",
+                (name, json.dumps(config), created_at),
+            )
+            return _inserted(cursor.lastrowid)
+
+    def servers(self) -> list[ServerRow]:
+        """Every server, oldest first."""
+        with self._database.read() as db:
+            rows = db.execute("SELECT * FROM servers ORDER BY id").fetchall()
+        return [ServerRow(row["id"], row["name"], json.loads(row["config"]), row["created_at"]) for row in rows]
+
+    def delete_server(self, server_id: int) -> None:
+        """Forget a server."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM servers WHERE id = ?", (server_id,))
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    def add_run(
+        self, config: Mapping[str, Any], *, label: str, note: str, model: str, server_id: int | None, created_at: str
+    ) -> int:
+        """Queue a run; its id."""
+        with self._database.write() as db:
+            cursor = db.execute(
+                "INSERT INTO runs (state, label, note, model, server_id, config, created_at)"
+                " VALUES ('queued', ?, ?, ?, ?, ?, ?)",
+                (label, note, model, server_id, json.dumps(config), created_at),
+            )
+            return _inserted(cursor.lastrowid)
+
+    def start_run(self, run_id: int, at: str) -> None:
+        """The first packet is about to be sent."""
+        with self._database.write() as db:
+            db.execute(
+                "UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", (at, run_id)
+            )
+
+    def end_run(self, run_id: int, ending: Ending) -> None:
+        """Write down how it ended, with its result if it has one; a run ends once, later calls change nothing."""
+        reason, result = ending.reason, ending.result
+        outline = _outline(result.report) if result else None
+        packed = zlib.compress(json.dumps(result.report).encode()) if result else b""
+        with self._database.write() as db:
+            changed = db.execute(
+                "UPDATE runs SET state = ?, ended_at = ?, reason_code = ?, reason_detail = ?, verdict_status = ?,"
+                " outline = ? WHERE id = ? AND state IN ('queued', 'running')",
+                (
+                    ending.state,
+                    ending.at,
+                    reason.code if reason else None,
+                    reason.detail if reason else None,
+                    outline["verdict"]["status"] if outline else None,
+                    json.dumps(outline) if outline else None,
+                    run_id,
+                ),
+            ).rowcount
+            if changed and result:
+                db.execute(
+                    "INSERT INTO results (run_id, started_ns, started_wall_s, report, connections)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (run_id, result.started_ns, result.started_wall_s, packed, result.connections),
+                )
+
+    def interrupt_unfinished(self) -> int:
+        """Mark runs that a dead lab left queued or running as interrupted; how many. When they ended is not known."""
+        with self._database.write() as db:
+            return db.execute(
+                "UPDATE runs SET state = 'interrupted', reason_code = 'lab_ended',"
+                " reason_detail = 'the lab ended while this run was ' || state WHERE state IN ('queued', 'running')"
+            ).rowcount
+
+    def patch_run(self, run_id: int, patch: RunPatch) -> None:
+        """Change the label or the note; NotFound."""
+        with self._database.write() as db:
+            changed = db.execute(
+                "UPDATE runs SET label = coalesce(?, label), note = coalesce(?, note) WHERE id = ?",
+                (patch.label, patch.note, run_id),
+            ).rowcount
+        if not changed:
+            raise no_run(run_id)
+
+    def delete_run(self, run_id: int) -> None:
+        """Forget a run and its records."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    def run(self, run_id: int) -> RunRow:
+        """One run, or NotFound."""
+        with self._database.read() as db:
+            row = db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise no_run(run_id)
+        return _run(row)
+
+    def runs(self, which: RunFilter) -> tuple[list[RunRow], str | None]:
+        """One page of the runs that match, and the cursor of the next page."""
+        where, values = _conditions(which)
+        column = "label" if "label" in which.sort else "id"
+        direction, beyond = ("DESC", "<") if which.sort.startswith("-") else ("ASC", ">")
+        if which.cursor is not None:
+            where.append(f"({column}, id) {beyond} (?, ?)")
+            values += _after(which.cursor, of_text=column == "label")
+        query = (
+            f"SELECT * FROM runs WHERE {' AND '.join(where)}"  # noqa: S608 - only our own words; values are bound
+            f" ORDER BY {column} {direction}, id {direction} LIMIT ?"
+        )
+        with self._database.read() as db:
+            rows = db.execute(query, (*values, which.limit + 1)).fetchall()
+        page = rows[: which.limit]
+        more = len(rows) > which.limit
+        return [_run(row) for row in page], _cursor(page[-1][column], page[-1]["id"]) if more else None
+
+    def result(self, run_id: int) -> Result | None:
+        """What it brought home; None where it ended without."""
+        with self._database.read() as db:
+            row = db.execute("SELECT * FROM results WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None:
+            return None
+        report = json.loads(zlib.decompress(row["report"]))
+        return Result(row["started_ns"], row["started_wall_s"], report, row["connections"])
+
+
+def no_run(run_id: int) -> NotFound:
+    """The problem of asking for a run that is not there."""
+    return NotFound(f"there is no run {run_id}")
+
+
+def _inserted(rowid: int | None) -> int:
+    assert rowid is not None  # noqa: S101 - true after every INSERT; tells the type checker
+    return rowid
+
+
+def _run(row: Row) -> RunRow:
+    reason = Reason(code=row["reason_code"], detail=row["reason_detail"]) if row["reason_code"] else None
+    return RunRow(
+        id=row["id"],
+        state=row["state"],
+        label=row["label"],
+        note=row["note"],
+        model=row["model"],
+        server_id=row["server_id"],
+        config=json.loads(row["config"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        reason=reason,
+        outline=json.loads(row["outline"]) if row["outline"] else None,
+    )
+
+
+def _outline(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {"verdict": report["verdict"], "sentence": report["run"].get("sentence"), "totals": report["totals"]}
+
+
+def _conditions(which: RunFilter) -> tuple[list[str], list[Any]]:
+    asked = {
+        "state = ?": which.state,
+        "model = ?": which.model,
+        "verdict_status = ?": which.verdict,
+        "server_id = ?": which.server_id,
+        "instr(lower(label), lower(?)) > 0": which.label or None,
+    }
+    given = {condition: value for condition, value in asked.items() if value is not None}
+    return ["1", *given], list(given.values())
+
+
+def _cursor(key: str | int, run_id: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([key, run_id]).encode()).decode()
+
+
+def _after(cursor: str, *, of_text: bool) -> list[Any]:
+    try:
+        key, run_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        if not isinstance(run_id, int) or not isinstance(key, str if of_text else int):
+            raise ValueError
+        if not abs(run_id) < 2**63 or (isinstance(key, int) and not abs(key) < 2**63):
+            raise ValueError
+    except (binascii.Error, ValueError, TypeError):
+        message = "is not a cursor of a list with this sort order"
+        raise Invalid(f"cursor: {message}", errors=[FieldError("cursor", message)]) from None
+    return [key, run_id]
