@@ -7,10 +7,20 @@ range are refused with the field's name.
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class Settings(BaseModel):
@@ -104,6 +114,18 @@ class ServerOptions(Settings):
     max_connections: int | None = Field(
         default=None, ge=1, le=1_000_000, description="past it the listener waits; empty: what descriptors allow"
     )
+    placement: Literal["thread", "process"] = Field(
+        default="thread", description="in threads of the lab itself, or in an interpreter of its own"
+    )
+    switch_interval_us: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="how long a thread keeps the interpreter while others wait for it; empty: 5,000 µs, as Python does",
+    )
+    cpus: Annotated[list[int], Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="CPUs the server's process may run on, by their numbers; empty: all"
+    )
     work: Work = Field(default=NoWork(), description="what a message or a connection costs beside echoing")
     seed: Seed = Field(default=0, description="seed of the service times; a run's own server draws from the run's seed")
 
@@ -123,6 +145,22 @@ class ServerOptions(Settings):
         if 0 < port < 1024:
             raise ValueError("must be 0 or 1024 to 65535")
         return port
+
+    @field_validator("switch_interval_us", "cpus")
+    @classmethod
+    def _is_of_a_process(cls, value: Any, info: ValidationInfo) -> Any:
+        # The lab's own interpreter and CPUs are not a server's to change.
+        if value is not None and info.data.get("placement") == "thread":
+            raise ValueError("is for servers with placement: process")
+        return value
+
+    @field_validator("cpus")
+    @classmethod
+    def _cpus_are_here(cls, cpus: list[int] | None) -> list[int] | None:
+        here = os.sched_getaffinity(0)
+        if unknown := sorted(set(cpus or ()) - here):
+            raise ValueError(f"no CPU {unknown[0]} here; there are {', '.join(map(str, sorted(here)))}")
+        return cpus
 
 
 # --- client groups ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""Where a server model lives, behind one interface: today in threads of this process.
+"""Where a server model lives, behind one interface: in threads of this process, or in a process of its own.
 
-The control plane and the runs talk to a `ServerHost` only, so a model in a process of its own is one more class here.
+The control plane and the runs talk to a `ServerHost` only; `host_for` makes the one that a configuration asks for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Protocol
 
 from coreserver.config import ServerOptions
 from coreserver.models import MODELS
-from coreserver.models.base import Address, Drained, Snapshot, State
+from coreserver.models.base import Address, Drained, ServerModel, Snapshot, State
+from coreserver.models.child_model import ChildModel
 from coreserver.sampler import Sample, Sampler
 from coreserver.telemetry import ConnectionRecord, Event, Subscription
 
@@ -21,8 +22,8 @@ class ServerHost(Protocol):
     config: ServerOptions
 
     @property
-    def pid(self) -> int:
-        """The process that serves."""
+    def pid(self) -> int | None:
+        """The process that serves; None while there is none."""
 
     @property
     def address(self) -> Address | None:
@@ -67,18 +68,17 @@ class ServerHost(Protocol):
         """The 100 ms samples taken at or after `since_ns`, oldest first."""
 
 
-class ThreadHost:
-    """A model in background threads of this process, sampled ten times a second."""
+def host_for(config: ServerOptions) -> ServerHost:
+    """The host that `config.placement` asks for; not started."""
+    return ChildHost(config) if config.placement == "process" else ThreadHost(config)
 
-    def __init__(self, config: ServerOptions) -> None:
+
+class _ModelHost:
+    """What both hosts hand on to their model."""
+
+    def __init__(self, config: ServerOptions, model: ServerModel) -> None:
         self.config = config
-        self._model = MODELS[config.model](config)
-        self._sampler = Sampler(self._model)
-
-    @property
-    def pid(self) -> int:
-        """This process."""
-        return os.getpid()
+        self._model = model
 
     @property
     def address(self) -> Address | None:
@@ -96,24 +96,16 @@ class ThreadHost:
         return self._model.failure
 
     def start(self) -> Address:
-        """Start the model, then its sampler."""
-        address = self._model.start()
-        self._sampler.start()
-        return address
+        """Start the model."""
+        return self._model.start()
 
     def drain(self, deadline_s: float) -> Drained:
-        """Drain the model, then end its sampler."""
-        try:
-            return self._model.drain(deadline_s)
-        finally:
-            self._sampler.stop()
+        """Drain the model."""
+        return self._model.drain(deadline_s)
 
     def stop(self) -> None:
-        """Stop the model, then its sampler."""
-        try:
-            self._model.stop()
-        finally:
-            self._sampler.stop()
+        """Stop the model."""
+        self._model.stop()
 
     def snapshot(self) -> Snapshot:
         """The model's figures of this instant."""
@@ -139,6 +131,57 @@ class ThreadHost:
         """Stop filling it."""
         self._model.recorder.unsubscribe(subscription)
 
+
+class ThreadHost(_ModelHost):
+    """A model in background threads of this process, sampled ten times a second."""
+
+    def __init__(self, config: ServerOptions) -> None:
+        super().__init__(config, MODELS[config.model](config))
+        self._sampler = Sampler(self._model)
+
+    @property
+    def pid(self) -> int:
+        """This process."""
+        return os.getpid()
+
+    def start(self) -> Address:
+        """Start the model, then its sampler."""
+        address = super().start()
+        self._sampler.start()
+        return address
+
+    def drain(self, deadline_s: float) -> Drained:
+        """Drain the model, then end its sampler."""
+        try:
+            return super().drain(deadline_s)
+        finally:
+            self._sampler.stop()
+
+    def stop(self) -> None:
+        """Stop the model, then its sampler."""
+        try:
+            super().stop()
+        finally:
+            self._sampler.stop()
+
     def samples(self, since_ns: int) -> list[Sample]:
         """The 100 ms samples taken at or after `since_ns`, oldest first."""
         return self._sampler.since(since_ns)
+
+
+class ChildHost(_ModelHost):
+    """A model in a process of its own, which samples itself: a child program, or the same Python model."""
+
+    def __init__(self, config: ServerOptions) -> None:
+        model = MODELS[config.model]
+        self._child = (model if issubclass(model, ChildModel) else ChildModel)(config)
+        super().__init__(config, self._child)
+
+    @property
+    def pid(self) -> int | None:
+        """The child; None before start and once it is gone."""
+        return self._child.pid
+
+    def samples(self, since_ns: int) -> list[Sample]:
+        """The 100 ms samples taken in the child at or after `since_ns`, oldest first."""
+        return self._child.samples(since_ns)

@@ -116,36 +116,51 @@ class Recorder:
     def accepted(self, peer: tuple[str, int]) -> ConnectionRecord:
         """A new record, stamped as accepted now."""
         with self._lock:
-            self._accepted += 1
-            record = ConnectionRecord(self._accepted, peer, now_ns())
-            self._open[record.number] = record
-            return record
+            return self._add(ConnectionRecord(self._accepted + 1, peer, now_ns()))
 
     def started(self, record: ConnectionRecord, worker: str) -> None:
         """`worker` begins to serve this connection."""
         with self._lock:
-            record.worker = worker
-            record.started_ns = now_ns()
-            self._started += 1
+            self._begin(record, worker, now_ns())
 
     def finished(self, record: ConnectionRecord, outcome: ServerOutcome) -> None:
         """The connection ended; its record is complete and never changes again."""
         with self._lock:
-            record.finished_ns = now_ns()
-            record.outcome = outcome
-            if record.started_ns is None:
-                self._waiting_ended += 1
-            self._outcomes[outcome] += 1
-            del self._open[record.number]
-            self._recent.append(record)
-            for subscription in self._subscriptions:
-                subscription.offer(record)
+            self._end(record, outcome, now_ns())
 
     def event(self, kind: str, detail: str) -> None:
         """Note something a person may want to know, such as a refused accept."""
         with self._lock:
-            self._events.append(Event(now_ns(), kind, detail))
-            self._event_counts[kind] = self._event_counts.get(kind, 0) + 1
+            self._note(Event(now_ns(), kind, detail))
+
+    # --- under the lock ------------------------------------------------------------------------------------------
+
+    def _add(self, record: ConnectionRecord) -> ConnectionRecord:
+        self._accepted += 1
+        self._open[record.number] = record
+        return record
+
+    def _begin(self, record: ConnectionRecord, worker: str, at_ns: int) -> None:
+        record.worker = worker
+        record.started_ns = at_ns
+        self._started += 1
+
+    def _end(self, record: ConnectionRecord, outcome: ServerOutcome, at_ns: int) -> None:
+        record.finished_ns = at_ns
+        record.outcome = outcome
+        if record.started_ns is None:
+            self._waiting_ended += 1
+        self._outcomes[outcome] += 1
+        del self._open[record.number]
+        self._recent.append(record)
+        for subscription in self._subscriptions:
+            subscription.offer(record)
+
+    def _note(self, event: Event) -> None:
+        self._events.append(event)
+        self._event_counts[event.kind] = self._event_counts.get(event.kind, 0) + 1
+
+    # --- for those who look --------------------------------------------------------------------------------------
 
     def totals(self) -> Totals:
         """The counts at one instant."""
