@@ -65,7 +65,7 @@ def test_the_code_on_the_page_is_in_our_shape(copy: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_new_model_passes_conformance_and_its_own_story(copy: Path) -> None:
-    tests = ("tests/conformance", "tests/test_newest_first.py", "-k", "newest_first")
+    tests = ("tests/conformance", "tests/test_round_robin.py", "-k", "round_robin")
     summary = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests).splitlines()[-1]
     passed = re.match(r"(\d+) passed", summary)
     assert passed is not None, summary
