@@ -17,6 +17,7 @@ from collections.abc import Iterator
 GREETING = b"*"
 
 _PLUS_ONE = bytes((byte + 1) & 0xFF for byte in range(256))
+_LONG = 1024  # bytes from which two more copies cost less than the pattern
 _payloads = re.compile(rb"\^([^$]*)").findall
 _join = b"".join
 
@@ -50,6 +51,9 @@ class ProtocolEngine:
             if data.count(b"^") == ends and data.count(b"$^") == ends - 1:
                 self.messages_finished += ends
                 return data.translate(_PLUS_ONE, b"^$")
+        elif len(data) > _LONG and (cut := data.rfind(b"$") + 1):
+            # A long buffer that the cut of the stream ended within a message: the whole ones are an everyday case.
+            return self.receive(data[:cut]) + self.receive(data[cut:])
         payloads = _payloads(data)
         self.messages_finished += len(payloads)
         # Only the last payload can lack its `$`; it does if a `^` stands behind every `$`.
