@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,25 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "adding-a-model.md"
 COPIED = ("coreserver", "webapp", "templates", "static", "tests", "pyproject.toml")
 REGISTER = "coreserver/models/__init__.py"
+
+# What the lab makes of the new model, asked over HTTP by a process that has only the copy.
+ASK_THE_LAB = """
+import json, sys
+from pathlib import Path
+from fastapi.testclient import TestClient
+from webapp.app import create_app
+from webapp.lab import Lab
+from webapp.settings import Settings
+from webapp.store import Store
+
+settings = Settings(data_dir=Path(sys.argv[1]))
+app = create_app(settings, Lab(settings, Store(settings.data_dir)))
+with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+    models = client.get("/api/v1/models").json()["models"]
+    page = client.get("/?model=round_robin").text
+    server = client.post("/api/v1/servers", json={"model": "round_robin", "workers": 3})
+print(json.dumps({"models": models, "page": page, "status": server.status_code, "server": server.json()}))
+"""
 
 
 def python_blocks() -> list[tuple[str | None, str]]:
@@ -60,6 +80,19 @@ def test_the_code_on_the_page_is_in_our_shape(copy: Path) -> None:
     files = [str(copy / path) for path, _ in python_blocks() if path]
     run(copy, "-m", "ruff", "format", "--check", "--no-cache", *files)
     run(copy, "-m", "ruff", "check", "--no-cache", *files)
+
+
+def test_the_lab_offers_describes_and_starts_the_new_model(copy: Path, tmp_path: Path) -> None:
+    answers = json.loads(run(copy, "-c", ASK_THE_LAB, str(tmp_path)))
+    (model,) = (model for model in answers["models"] if model["name"] == "round_robin")
+    assert (
+        model["summary"] == "A queue for every worker; connections are dealt out in turn, however long the queues are."
+    )
+    assert model["options"]["properties"]["workers"]["default"] == 8
+    assert "threads that serve, each with a queue of its own" in answers["page"]
+    assert answers["status"] == 201
+    assert answers["server"]["config"]["workers"] == 3
+    assert answers["server"]["state"] == "listening"
 
 
 @pytest.mark.slow
