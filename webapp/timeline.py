@@ -20,7 +20,7 @@ from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, shortened, text_width
 from webapp.timeline_frame import AXIS_HEIGHT, MARGIN, SMALL, TEXT, Frame, document, empty, gutter, names, stage
 from webapp.timeline_lanes import draw_lanes
-from webapp.timeline_marks import horizon, is_failed, marks, outcome_words, peak_served
+from webapp.timeline_marks import counted, horizon, is_failed, marks, outcome_words, peak_served
 from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
 
 __all__ = ["TimelineRow", "draw", "draw_lanes", "draw_responsive"]
@@ -145,5 +145,4 @@ def _describe(rows: Sequence[TimelineRow], edge: float, *, under_way: bool) -> s
     outcomes = Counter(outcome_words(row) for row in rows)
     counts = ", ".join(f"{count:,} {words}" for words, count in outcomes.items())
     span = f"so far, at {edge:.2f} s" if under_way else f"over {edge:.2f} s"
-    clients = "1 client" if len(rows) == 1 else f"{len(rows):,} clients"
-    return f"{clients} {span}: {counts}. At most {peak_served(rows, edge):,} served at once."
+    return f"{counted(len(rows), 'client')} {span}: {counts}. At most {peak_served(rows, edge):,} served at once."

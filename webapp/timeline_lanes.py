@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, text_width
 from webapp.timeline_frame import AXIS_HEIGHT, SMALL, Frame, LegendItem, document, gutter, names, stage
-from webapp.timeline_marks import Marks, horizon, marks
+from webapp.timeline_marks import Marks, counted, horizon, marks
 from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many, row_size, tooltip
 
 Lane = list[TimelineRow]
@@ -94,7 +94,7 @@ def _describe(rows: Sequence[TimelineRow], lanes: dict[str, Lane]) -> str:
     busiest = max(lanes, key=lambda worker: len(lanes[worker]), default=None)
     if busiest is None:
         return "No worker has served a client yet."
-    left_out = f" {len(rows) - served:,} clients are not shown: no worker took them up." if served < len(rows) else ""
-    return (
-        f"{len(lanes):,} workers served {served:,} clients; {busiest} served most, {len(lanes[busiest]):,}.{left_out}"
-    )
+    most = f"{counted(len(lanes), 'worker')} served {counted(served, 'client')}; {busiest} served most"
+    left_out = len(rows) - served
+    waiting = f" {counted(left_out, 'client')} not shown, for want of a worker." if left_out else ""
+    return f"{most}, {len(lanes[busiest]):,}.{waiting}"

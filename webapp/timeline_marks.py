@@ -56,6 +56,11 @@ def outcome_words(row: TimelineRow) -> str:
     return "under way" if row.outcome is None else row.outcome.replace("_", " ")
 
 
+def counted(number: int, what: str) -> str:
+    """A number with its noun: 1 client, 1,000 clients."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def peak_served(rows: Sequence[TimelineRow], edge_s: float) -> int:
     """The most rows that are served at one instant."""
     spans = [served for row in rows if (served := marks(row, edge_s).served)]

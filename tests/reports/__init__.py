@@ -1,0 +1,1 @@
+"""Reports: known answers, worked by hand."""

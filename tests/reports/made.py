@@ -1,0 +1,152 @@
+"""Records made by hand. Times are milliseconds of the run, so that a test reads like the picture it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, MessageRecord
+from coreserver.reports.timing import JoinedConnection
+from coreserver.run import FailureCode, RunResult
+from coreserver.sampler import Sample
+from coreserver.telemetry import ConnectionRecord, ServerOutcome
+
+ZERO_NS = 5_000_000_000  # the run's start on the clock: not 0, so that a forgotten subtraction shows
+OURS = ("127.0.0.1", 40001)
+
+
+def at(ms: float) -> int:
+    """That millisecond of the run on the clock."""
+    return ZERO_NS + round(ms * 1_000_000)
+
+
+def maybe_at(ms: float | None) -> int | None:
+    return None if ms is None else at(ms)
+
+
+def client(
+    name: str = "conn1",
+    *,
+    group: str = "script",
+    due: float = 0,
+    connect: float | None = 0,
+    connected: float | None = None,
+    greeted: float | None = None,
+    closed: float | None = None,
+    outcome: ClientOutcome | None = ClientOutcome.COMPLETED,
+    local: tuple[str, int] | None = OURS,
+    messages: Sequence[tuple[float, float, float | None]] = (),
+) -> ClientRecord:
+    return ClientRecord(
+        name=name,
+        group=group,
+        due_ns=at(due),
+        connect_start_ns=maybe_at(connect),
+        connected_ns=maybe_at(connected),
+        greeted_ns=maybe_at(greeted),
+        closed_ns=maybe_at(closed),
+        outcome=outcome,
+        local=local,
+        messages=[MessageRecord(at(due), at(sent), maybe_at(replied)) for due, sent, replied in messages],
+    )
+
+
+def server(
+    accepted: float,
+    started: float | None = None,
+    finished: float | None = None,
+    *,
+    number: int = 1,
+    peer: tuple[str, int] = OURS,
+    worker: str | None = "worker-1",
+) -> ConnectionRecord:
+    return ConnectionRecord(
+        number=number,
+        peer=peer,
+        accepted_ns=at(accepted),
+        started_ns=maybe_at(started),
+        finished_ns=maybe_at(finished),
+        worker=worker,
+        outcome=None if finished is None else ServerOutcome.COMPLETED,
+    )
+
+
+def served(
+    name: str,
+    *,
+    due: float = 0,
+    accepted: float,
+    started: float,
+    closed: float,
+    worker: str = "worker-1",
+    group: str = "script",
+) -> JoinedConnection:
+    """A connection that went well: connected a millisecond after due, greeted one after its start."""
+    mine = client(
+        name, group=group, due=due, connect=due, connected=due + 1, greeted=started + 1, closed=closed,
+        messages=[(due, started + 1, started + 3)],
+    )  # fmt: skip
+    return JoinedConnection(mine, server(accepted, started, closed + 1, worker=worker))
+
+
+def sample(ms: float, *, cpu_s: float = 0.0, threads: int | None = 2, queue: int | None = 0, rss: int = 1000) -> Sample:
+    return Sample(
+        at_ns=at(ms),
+        waiting=0,
+        in_service=0,
+        threads_alive=threads,
+        threads_busy=1,
+        queue_depth=queue,
+        accept_queue=0,
+        cpu_s=cpu_s,
+        rss_bytes=rss,
+        vms_bytes=2 * rss,
+        voluntary_switches=round(10 * cpu_s),
+        involuntary_switches=round(cpu_s),
+    )
+
+
+def result(
+    connections: Sequence[JoinedConnection] = (),
+    *,
+    ended: float = 1000,
+    cpu_s: float = 0.1,
+    complete: bool = True,
+    foreign: int = 0,
+    records_lost: int = 0,
+    samples: Sequence[Sample] = (),
+    listen_overflows: int | None = 0,
+    outcome: Literal["completed", "cancelled", "failed"] = "completed",
+    failure: FailureCode | None = None,
+    failure_detail: str | None = None,
+) -> RunResult:
+    clients = [connection.client for connection in connections]
+    return RunResult(
+        load=LoadResult(ZERO_NS, 1_505_889_116.632, at(ended), cpu_s, clients, complete),
+        connections=list(connections),
+        foreign=foreign,
+        records_lost=records_lost,
+        samples=list(samples),
+        listen_overflows=listen_overflows,
+        outcome=outcome,
+        failure=failure,
+        failure_detail=failure_detail,
+    )
+
+
+def staircase() -> list[JoinedConnection]:
+    """The article's first picture: one at a time, 2.2 s each, the others in the kernel's queue."""
+    return [
+        served("conn1", accepted=2, started=2, closed=2200),
+        served("conn2", accepted=2202, started=2202, closed=4400),
+        served("conn3", accepted=4402, started=4402, closed=6600),
+    ]
+
+
+def pool_of_two() -> list[JoinedConnection]:
+    """The article's last picture: two workers, the third client in the server's queue."""
+    return [
+        served("conn1", accepted=2, started=2, closed=2200, worker="worker-1"),
+        served("conn2", accepted=2, started=3, closed=2201, worker="worker-2"),
+        served("conn3", accepted=3, started=2203, closed=4400, worker="worker-1"),
+    ]

@@ -1,0 +1,73 @@
+"""Records to bytes and back."""
+
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
+from coreserver.errors import RecordsIncomplete
+from coreserver.reports.codec import FORMAT, decode_connections, encode_connections
+from coreserver.reports.timing import JoinedConnection
+from coreserver.telemetry import ConnectionRecord, ServerOutcome
+from tests.reports.made import pool_of_two
+
+stamp = st.integers(0, 2**63)
+address = st.tuples(st.sampled_from(["127.0.0.1", "::1"]), st.integers(1, 65535))
+clients = st.builds(
+    ClientRecord,
+    name=st.text(st.characters(exclude_categories=["Cs"])),
+    group=st.just("script"),
+    due_ns=stamp,
+    connect_start_ns=st.none() | stamp,
+    connected_ns=st.none() | stamp,
+    greeted_ns=st.none() | stamp,
+    closed_ns=st.none() | stamp,
+    outcome=st.none() | st.sampled_from(ClientOutcome),
+    detail=st.text(st.characters(exclude_categories=["Cs"])),
+    local=st.none() | address,
+    bytes_sent=stamp,
+    bytes_received=stamp,
+    messages=st.lists(st.builds(MessageRecord, stamp, stamp, st.none() | stamp), max_size=3),
+    log=st.lists(st.builds(LogEvent, stamp, st.sampled_from(LogKind), st.binary()), max_size=3),
+)
+servers = st.builds(
+    ConnectionRecord,
+    number=stamp,
+    peer=address,
+    accepted_ns=stamp,
+    started_ns=st.none() | stamp,
+    finished_ns=st.none() | stamp,
+    worker=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+    outcome=st.none() | st.sampled_from(ServerOutcome),
+    bytes_in=stamp,
+    bytes_out=stamp,
+    messages=stamp,
+)
+
+
+@given(st.lists(st.builds(JoinedConnection, clients, st.none() | servers), max_size=4))
+def test_nothing_is_lost(connections: list[JoinedConnection]) -> None:
+    decoded = decode_connections(encode_connections(connections))
+    assert decoded == connections
+    for connection in decoded:  # equal strings would pass for the enumerations
+        assert connection.client.outcome is None or isinstance(connection.client.outcome, ClientOutcome)
+        assert all(isinstance(event.kind, LogKind) for event in connection.client.log)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"no deflate", zlib.compress(b"[]"), zlib.compress(b'[1,[["x"]]]')])
+def test_damaged_bytes_are_refused(damaged: bytes) -> None:
+    with pytest.raises(RecordsIncomplete):
+        decode_connections(damaged)
+
+
+def test_another_format_is_refused_by_its_number() -> None:
+    with pytest.raises(RecordsIncomplete, match=f"reads {FORMAT}"):
+        decode_connections(zlib.compress(json.dumps([FORMAT + 1, []]).encode()))
+
+
+def test_cut_bytes_are_refused() -> None:
+    with pytest.raises(RecordsIncomplete):
+        decode_connections(encode_connections(pool_of_two())[:-3])

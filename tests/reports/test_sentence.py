@@ -1,0 +1,69 @@
+"""One sentence of what happened."""
+
+import pytest
+
+from coreserver.clients.records import ClientOutcome
+from coreserver.reports.sentence import say_seconds, sentence
+from coreserver.reports.timing import JoinedConnection
+from coreserver.run import RunResult
+from tests.reports.made import client, pool_of_two, result, served, server, staircase
+
+ALL_AT_ONCE = [served(f"conn{k}", accepted=2, started=2, closed=2200) for k in (1, 2, 3)]
+WRONG = JoinedConnection(client("conn3", outcome=ClientOutcome.CORRUPTED, connected=1, greeted=4, closed=9), None)
+LEFT_WAITING = client("conn4", outcome=ClientOutcome.TIMED_OUT, connected=1, closed=30_001)
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        (result(staircase()), "One client was served at a time; conn3 waited 4.4 s in the kernel's accept queue."),
+        (result(pool_of_two()), "2 of 3 clients were served at once; conn3 waited 2.2 s for a worker."),
+        (result(ALL_AT_ONCE), "All 3 clients were served at once."),
+        (result(ALL_AT_ONCE[:2]), "Both clients were served at once."),
+        (result(ALL_AT_ONCE[:1]), "The one client was served."),
+        (result(), "No client was due."),
+        (
+            result([*ALL_AT_ONCE[:2], WRONG]),
+            "2 of 3 clients were served at once; 1 of 3 clients got a wrong reply.",
+        ),
+        (
+            result([ALL_AT_ONCE[0], JoinedConnection(LEFT_WAITING, None)]),
+            "1 of 2 clients was served; conn4 waited 30 s in the kernel's accept queue and was never served; "
+            "1 of 2 clients timed out.",
+        ),
+        (
+            result([ALL_AT_ONCE[0], JoinedConnection(LEFT_WAITING, server(2))]),
+            "1 of 2 clients was served; conn4 waited 30 s for a worker and was never served; 1 of 2 clients timed out.",
+        ),
+        (
+            result([JoinedConnection(client(outcome=ClientOutcome.REFUSED), None)] * 2, outcome="failed",
+                   failure="could_not_connect"),
+            "No client could connect to the server; no client was served; 2 of 2 clients were refused.",
+        ),
+        (
+            result(ALL_AT_ONCE, ended=1200, outcome="cancelled"),
+            "The run was cancelled after 1.2 s; all 3 clients were served at once.",
+        ),
+        (
+            result([JoinedConnection(client(outcome=None, connected=1, greeted=2), None)], ended=800,
+                   outcome="failed", failure="worker_died"),
+            "The client process died after 800 ms; the one client was served; 1 of 1 client has no known end.",
+        ),
+    ],
+)  # fmt: skip
+def test_the_sentence(run: RunResult, says: str) -> None:
+    assert sentence(run) == says
+
+
+def test_with_several_groups_the_one_who_waited_is_named_with_its_group() -> None:
+    first = served("conn1", accepted=2, started=2, closed=2200, group="early")
+    second = served("conn1", accepted=2201, started=2201, closed=2400, group="second")
+    assert "conn1 of second waited 2.2 s" in sentence(result([first, second]))
+
+
+@pytest.mark.parametrize(
+    ("span_s", "says"),
+    [(0.0451, "45 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (2.24, "2.2 s"), (9.94, "9.9 s"), (9.96, "10 s")],
+)
+def test_spans_for_reading(span_s: float, says: str) -> None:
+    assert say_seconds(span_s) == says

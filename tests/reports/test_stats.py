@@ -1,0 +1,82 @@
+"""Percentiles and histograms."""
+
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+
+from coreserver.reports.stats import hdr_v2, histograms, nearest_rank, samples_needed, stats_ms
+
+MS = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("count", "per_mille", "rank"),
+    [
+        (1, 500, 1),
+        (2, 500, 1),
+        (3, 500, 2),
+        (20, 500, 10),
+        (21, 500, 11),
+        (100, 900, 90),
+        (101, 900, 91),
+        (1000, 990, 990),
+        (10_000, 999, 9990),
+        (10_001, 999, 9991),
+    ],
+)
+def test_nearest_rank(count: int, per_mille: int, rank: int) -> None:
+    assert nearest_rank(list(range(1, count + 1)), per_mille) == rank
+
+
+@pytest.mark.parametrize(("per_mille", "needed"), [(500, 20), (900, 100), (990, 1000), (999, 10_000)])
+def test_a_percentile_wants_ten_samples_above_it(per_mille: int, needed: int) -> None:
+    assert samples_needed(per_mille) == needed
+
+
+def test_three_samples_show_mean_min_and_max_only() -> None:
+    assert stats_ms([3 * MS, 1 * MS, 8 * MS]) == {
+        "count": 3,
+        "mean": 4.0,
+        "min": 1.0,
+        "p50": None,
+        "p90": None,
+        "p99": None,
+        "p99_9": None,
+        "max": 8.0,
+    }
+
+
+def test_no_samples_show_nothing_but_that() -> None:
+    assert stats_ms([]) == dict.fromkeys(("mean", "min", "p50", "p90", "p99", "p99_9", "max")) | {"count": 0}
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (19, {}),
+        (20, {"p50": 10.0}),
+        (99, {"p50": 50.0}),
+        (100, {"p50": 50.0, "p90": 90.0}),
+        (1000, {"p50": 500.0, "p90": 900.0, "p99": 990.0}),
+        (10_000, {"p50": 5000.0, "p90": 9000.0, "p99": 9900.0, "p99_9": 9990.0}),
+    ],
+)
+def test_percentiles_appear_with_the_samples_they_need(count: int, shown: dict[str, float]) -> None:
+    figures = stats_ms(k * MS for k in range(count, 0, -1))
+    assert {name: figures[name] for name in ("p50", "p90", "p99", "p99_9") if figures[name] is not None} == shown
+
+
+def test_the_histogram_can_be_read_by_others_to_three_digits() -> None:
+    encoded = hdr_v2([1_000, 1_499, 20 * MS, 20 * MS, 7_200_000 * MS])
+    decoded: Any = HdrHistogram.decode(encoded)
+    assert decoded.get_total_count() == 5
+    assert decoded.get_count_at_value(1) == 2  # microseconds; 1.499 is nearest to 1
+    assert decoded.get_count_at_value(20_000) == 2
+    assert decoded.get_max_value() == pytest.approx(3_600_000_000, rel=0.001)  # two hours are counted as one
+
+
+def test_an_empty_histogram_is_none_and_names_its_unit_all_the_same() -> None:
+    both = histograms([], [1_000])
+    assert (both["response"], both["unit"]) == (None, "microseconds")
+    assert both["round_trip"].startswith("HISTF")
