@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -58,14 +55,8 @@ class LabApp(FastAPI):
 
 
 def create_app(settings: Settings, lab: Lab) -> FastAPI:
-    """The application that drives `lab`, and closes it when the application ends."""
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await run_in_threadpool(lab.close)
-
-    app = LabApp(title="Serverlab", version=system.lab_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    """The application that drives `lab`; whoever made the lab closes it."""
+    app = LabApp(title="Serverlab", version=system.lab_version(), docs_url=None, redoc_url=None)
     app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
     for routes in (system, servers, runs, pages):
         app.include_router(routes.router)
@@ -80,7 +71,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     """A script gets the problem as JSON, a person gets a page."""
     problem = as_problem(error)
     accept = request.headers.get("accept", "")
-    if request.url.path.startswith(("/api/", "/static/")) or "text/html" not in accept:
+    if request.scope["path"].startswith(("/api/", "/static/")) or "text/html" not in accept:
         return problem_response(problem)
     page = ErrorPage(status=problem.status, heading=problem.title, detail=problem.detail)
     return HTMLResponse(page.html(), status_code=problem.status, headers=problem.headers)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, ClassVar
@@ -116,6 +117,9 @@ class LabServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """SIGINT and SIGTERM ask for the end once; uvicorn would raise them again afterwards, past our clean-up."""
+        if threading.current_thread() is not threading.main_thread():  # no place for signals: an embedded lab
+            yield
+            return
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:

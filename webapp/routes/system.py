@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
 from webapp.answers import documented
-from webapp.assets import asset_dir
 from webapp.events import EventStream, lab_events
+from webapp.pages import Page
 from webapp.routes.deps import LabDep, LastEventId, StreamsDep
 from webapp.schemas import Health, Version
 
 router = APIRouter(tags=["lab"])
+
+
+@dataclass(frozen=True)
+class DocsPage(Page):
+    """The documentation of the API."""
+
+    template = "docs.html"
+    place = "api"
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return "REST API"
 
 
 def lab_version() -> str:
@@ -50,5 +64,5 @@ async def stream_lab(lab: LabDep, streams: StreamsDep, last_event_id: LastEventI
 
 @router.get("/docs", include_in_schema=False)
 def show_docs() -> Response:
-    """The API's documentation, drawn by Swagger UI from files of this installation; no template language is needed."""
-    return HTMLResponse((asset_dir("templates") / "docs.html").read_text())
+    """The API's documentation, drawn by Swagger UI from files of this installation."""
+    return HTMLResponse(DocsPage().html())

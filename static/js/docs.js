@@ -1,0 +1,9 @@
+// Draws the description of the REST API with Swagger UI, from files of this installation alone.
+
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#api-docs",
+  deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null, // its default asks a site on the internet
+});

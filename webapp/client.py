@@ -1,0 +1,201 @@
+"""`LabClient`: the REST API for scripts.
+
+with LabClient("http://127.0.0.1:8000") as lab:
+    server = lab.start_server(model="bounded_pool", workers=2)
+    run = lab.wait(lab.run(server, clients=3).id)
+    print(lab.report(run.id)["totals"])
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import httpx
+from pydantic import BaseModel
+
+from webapp.problems import FieldError
+from webapp.schemas import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
+
+POLL_S = (0.05, 0.5)  # how often `wait` asks: at first, and in the end
+
+
+class LabError(Exception):
+    """The lab refused; `status`, `title`, `detail` and `errors` are those of its problem document."""
+
+    def __init__(self, status: int, title: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(f"{detail} ({status} {title})")
+        self.status, self.title, self.detail, self.errors = status, title, detail, tuple(errors)
+
+
+class LabUnreachable(LabError):
+    """Nobody answers at the lab's address, or whoever does is no lab; `status` is 0."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(0, "Unreachable", detail)
+
+
+class LabClient:
+    """One lab. Every method may raise LabError; use it in a `with` block, or `close` it."""
+
+    def __init__(self, base_url: str, *, timeout_s: float = 30.0) -> None:
+        # Proxies of the environment are for the world outside; a lab is on this machine.
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> LabClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def version(self) -> Version:
+        """What runs there; LabUnreachable if that is no lab."""
+        try:
+            return Version.model_validate(self._ask("GET", "/version"))
+        except ValueError:
+            raise LabUnreachable(f"whoever answers at {self._http.base_url} is no Serverlab") from None
+
+    # --- servers -------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelResource]:
+        """Every server design."""
+        return [ModelResource.model_validate(model) for model in self._ask("GET", "/api/v1/models")["models"]]
+
+    def start_server(self, config: Mapping[str, Any] | BaseModel | None = None, **options: Any) -> ServerResource:
+        """Start a server: from a config, from options such as `model="sequential"`, or from both."""
+        return ServerResource.model_validate(self._ask("POST", "/api/v1/servers", {**_plain(config or {}), **options}))
+
+    def servers(self) -> list[ServerResource]:
+        """Every server, oldest first."""
+        return [ServerResource.model_validate(server) for server in self._ask("GET", "/api/v1/servers")["servers"]]
+
+    def server(self, server_id: int) -> ServerResource:
+        """One server with its live figures."""
+        return ServerResource.model_validate(self._ask("GET", f"/api/v1/servers/{server_id}"))
+
+    def restart_server(self, server_id: int) -> ServerResource:
+        """Start a stopped or failed server again."""
+        return ServerResource.model_validate(self._ask("POST", f"/api/v1/servers/{server_id}/start"))
+
+    def stop_server(self, server_id: int, *, drain_s: float = 0.0) -> ServerResource:
+        """Stop it, letting what is in flight finish for `drain_s` seconds."""
+        return ServerResource.model_validate(
+            self._ask("POST", f"/api/v1/servers/{server_id}/stop", {"drain_s": drain_s})
+        )
+
+    def delete_server(self, server_id: int) -> None:
+        """Stop it and forget it."""
+        self._ask("DELETE", f"/api/v1/servers/{server_id}")
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        server: int | ServerResource | Mapping[str, Any] | BaseModel,
+        clients: int | Sequence[Mapping[str, Any] | BaseModel] = 3,
+        *,
+        script: str | Sequence[Mapping[str, Any]] = "article",
+        label: str = "",
+        note: str = "",
+        seed: int = 0,
+    ) -> RunResource:
+        """Queue a run, and return at once.
+
+        Args:
+            server: a server of the lab or its id, or the config of one that lives for this run alone.
+            clients: client groups; or how many clients shall play `script`.
+        """
+        groups = [{"kind": "script", "count": clients, "script": script}] if isinstance(clients, int) else clients
+        body = {
+            "label": label,
+            "note": note,
+            "seed": seed,
+            "server": _server(server),
+            "clients": [_plain(group) for group in groups],
+        }
+        return RunResource.model_validate(self._ask("POST", "/api/v1/runs", body))
+
+    def wait(self, run_id: int, timeout_s: float = 660.0) -> RunResource:
+        """The run once it is over; TimeoutError if it is not by then."""
+        deadline = time.monotonic() + timeout_s
+        pause_s, longest_s = POLL_S
+        while not (run := self.get_run(run_id)).is_over:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"run {run_id} is still {run.state} after {timeout_s:g} s")
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, longest_s)
+        return run
+
+    def get_run(self, run_id: int) -> RunResource:
+        """One run as it is now."""
+        return RunResource.model_validate(self._ask("GET", f"/api/v1/runs/{run_id}"))
+
+    def runs(self, **which: Any) -> RunList:
+        """One page of runs; `which` may filter by state, label, model and verdict, and set sort, limit and cursor."""
+        return RunList.model_validate(self._ask("GET", "/api/v1/runs", params=which))
+
+    def cancel(self, run_id: int) -> RunResource:
+        """Ask for its end; what it has gathered is kept."""
+        return RunResource.model_validate(self._ask("POST", f"/api/v1/runs/{run_id}/cancel"))
+
+    def delete_run(self, run_id: int) -> None:
+        """Forget a run that is over."""
+        self._ask("DELETE", f"/api/v1/runs/{run_id}")
+
+    def report(self, run_id: int) -> dict[str, Any]:
+        """Its JSON report."""
+        report: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/report")
+        return report
+
+    def connections(self, run_id: int) -> list[ConnectionRow]:
+        """Every connection of it."""
+        rows = self._ask("GET", f"/api/v1/runs/{run_id}/connections")["connections"]
+        return [ConnectionRow.model_validate(row) for row in rows]
+
+    def log(self, run_id: int) -> str:
+        """Its clients' log, in the article's format."""
+        return self._send("GET", f"/api/v1/runs/{run_id}/log").text
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    def _ask(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
+        answer = self._send(method, path, body, params)
+        return answer.json() if answer.content else None
+
+    def _send(
+        self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, json=body, params=params)
+        except httpx.TransportError as error:
+            raise LabUnreachable(f"no answer from {self._http.base_url}: {error or type(error).__name__}") from error
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer
+
+
+def _server(server: int | ServerResource | Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+    if isinstance(server, int):
+        return {"id": server}
+    return {"id": server.id} if isinstance(server, ServerResource) else _plain(server)
+
+
+def _plain(document: Mapping[str, Any] | BaseModel) -> dict[str, Any]:
+    return document.model_dump(mode="json") if isinstance(document, BaseModel) else dict(document)
+
+
+def _refusal(answer: httpx.Response) -> LabError:
+    try:
+        problem = answer.json()
+        errors = [FieldError(error["field"], error["message"]) for error in problem.get("errors", [])]
+        return LabError(answer.status_code, problem["title"], problem["detail"], errors)
+    except (ValueError, KeyError, TypeError):
+        return LabError(answer.status_code, answer.reason_phrase, "the answer was no problem document")
