@@ -83,7 +83,7 @@ class Subscription:
 
     limit: int = SUBSCRIPTION_LIMIT
     lost: int = 0
-    _records: list[ConnectionRecord] = field(default_factory=list)
+    _records: deque[ConnectionRecord] = field(default_factory=deque)
 
     def offer(self, record: ConnectionRecord) -> None:
         """Keep `record`, or count it as lost. Called by the recorder, under its lock."""
@@ -94,8 +94,8 @@ class Subscription:
 
     def take(self) -> list[ConnectionRecord]:
         """All records gathered so far, in the order they ended; they are forgotten here."""
-        taken, self._records = self._records, []
-        return taken
+        # One by one: swapping the whole queue could miss a record that `offer` adds to the old one meanwhile.
+        return [self._records.popleft() for _ in range(len(self._records))]
 
 
 class Recorder:

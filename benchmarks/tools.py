@@ -1,0 +1,95 @@
+"""What the benchmarks share: our C programs, the load they make, the machine, medians with an interval."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the C load client measured."""
+
+    per_s: float
+    p50_us: float
+    p99_us: float
+    errors: int
+
+
+class Programs:
+    """Our C programs, compiled into `directory` when first asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def path(self, name: str) -> str:
+        """The executable made of `benchmarks/NAME.c`."""
+        target = self._directory / name
+        if not target.exists():
+            compiler = shutil.which("cc")
+            if compiler is None:
+                raise SystemExit("the benchmarks need a C compiler named cc")
+            source = HERE / f"{name}.c"
+            subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, source], check=True)
+        return str(target)
+
+    def load(self, port: int, connections: int, message_bytes: int, seconds: float) -> Load:
+        """Closed-loop round trips with every connection always busy."""
+        arguments = [str(port), str(connections), str(message_bytes), str(seconds)]
+        done = subprocess.run([self.path("load_client"), *arguments], stdout=subprocess.PIPE, check=True, text=True)
+        result = json.loads(done.stdout.splitlines()[-1])
+        return Load(result["round_trips"] / result["seconds"], result["p50_us"], result["p99_us"], result["errors"])
+
+    @contextmanager
+    def holding(self, port: int, connections: int, deadline_s: float) -> Iterator[None]:
+        """That many idle clients, all greeted."""
+        arguments = [str(port), str(connections), "0", str(deadline_s)]
+        with subprocess.Popen([self.path("load_client"), *arguments], stdout=subprocess.PIPE, text=True) as clients:
+            try:
+                first = clients.stdout.readline() if clients.stdout else ""
+                if first != "held\n":
+                    raise SystemExit(f"{connections} idle clients could not be held: {first}")
+                yield
+            finally:
+                clients.kill()
+
+
+def machine() -> str:
+    """The machine in a line."""
+    cpu = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"{platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median of at least 6 values with an interval that holds it with at least 95 % probability (order statistics)."""
+    ordered = sorted(values)
+    count = len(ordered)
+    outside, low = 0.5**count, 0
+    step = 0.5**count
+    while True:
+        step = step * (count - low) / (low + 1)
+        if 2 * (outside + step) > 0.05:
+            break
+        outside += step
+        low += 1
+    return statistics.median(ordered), ordered[low], ordered[count - 1 - low]
