@@ -1,7 +1,7 @@
 """Every server design beside its peers: round trips/s, percentiles, idle clients, the cost of telemetry.
 
-Run `python -m benchmarks.models` (about ten minutes on a quiet machine; `--quick` for a first look). Load comes from our
-C client. Contenders take turns within each round, ratios are taken within a round, and the median round counts: these
+Run `python -m benchmarks.models` (about ten minutes on a quiet machine; `--quick` for a first look). Load comes from
+our C client. Contenders take turns within each round, ratios are taken within a round, and the median round counts: these
 machines differ by a tenth or two from minute to minute, within a round much less.
 """
 
@@ -11,6 +11,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -124,11 +125,13 @@ def print_idle(programs: Programs, clients: int) -> None:
     print(f"{clients:,} idle clients\n\n| server | threads | RSS MB | VMS MB |\n|---|---:|---:|---:|")
     for model in IDLE_MODELS:
         options = {"max_clients": clients} if model == "capped_threads" else {}
-        with hosted(model, placement="process", idle_timeout_s=None, **options) as (host, port):
-            with programs.holding(port, clients, deadline_s=60.0):
-                since = now_ns()
-                while not (samples := host.samples(since)):
-                    pass
+        with (
+            hosted(model, placement="process", idle_timeout_s=None, **options) as (host, port),
+            programs.holding(port, clients, deadline_s=60.0),
+        ):
+            since = now_ns()
+            while not (samples := host.samples(since)):
+                time.sleep(0.01)
         last = samples[-1]
         print(f"| {model} | {last.threads_alive} | {last.rss_bytes / 1e6:,.0f} | {last.vms_bytes / 1e6:,.0f} |")
     print()
