@@ -169,7 +169,8 @@ def _run_server(submitted: Submitted) -> tuple[dict[str, int] | BaseModel | None
 def _script(submitted: Submitted) -> tuple[str | list[dict[str, Any]], str]:
     if submitted.get("script", "article") == "article":
         return "article", ""
-    return parse_steps(submitted.get("steps", ""))
+    steps, problem = parse_steps(submitted.get("steps", ""))
+    return ("article", problem) if problem else (steps, "")  # a stand-in, so that the rest is checked all the same
 
 
 def parse_steps(text: str) -> tuple[list[dict[str, Any]], str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl
 
@@ -90,7 +91,7 @@ def fields_of(
         problems: field name (without prefix) to the reason; a nested field by its dotted name.
         only: names to show, in this order; all of them if None. A field with one possible value has no control.
     """
-    root = settings.model_json_schema()
+    root = _schema(settings)
     wanted = list(root["properties"]) if only is None else list(only)
     fields = [_field(root, root["properties"][name], name, prefix, submitted, problems) for name in wanted]
     return tuple(field for field in fields if field is not None)
@@ -101,7 +102,7 @@ def document_of(settings: type[BaseModel], submitted: Submitted, *, prefix: str 
 
     Text that does not read as the number it should be stays text, so that the settings refuse it by name.
     """
-    root = settings.model_json_schema()
+    root = _schema(settings)
     return _document(root, root["properties"], prefix, submitted)
 
 
@@ -136,6 +137,11 @@ def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str
         else:
             fields[prefix + name] = _shown(value)
     return fields
+
+
+@cache  # making one takes a millisecond, and there are as many as settings classes
+def _schema(settings: type[BaseModel]) -> Schema:
+    return settings.model_json_schema()
 
 
 # --- schema to controls ----------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def run_row(run: RunResource) -> RunRow:
 
 
 def _address(server: ServerResource) -> str:
-    return f"{server.address.host}:{server.address.port}" if server.address else figures.NONE
+    return f"{server.address.host}:{server.address.port}" if server.address else ""
 
 
 # --- the dashboard ---------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def server_page(
 def _server_facts(server: ServerResource) -> tuple[Figure, ...]:
     return (
         Figure("design", server.model),
-        Figure("address", _address(server)),
+        Figure("address", _address(server) or "none"),
         Figure("process", "none" if server.pid is None else str(server.pid)),
         Figure("made", figures.moment(server.created_at)),
     )

@@ -17,6 +17,7 @@ from webapp.pages import Page, RunRow, run_row
 from webapp.problems import Conflict, NotFound
 from webapp.repeat import Recipe, recipes
 from webapp.schemas import RunResource
+from webapp.timeline import draw_responsive
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
 COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
@@ -111,6 +112,7 @@ class RunPage(Page):
     clients: int
     ended: int
     timeline: Markup
+    lanes: Markup
     results: Results | None
     recipes: tuple[Recipe, ...]
     change_url: str
@@ -145,6 +147,7 @@ def run_page(lab: Lab, run_id: int, base_url: str, problem: str = "") -> RunPage
         clients=clients,
         ended=counts.get("completed", 0) + counts.get("failed", 0),
         timeline=_timeline(lab, run),
+        lanes=_lanes(lab, run),
         results=_results(lab, run),
         recipes=recipes(base_url, run.config),
         change_url="/?" + urlencode(submitted_from_run(run.config)),
@@ -174,6 +177,14 @@ def _timeline(lab: Lab, run: RunResource) -> Markup:
         return Markup(lab.timeline_svg(run.id, embedded=True))  # noqa: S704
     except (Conflict, NotFound):
         return Markup("")
+
+
+def _lanes(lab: Lab, run: RunResource) -> Markup:
+    """What each worker did, once the run has ended; nothing where no server record says who served."""
+    rows = lab.timeline_rows(run.id) if run.is_over else []
+    if not any(row.worker for row in rows):
+        return Markup("")
+    return Markup(draw_responsive(rows, title="Who served whom", lanes=True))  # noqa: S704
 
 
 def _takeaways(run: RunResource) -> tuple[tuple[str, str], ...]:

@@ -47,8 +47,12 @@ function watch(url) {
       await renew();
     },
   };
-  const { run, timeline, end } = lab;
-  const close = follow(url, { run, timeline, end: () => end().catch(() => location.reload()) });
+  const close = follow(url, {
+    snapshot: lab.run,
+    run: lab.run,
+    timeline: lab.timeline,
+    end: () => lab.end().catch(() => location.reload()),
+  });
 }
 
 const live = document.querySelector("[data-live-run]");

@@ -1,0 +1,86 @@
+"""What a person finds on a page: text, controls and what is said beside them."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+VOID = frozenset({"meta", "link", "input", "br", "hr", "img"})
+
+
+class Element:
+    """An element with its attributes, the text inside it and the elements below it."""
+
+    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
+        self.tag = tag
+        self.attributes = attributes
+        self.children: list[Element | str] = []
+
+    @property
+    def text(self) -> str:
+        """All text inside, with single spaces."""
+        parts = (child if isinstance(child, str) else child.text for child in self.children)
+        return " ".join(" ".join(parts).split())
+
+    def all(self, tag: str | None = None, **attributes: str) -> list[Element]:
+        """Every element below with this tag and these attributes (`for_`: for, `aria_x`: aria-x)."""
+        wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
+        found = []
+        for child in self.children:
+            if isinstance(child, Element):
+                if tag in (None, child.tag) and wanted.items() <= child.attributes.items():
+                    found.append(child)
+                found += child.all(tag, **attributes)
+        return found
+
+    def one(self, tag: str | None = None, **attributes: str) -> Element:
+        """The only such element."""
+        [found] = self.all(tag, **attributes)
+        return found
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Element("", {})
+        self._open = [self.root]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self._open[-1].children.append(element)
+        if tag not in VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._open[-1].children.append(Element(tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open[-1].tag == tag, f"</{tag}> closes <{self._open[-1].tag}>"
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self._open[-1].children.append(data)
+
+
+def read(html: str) -> Element:
+    """The page as a tree; AssertionError where its tags do not nest."""
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader._open == [reader.root], "an element was never closed"
+    return reader.root
+
+
+def problem_beside(page: Element, field: str) -> str:
+    """What stands beside a field that is wrong, found as assistive technology finds it."""
+    [control] = [element for element in page.all(id=field) if element.attributes.get("aria-invalid") == "true"]
+    named = control.attributes["aria-describedby"].split()
+    return " ".join(page.one(id=name).text for name in named if name.endswith("-problem"))
+
+
+def value_of(page: Element, field: str) -> str:
+    """What stands in a field."""
+    control = page.one(id=field)
+    if control.tag == "select":
+        [chosen] = [option for option in control.all("option") if "selected" in option.attributes]
+        return chosen.attributes["value"]
+    return control.text if control.tag == "textarea" else control.attributes["value"]

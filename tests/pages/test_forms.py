@@ -1,0 +1,187 @@
+"""Settings to fields and back: whatever the settings say, the form shows and reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from coreserver.config import ServerOptions, Settings
+from coreserver.models import MODELS
+from webapp.bench import ARTICLE_STEPS, parse_steps, run_spec, server_config, steps_text, submitted_from_run
+from webapp.forms import check, document_of, fields_of, read_form, submitted_from
+
+
+class Brew(Settings):
+    kind: Literal["brew"]
+    minutes: float = Field(default=4.0, gt=0)
+
+
+class Instant(Settings):
+    kind: Literal["instant"] = "instant"
+
+
+class Kettle(Settings):
+    """A settings class that no form was ever written for."""
+
+    model: Literal["kettle"] = "kettle"
+    cups: int = Field(default=2, ge=1, le=9, description="how many to fill")
+    heat_ms: float | None = Field(default=None, description="empty: until it boils")
+    lid: bool = True
+    tea: Literal["black", "green"] = "black"
+    plates: list[int] | None = None
+    way: Annotated[Brew | Instant, Field(discriminator="kind")] = Instant()
+
+
+def test_a_settings_class_nobody_knows_becomes_a_form() -> None:
+    shown = {field.name: field for field in fields_of(Kettle, {}, {})}
+    assert list(shown) == ["cups", "heat_ms", "lid", "tea", "plates", "way.kind"]  # `model` can only be one thing
+    cups = shown["cups"]
+    assert (cups.kind, cups.value, cups.minimum, cups.maximum, cups.help) == (
+        "number",
+        "2",
+        "1",
+        "9",
+        "how many to fill",
+    )
+    assert (shown["heat_ms"].label, shown["heat_ms"].unit, shown["heat_ms"].value) == ("heat", "ms", "")
+    assert (shown["lid"].kind, shown["lid"].value) == ("tick", "true")
+    assert shown["tea"].choices == ("black", "green")
+    assert shown["way.kind"].value == "instant"
+    [brew] = shown["way.kind"].variants
+    assert [field.name for field in brew.fields] == ["way.brew.minutes"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "document"),
+    [
+        ({}, {}),
+        ({"cups": " 3 "}, {"cups": 3}),
+        ({"cups": "three"}, {"cups": "three"}),
+        ({"cups": "9" * 5000}, {"cups": "9" * 5000}),
+        ({"heat_ms": ""}, {"heat_ms": None}),
+        ({"heat_ms": "1.5"}, {"heat_ms": 1.5}),
+        ({"heat_ms": "nan"}, {"heat_ms": "nan"}),
+        ({"lid": "false"}, {"lid": False}),
+        ({"lid": "perhaps"}, {"lid": "perhaps"}),
+        ({"plates": "1, 2 3"}, {"plates": [1, 2, 3]}),
+        ({"plates": ""}, {"plates": None}),
+        ({"way.kind": "brew", "way.brew.minutes": "2"}, {"way": {"kind": "brew", "minutes": 2.0}}),
+        ({"way.kind": "instant", "way.brew.minutes": "2"}, {"way": {"kind": "instant"}}),
+        ({"way.kind": "spell"}, {"way": {"kind": "spell"}}),
+        ({"unknown": "1"}, {}),
+    ],
+)
+def test_typed_text_becomes_a_document(typed: dict[str, str], document: dict[str, object]) -> None:
+    assert document_of(Kettle, typed) == document
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "reason"),
+    [
+        ({"cups": "three"}, "cups", "must be a valid integer"),
+        ({"cups": "10"}, "cups", "must be less than or equal to 9"),
+        ({"cups": ""}, "cups", "must be a valid integer"),
+        ({"heat_ms": "1e999"}, "heat_ms", "must be a finite number"),
+        ({"tea": "white"}, "tea", "must be 'black' or 'green'"),
+        ({"plates": "1, x"}, "plates", "must be a valid integer"),
+        ({"way.kind": "brew", "way.brew.minutes": "0"}, "way.brew.minutes", "must be greater than 0"),
+    ],
+)
+def test_the_reason_stands_beside_the_typed_value(typed: dict[str, str], field: str, reason: str) -> None:
+    settings, problems = check(Kettle, document_of(Kettle, typed))
+    assert settings is None
+    shown = {item.name: item for item in fields_of(Kettle, typed, problems)}
+    inner = [field for item in shown.values() for variant in item.variants for field in variant.fields]
+    wrong = {item.name: item for item in [*shown.values(), *inner]}[field]
+    assert (wrong.problem, wrong.value) == (reason, typed[field])
+
+
+def test_settings_come_back_as_the_fields_that_give_them() -> None:
+    kettle = Kettle(cups=3, heat_ms=2.5, lid=False, plates=[1, 2], way=Brew(kind="brew", minutes=3))
+    fields = submitted_from(kettle.model_dump())
+    assert check(Kettle, document_of(Kettle, fields)) == (kettle, {})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_untouched_form_of_every_design_gives_its_defaults(name: str) -> None:
+    config = MODELS[name].Config
+    fields = fields_of(config, {}, {})
+    submitted = {"model": name} | {field.name: field.value for field in fields}
+    for field in fields:
+        submitted |= {inner.name: inner.value for variant in field.variants for inner in variant.fields}
+    assert server_config(submitted) == (config.model_validate({"model": name}), {})
+
+
+def test_of_a_name_given_twice_the_last_counts() -> None:
+    assert read_form(b"lid=false&lid=true&tea=gr%C3%BCn+tea&empty=") == {
+        "lid": "true", "tea": "grün tea", "empty": "",
+    }  # fmt: skip
+
+
+def test_a_form_with_too_many_fields_is_refused() -> None:
+    with pytest.raises(ValueError, match="fields"):
+        read_form(b"&".join(b"a%d=1" % number for number in range(300)))
+
+
+# --- the launch form -------------------------------------------------------------------------------------------------
+
+
+def test_steps_are_written_a_line_each() -> None:
+    steps, problem = parse_steps("send ^a b$\r\n\r\nwait 0.5\nhex 5e 24\nexpect b\n")
+    assert problem == ""
+    assert steps == [{"send": "^a b$"}, {"wait_s": 0.5}, {"send_hex": "5e24"}, {"expect": "b"}]
+    assert parse_steps(steps_text(steps)) == (steps, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "write at least one step"),
+        ("send ^a$\nsleep 1", "line 2: write send, hex, wait or expect, a space, and what"),
+        ("send", "line 1: write send, hex, wait or expect, a space, and what"),
+        ("wait long", "line 1: wait needs a number of seconds"),
+    ],
+)
+def test_a_bad_step_is_named_by_its_line(text: str, problem: str) -> None:
+    assert parse_steps(text)[1] == problem
+    spec, problems = run_spec({"server": "1", "script": "steps", "steps": text})
+    assert (spec, problems) == (None, {"clients.0.script": problem})
+
+
+def test_the_shown_steps_are_those_of_the_article() -> None:
+    typed, problems = run_spec({"server": "1", "script": "steps", "steps": ARTICLE_STEPS})
+    assert typed is not None
+    assert problems == {}
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    spec, problems = run_spec(
+        {"server": "new", "model": "bounded_pool", "workers": "0", "clients.count": "many", "run.label": "<b>"}
+    )
+    assert spec is None
+    assert set(problems) == {"server.workers", "clients.0.count", "label"}
+
+
+@pytest.mark.parametrize("server", ["", "0", "-1", "x", "9" * 40, "²"])
+def test_a_server_that_is_none_is_refused(server: str) -> None:
+    spec, problems = run_spec({"server": server})
+    assert (spec, list(problems)) == (None, ["server"])
+
+
+def test_an_earlier_run_fills_the_forms_in() -> None:
+    typed = {
+        "server": "new", "model": "bounded_pool", "workers": "2", "work.kind": "sleep", "work.sleep.mean_ms": "7",
+        "clients.count": "4", "script": "steps", "steps": "send ^a$\nexpect b\n", "run.label": "again", "run.seed": "5",
+    }  # fmt: skip
+    spec, _ = run_spec(typed)
+    assert spec is not None
+    shown = submitted_from_run(spec.model_dump(mode="json"))
+    assert typed.items() <= shown.items()
+    assert run_spec(shown) == (spec, {})
+
+
+def test_server_options_have_words_for_everything() -> None:
+    for field in fields_of(ServerOptions, {}, {}):
+        assert field.help, f"{field.name} has no description"

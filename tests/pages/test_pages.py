@@ -1,0 +1,344 @@
+"""What a person reads on each page, and what every form answers."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from coreserver.clock import now_ns
+from coreserver.models import MODELS
+from coreserver.telemetry import Event
+from tests.pages.fake_lab import FakeLab, article_connections, in_service, waiting
+from tests.pages.reading import Element, problem_beside, read, value_of
+from webapp.problems import Conflict, FieldError, NotFound, Quota
+from webapp.schemas import Reason, RunProgress, Verdict
+
+
+def see(visitor: TestClient, path: str, status: int = 200) -> Element:
+    """The page at `path`."""
+    response = visitor.get(path)
+    assert response.status_code == status
+    return read(response.text)
+
+
+# --- an empty lab ----------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_dashboard_says_what_to_do_next(visitor: TestClient) -> None:
+    page = see(visitor, "/")
+    assert "No server stands yet. Choose a design" in page.text
+    assert "No run yet." in page.text
+    assert page.one("head").one("title").text == "Dashboard · Serverlab"
+
+
+def test_an_empty_list_of_runs_says_where_to_begin(visitor: TestClient) -> None:
+    assert "Launch one from the dashboard" in see(visitor, "/runs").text
+    assert "No run matches" in see(visitor, "/runs?label=none").text
+
+
+# --- the dashboard ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_design_can_be_chosen_by_a_link_and_shows_its_own_options(visitor: TestClient, name: str) -> None:
+    page = see(visitor, f"/?model={name}")
+    [chosen] = [link for link in page.all("a") if link.attributes.get("aria-current") == "true"]
+    assert chosen.text == name
+    for option in MODELS[name].Config.model_fields:
+        if option not in ("model", "work"):
+            assert page.one(id=option).tag in ("input", "select")
+    assert f"Start {name}" in [button.text for button in page.all("button")]
+
+
+def test_the_dashboard_lists_servers_and_runs_with_their_states_in_words(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server(name="pool of two", workers=2)
+    lab.add_server("sequential", "stopped")
+    lab.add_run(label="article", connections=article_connections())
+    page = see(visitor, "/")
+    assert "pool of two bounded_pool at 127.0.0.1:9001 listening 2 1 4" in page.text
+    assert "server-2 sequential stopped" in page.text
+    assert "1 article 2 of 3 clients were served at once" in page.text
+    assert "completed valid" in page.text
+    targets = [option.text for option in page.one(id="server").all("option")]
+    assert targets == [
+        "a fresh bounded_pool as set up above, for this run only",
+        "pool of two (bounded_pool, port 9001)",
+    ]
+
+
+def test_a_link_can_fill_the_forms_in(visitor: TestClient) -> None:
+    page = see(visitor, "/?model=bounded_pool&workers=2&clients.count=12&script=steps&steps=wait%201&run.label=mine")
+    assert [value_of(page, field) for field in ("workers", "clients.count", "steps", "run.label")] == [
+        "2", "12", "wait 1", "mine",
+    ]  # fmt: skip
+
+
+def test_a_server_is_started_and_then_looked_at(visitor: TestClient, lab: FakeLab) -> None:
+    response = visitor.post("/servers", data={"model": "bounded_pool", "workers": "2", "name": "mine"})
+    assert (response.status_code, response.headers["location"]) == (303, "/servers/1")
+    assert lab.server(1).config["workers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "reason"),
+    [
+        ("workers", "0", "must be greater than or equal to 1"),
+        ("workers", "two", "must be a valid integer"),
+        ("port", "80", "must be 0 or 1024 to 65535"),
+        ("host", "0.0.0.0", "must be a loopback address such as 127.0.0.1 or ::1"),  # noqa: S104
+        ("name", "<i>", "only letters, digits, spaces and . : - _, at least one"),
+        ("idle_timeout_s", "-1", "must be greater than 0"),
+    ],
+)
+def test_a_bad_option_comes_back_with_the_reason_beside_it(
+    visitor: TestClient, lab: FakeLab, field: str, typed: str, reason: str
+) -> None:
+    response = visitor.post("/servers", data={"model": "bounded_pool", "queue_limit": "7", field: typed})
+    page = read(response.text)
+    assert response.status_code == 422
+    assert (value_of(page, field), problem_beside(page, field)) == (typed, reason)
+    assert value_of(page, "queue_limit") == "7"
+    assert lab.servers() == []
+
+
+def test_a_bad_field_is_never_folded_away(visitor: TestClient) -> None:
+    response = visitor.post("/servers", data={"model": "sequential", "backlog": "0"})
+    folded = [details for details in read(response.text).all("details") if details.all(id="backlog")]
+    assert ["open" in details.attributes for details in folded] == [True]
+
+
+def test_what_only_the_lab_can_refuse_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:
+    lab.refusal = Conflict("port 9000 is in use", errors=[FieldError("port", "is in use")])
+    response = visitor.post("/servers", data={"model": "sequential", "port": "9000"})
+    page = read(response.text)
+    assert response.status_code == 409
+    assert (value_of(page, "port"), problem_beside(page, "port")) == ("9000", "is in use")
+
+
+def test_a_limit_is_said_above_the_form(visitor: TestClient, lab: FakeLab) -> None:
+    lab.refusal = Quota("max_servers", "there are 32 already")
+    response = visitor.post("/servers", data={"model": "sequential"})
+    assert response.status_code == 429
+    assert read(response.text).one(role="alert").text == "max_servers: there are 32 already"
+
+
+# --- launching -------------------------------------------------------------------------------------------------------
+
+
+def test_clients_are_sent_at_a_fresh_server(visitor: TestClient, lab: FakeLab) -> None:
+    form = {"server": "new", "model": "bounded_pool", "workers": "2", "clients.count": "3", "run.label": "first"}
+    response = visitor.post("/runs", data=form)
+    assert (response.status_code, response.headers["location"]) == (303, "/runs/1")
+    config = lab.run(1).config
+    assert (config["label"], config["server"]["workers"], config["clients"][0]["count"]) == ("first", 2, 3)
+    assert config["clients"][0]["script"] == "article"
+
+
+def test_clients_are_sent_at_a_server_that_stands(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server()
+    form = {"origin": "server", "server": "1", "script": "steps", "steps": "send ^a$\r\nexpect b", "workers": "junk"}
+    assert visitor.post("/runs", data=form).status_code == 303
+    assert lab.run(1).config["server"] == {"id": 1}
+    assert lab.run(1).config["clients"][0]["script"] == [{"send": "^a$"}, {"expect": "b"}]
+
+
+@pytest.mark.parametrize("origin", ["dashboard", "server"])
+def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient, lab: FakeLab, origin: str) -> None:
+    lab.add_server(name="target")
+    form = {"origin": origin, "server": "1", "clients.count": "0", "script": "steps", "steps": "jump", "run.label": "<"}
+    response = visitor.post("/runs", data=form)
+    page = read(response.text)
+    assert response.status_code == 422
+    assert page.one("head").one("title").text.startswith("Dashboard" if origin == "dashboard" else "Server 1")
+    assert problem_beside(page, "clients.count") == "must be greater than or equal to 1"
+    assert problem_beside(page, "steps") == "line 1: write send, hex, wait or expect, a space, and what"
+    assert problem_beside(page, "run.label") == "only letters, digits, spaces and . : - _"
+    assert (value_of(page, "clients.count"), value_of(page, "steps"), value_of(page, "run.label")) == ("0", "jump", "<")
+    assert lab.runs().runs == []
+
+
+def test_a_bad_option_of_a_fresh_server_stands_beside_that_option(visitor: TestClient) -> None:
+    response = visitor.post("/runs", data={"server": "new", "model": "bounded_pool", "workers": "none"})
+    assert response.status_code == 422
+    assert problem_beside(read(response.text), "workers") == "must be a valid integer"
+
+
+def test_a_server_that_stopped_meanwhile_is_said(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server()
+    lab.refusal = Conflict("server 1 is stopped")
+    response = visitor.post("/runs", data={"origin": "dashboard", "server": "1"})
+    assert response.status_code == 409
+    assert read(response.text).one(role="alert").text == "server 1 is stopped"
+
+
+# --- a server --------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_shows_who_is_served_by_whom_and_who_waits(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server(name="pool of two", workers=2)
+    lab.open = [in_service(5, "worker-1"), in_service(6, "worker-2"), waiting(7)]
+    lab.happened = [Event(now_ns(), "refused", "queue full")]
+    page = see(visitor, "/servers/1")
+    assert "worker-1 5 127.0.0.1:50005" in page.text
+    assert "none yet 7 127.0.0.1:50007" in page.text
+    assert "refused queue full" in page.text
+    assert "completed 4" in page.text
+    assert "def accept() -> None" in page.one("pre").text
+
+
+@pytest.mark.parametrize(
+    ("state", "actions"),
+    [("listening", {"stop", "delete"}), ("draining", {"stop", "delete"}), ("stopped", {"start", "delete"})],
+)
+def test_a_server_offers_what_can_be_done_with_it(
+    visitor: TestClient, lab: FakeLab, state: str, actions: set[str]
+) -> None:
+    lab.add_server(state=state)
+    forms = [form.attributes["action"].removeprefix("/servers/1/") for form in see(visitor, "/servers/1").all("form")]
+    assert set(forms) - {"/runs"} == actions
+
+
+def test_a_server_is_stopped_started_and_deleted_by_its_forms(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server()
+    assert visitor.post("/servers/1/stop", data={"drain_s": "0.5"}).headers["location"] == "/servers/1"
+    assert "its port is taken" not in see(visitor, "/servers/1").text
+    assert lab.server(1).state == "stopped"
+    assert visitor.post("/servers/1/start").headers["location"] == "/servers/1"
+    assert lab.server(1).state == "listening"
+    assert visitor.post("/servers/1/delete").headers["location"] == "/"
+    assert lab.servers() == []
+
+
+def test_a_bad_drain_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server()
+    response = visitor.post("/servers/1/stop", data={"drain_s": "soon"})
+    page = read(response.text)
+    assert response.status_code == 422
+    assert (value_of(page, "drain_s"), problem_beside(page, "drain_s")) == ("soon", "must be a valid number")
+
+
+def test_a_refused_start_is_said(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server(state="failed")
+    lab.refusal = Conflict("port 9001 is in use")
+    response = visitor.post("/servers/1/start")
+    page = read(response.text)
+    assert response.status_code == 409
+    assert page.one(role="alert").text == "port 9001 is in use"
+    assert "its port is taken" in page.text
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leads_with_what_happened(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run(label="article", connections=article_connections())
+    page = see(visitor, "/runs/1")
+    assert page.one("head").one("title").text == "Run 1 completed: article · Serverlab"
+    assert "2 of 3 clients were served at once; conn3 waited 2.2 s for a worker." in page.text
+    assert "most in service at once 2" in page.text
+    assert "clients completed 3 of 3" in page.text
+    assert "conn1 connected..." in page.text
+    assert page.all("svg", role="img")
+    words = [cell.text for cell in page.all("td") if cell.attributes.get("colspan")]
+    assert words
+    assert set(words) == {"too few samples"}
+    assert page.all("a", href="/api/v1/runs/1/report")
+
+
+def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestClient, lab: FakeLab) -> None:
+    counts = {"due": 0, "connecting": 0, "waiting": 1, "in_service": 2, "completed": 4, "failed": 1}
+    lab.add_run("running", progress=RunProgress(elapsed_s=1.5, counts=counts))
+    page = see(visitor, "/runs/1")
+    shown = {fact.one("dt").text: fact.one("dd").text for fact in page.one("dl").all("div")}
+    assert shown["elapsed"].split() == ["1.50", "s"]
+    assert (shown["waiting"], shown["in service"], shown["completed"], shown["failed"]) == ("1", "2", "4", "1")
+    assert page.one("progress").attributes["value"] == "5"
+    assert page.all(data_live_run="/api/v1/runs/1/events")
+    assert visitor.post("/runs/1/cancel").headers["location"] == "/runs/1"
+    assert lab.run(1).state == "cancelled"
+
+
+def test_errors_come_first(visitor: TestClient, lab: FakeLab) -> None:
+    verdict = Verdict(
+        status="invalid",
+        reasons=[
+            {"code": "corrupted_replies", "severity": "invalid", "detail": "1 reply was wrong"},
+            {"code": "shared_interpreter", "severity": "note", "detail": "they share one"},
+        ],
+    )
+    lab.add_run("failed", verdict=verdict, reason=Reason(code="worker_died", detail="it was killed"))
+    page = see(visitor, "/runs/1")
+    assert page.text.index("worker died it was killed") < page.text.index("corrupted replies 1 reply was wrong")
+    assert page.text.index("1 reply was wrong") < page.text.index("What happened")
+    assert page.text.index("What happened") < page.text.index("shared interpreter: they share one")
+
+
+def test_a_run_says_how_to_repeat_it(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run(label="article", connections=article_connections())
+    page = see(visitor, "/runs/1")
+    assert '"workers": 2' in page.one(id="text-body").text
+    assert "http://127.0.0.1:8000/api/v1/runs?wait_s=60" in page.one(id="text-curl").text
+    assert "httpx.Client(base_url='http://127.0.0.1:8000'" in page.one(id="text-httpx").text
+    again = visitor.post("/runs/1/again")
+    assert (again.status_code, again.headers["location"]) == (303, "/runs/2")
+    assert lab.run(2).config["server"]["workers"] == 2
+
+
+def test_a_run_can_be_changed_and_run(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run(label="article", connections=article_connections())
+    [link] = [link for link in see(visitor, "/runs/1").all("a") if link.text == "Change and run"]
+    page = see(visitor, link.attributes["href"])
+    assert (value_of(page, "workers"), value_of(page, "clients.count"), value_of(page, "run.label")) == (
+        "2", "3", "article",
+    )  # fmt: skip
+
+
+def test_a_run_under_way_is_not_deleted(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run("running")
+    response = visitor.post("/runs/1/delete")
+    assert response.status_code == 409
+    assert read(response.text).one(role="alert").text == "it is still running; cancel it first"
+
+
+def test_a_run_is_deleted(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run("interrupted")
+    assert visitor.post("/runs/1/delete").headers["location"] == "/runs"
+    assert lab.runs().runs == []
+
+
+def test_runs_are_listed_a_page_at_a_time(visitor: TestClient, lab: FakeLab) -> None:
+    for number in range(60):
+        lab.add_run(label=f"run {number}")
+    page = see(visitor, "/runs")
+    assert len(page.one("tbody").all("tr")) == 50
+    [older] = [link for link in page.all("a") if link.text == "Older runs"]
+    assert len(see(visitor, older.attributes["href"]).one("tbody").all("tr")) == 10
+
+
+def test_runs_are_filtered_and_the_filter_stays(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run(label="one")
+    lab.add_run("failed", label="two")
+    page = see(visitor, "/runs?state=failed&label=")
+    assert [row.one("a").text for row in page.one("tbody").all("tr")] == ["2 two"]
+    assert value_of(page, "state") == "failed"
+
+
+@pytest.mark.parametrize("query", ["state=asleep", "label=%3Cb%3E", "verdict=maybe"])
+def test_a_filter_that_cannot_be_is_said_beside_it(visitor: TestClient, lab: FakeLab, query: str) -> None:
+    lab.add_run()
+    assert see(visitor, f"/runs?{query}", 422).all(aria_invalid="true")
+
+
+# --- no page ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/servers/9", "/runs/9", "/nothing"])
+def test_what_is_not_there_is_said_on_a_page_with_a_way_back(visitor: TestClient, path: str) -> None:
+    page = see(visitor, path, 404)
+    assert page.one("h1").text == NotFound.title
+    assert page.one("main").all("a", href="/")
+
+
+@pytest.mark.parametrize("path", ["/servers/0", "/runs/-1", "/runs/x", "/servers/99999999999999999999"])
+def test_an_odd_id_is_no_fault_of_the_lab(visitor: TestClient, path: str) -> None:
+    assert visitor.get(path).status_code in (404, 422)
