@@ -1,0 +1,54 @@
+"""Makes the pictures of the README from real runs of the article's script: `make screenshots`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from playwright.sync_api import Browser, sync_playwright
+
+from webapp.client import LabClient
+from webapp.serve import embedded
+from webapp.settings import Settings
+
+IMAGES = Path(__file__).parent / "images"
+STORIES: tuple[dict[str, Any], ...] = (
+    {"model": "sequential"},
+    {"model": "thread_per_client"},
+    {"model": "bounded_pool", "workers": 2},
+)
+
+
+def main() -> None:
+    """Start a lab, play the three runs, and photograph their timelines and the dashboard."""
+    IMAGES.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        embedded(Settings(port=0, data_dir=Path(folder))) as address,
+        LabClient(address) as lab,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        lab.start_server(model="bounded_pool", workers=2)
+        for server in STORIES:
+            run = lab.wait(lab.run(server, clients=3, label=server["model"].replace("_", " ")).id)
+            photograph(
+                browser, urljoin(address, f"runs/{run.id}"), IMAGES / f"{server['model']}.png", part="[data-timeline]"
+            )
+        photograph(browser, address, IMAGES / "dashboard.png")
+        browser.close()
+
+
+def photograph(browser: Browser, url: str, target: Path, *, part: str = "body") -> None:
+    """Save one part of the page at `url`, as a light screen of a laptop shows it."""
+    page = browser.new_page(viewport={"width": 1120, "height": 760}, device_scale_factor=1.5, color_scheme="light")
+    page.goto(url)
+    page.locator(part).screenshot(path=target, animations="disabled")
+    page.close()
+
+
+if __name__ == "__main__":
+    main()
