@@ -51,7 +51,7 @@ class ProtocolEngine:
             if data.count(b"^") == ends and data.count(b"$^") == ends - 1:
                 self.messages_finished += ends
                 return data.translate(_PLUS_ONE, b"^$")
-        elif len(data) > _LONG and (cut := data.rfind(b"$") + 1):
+        elif len(data) > _LONG and 0 < (cut := data.rfind(b"$") + 1) < len(data):
             # A long buffer that the cut of the stream ended within a message: the whole ones are an everyday case.
             return self.receive(data[:cut]) + self.receive(data[cut:])
         payloads = _payloads(data)

@@ -151,6 +151,16 @@ def test_buffers_larger_than_any_shortcut(payload: bytes, cut_at: int, many: int
     assert_same(cut(stream, [cut_at % len(stream)]))
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_long_streams_in_long_buffers_with_noise_at_either_end(seed: int) -> None:
+    rng = random.Random(seed)
+    pieces = [b"^", b"$", b"\xff", b"ab", b"^whole$", rng.randbytes(rng.choice((5, 50, 3000)))]
+    stream = b"".join(rng.choices(pieces, k=800))
+    assert_same([stream])
+    assert_same(cut(stream, sorted(rng.sample(range(len(stream)), 8))))
+    assert_same([stream[: stream.rfind(b"$") + 1]])
+
+
 def test_ten_thousand_random_conversations() -> None:
     draw = random.Random(12)
     alphabet = b"^^$$" + bytes(range(256))
