@@ -1,7 +1,7 @@
 """Every server design beside its peers: round trips/s, percentiles, idle clients, the cost of telemetry.
 
 Run `python -m benchmarks.models` (about ten minutes on a quiet machine; `--quick` for a first look). Load comes from
-our C client. Contenders take turns within each round, ratios are taken within a round, and the median round counts: these
+our C client. Contenders take turns within each round, ratios are taken within a round, and the median round counts:
 machines differ by a tenth or two from minute to minute, within a round much less.
 """
 
