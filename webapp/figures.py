@@ -70,15 +70,19 @@ def decimal(value: float) -> str:
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds, as seconds from ten thousand of them on."""
+    """Milliseconds; as seconds from ten thousand of them on, as microseconds below a tenth of one."""
     if value is None:
         return NONE
+    if 0 < abs(value) < 0.1:
+        return f"{decimal(value * 1000)}{NARROW}µs"
     return seconds(value / 1000) if abs(value) >= 10_000 else f"{decimal(value)}{NARROW}ms"
 
 
 def seconds(value: float | None) -> str:
-    """Seconds."""
-    return NONE if value is None else f"{decimal(value)}{NARROW}s"
+    """Seconds; as milliseconds below a tenth of one."""
+    if value is None:
+        return NONE
+    return ms(value * 1000) if 0 < abs(value) < 0.1 else f"{decimal(value)}{NARROW}s"
 
 
 def size(value: float | None) -> str:

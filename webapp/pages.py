@@ -28,7 +28,7 @@ from webapp.lab import Lab
 from webapp.schemas import ModelResource, RunFilter, RunResource, ServerResource, StopOptions
 
 RECENT_RUNS = 8
-RUNS_A_PAGE = 50
+MACHINE = ("cpu", "cores_usable", "memory_bytes", "load_average_1min", "kernel", "python", "gil", "somaxconn")
 SHOWN_CONNECTIONS = 200  # of a server's open connections; the rest are counted
 
 _environment = Environment(
@@ -157,7 +157,7 @@ def dashboard(
     problem: str = "",
 ) -> DashboardPage:
     """The dashboard, its forms holding `submitted`; `problem` is said above the form that was sent."""
-    models = lab.models()
+    models, machine = lab.models(), lab.machine()
     known = {model.name: model for model in models}
     model = known.get(submitted.get("model", ""), known[DEFAULT_MODEL])
     servers = lab.servers()
@@ -171,7 +171,7 @@ def dashboard(
         design=design_form(model, submitted, {**inline, **(server_problems or {})}, "" if about_run else problem),
         launch=launch_form("dashboard", [own, *targets_of(servers)], submitted, run_problems, problem * about_run),
         runs=tuple(run_row(run) for run in lab.runs(RunFilter(limit=RECENT_RUNS)).runs),
-        machine=figures.pairs(lab.machine()),
+        machine=figures.pairs({name: machine[name] for name in MACHINE if name in machine}, missing="not known"),
     )
 
 

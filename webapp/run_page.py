@@ -34,7 +34,14 @@ WAITS = {
     "greeting_ms": ("greeting", "until the client had read the server's *"),
     "session_ms": ("session", "being served, until the client closed"),
 }
-PHASES = ("due", "connecting", "waiting", "in_service", "completed", "failed")
+PHASES = {
+    "due": "due so far",
+    "connecting": "connecting",
+    "waiting": "waiting",
+    "in_service": "in service",
+    "completed": "completed",
+    "failed": "failed",
+}
 MOST_LOG_LINES = 2000  # shown in the page; the file has them all
 
 
@@ -143,7 +150,7 @@ def run_page(lab: Lab, run_id: int, base_url: str, problem: str = "") -> RunPage
         is_over=run.is_over,
         has_begun=run.started_at is not None,
         elapsed=figures.seconds(run.progress.elapsed_s if run.progress else None),
-        phases=tuple(Figure(name.replace("_", " "), figures.count(counts.get(name, 0)), name) for name in PHASES),
+        phases=tuple(Figure(label, figures.count(counts.get(name, 0)), name) for name, label in PHASES.items()),
         clients=clients,
         ended=counts.get("completed", 0) + counts.get("failed", 0),
         timeline=_timeline(lab, run),
