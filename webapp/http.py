@@ -138,6 +138,7 @@ class LabServer(uvicorn.Server):
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     options: dict[str, Any] = {
         "http": protocol(settings.receive_deadline_s, settings.send_deadline_s),
+        "loop": "asyncio",  # pages need no speed, and its behaviour at the descriptor limit is the one we measured
         "ws": "none",
         "lifespan": "on",
         "backlog": BACKLOG,

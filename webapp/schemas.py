@@ -78,6 +78,8 @@ class RunPatch(Settings):
 class RunFilter(Settings):
     """Which runs to list. `label` matches anywhere in the label, without regard to case."""
 
+    model_config = ConfigDict(strict=False)  # a query string has text only
+
     state: RunState | None = None
     label: Label | None = None
     model: str | None = None

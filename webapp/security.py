@@ -149,6 +149,8 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     """The whole body; TooLarge as soon as it is known to be longer than `limit`, whatever its length claims to be."""
     problem = TooLarge(f"max_body_bytes: a body has at most {limit} bytes")
     claimed = headers.one("content-length")
+    if claimed is not None and headers.all("transfer-encoding"):
+        raise BadRequest("a body has either a Content-Length or a Transfer-Encoding")
     if claimed is not None and claimed.isdigit() and int(claimed[:20]) > limit:
         raise problem
     body = b""

@@ -1,0 +1,36 @@
+"""A lab over real HTTP on a port of its own, with an empty data dir."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from webapp.serve import embedded
+from webapp.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(port=0, data_dir=tmp_path / "data", push_interval_s=0.05)
+
+
+@pytest.fixture
+def lab_url(settings: Settings) -> Iterator[str]:
+    with embedded(settings) as url:
+        yield url
+
+
+@pytest.fixture
+def api(lab_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=lab_url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One lab for a whole file of questions that change nothing."""
+    with embedded(Settings(port=0, data_dir=tmp_path_factory.mktemp("data"))) as url:
+        yield url
