@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import uvloop
 
 from tests.leaks import Holdings, wait_released
 
@@ -35,6 +36,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call":
         item.stash[_call_failed] = report.failed
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def what_stays_for_the_whole_process() -> None:
+    """libuv makes a pipe with its first loop and keeps it until the process ends; make it before the first look."""
+    uvloop.new_event_loop().close()
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from coreserver.config import ServerOptions
+from coreserver.models.asyncio_server import AsyncioServer
 from coreserver.models.base import ServerModel
 from coreserver.models.bounded_pool import BoundedPool
 from coreserver.models.capped_threads import CappedThreads
 from coreserver.models.elastic_pool import ElasticPool
+from coreserver.models.event_loop import EventLoop
 from coreserver.models.executor_pool import ExecutorPool
 from coreserver.models.sequential import Sequential
 from coreserver.models.thread_per_client import ThreadPerClient
@@ -24,6 +26,8 @@ MODELS: dict[str, type[ServerModel]] = {
     "executor_pool": ExecutorPool,
     "bounded_pool": BoundedPool,
     "elastic_pool": ElasticPool,
+    "event_loop": EventLoop,
+    "asyncio": AsyncioServer,
 }
 
 if TYPE_CHECKING:
