@@ -1,0 +1,119 @@
+"""Start, serve three clients, stop, again and again on one port: what is left, and how long a stop takes.
+
+Run `python -m benchmarks.cycles`: 1,000 cycles of every Python model and 100 of every model in a process of its own,
+some minutes. The suite runs a short version. Two of the three clients are still connected when the server stops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import get_args
+
+import psutil
+
+from benchmarks.contenders import server_config
+from benchmarks.tools import machine
+from coreserver.host import host_for
+from coreserver.models import MODELS
+
+STOP_LIMIT_S = 0.5
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """What a series of cycles left behind, and its slowest stop."""
+
+    threads_left: int
+    descriptors_left: int
+    children_left: int
+    slowest_stop_s: float
+    resident_growth_bytes: int
+
+    def is_clean(self) -> bool:
+        """Nothing left."""
+        return not (self.threads_left or self.descriptors_left or self.children_left)
+
+
+def free_port() -> int:
+    """A port that nobody uses now, below the ephemeral range."""
+    host = host_for(server_config("sequential"))
+    port = host.start().port
+    host.stop()
+    return port
+
+
+def run_cycles(model: str, placement: str, count: int) -> Cycles:
+    """`count` cycles on one port, after one that warms up."""
+    port = free_port()
+    _cycle(model, placement, port)
+    me = psutil.Process()
+    threads, descriptors, resident = threading.active_count(), _descriptors(), me.memory_info().rss
+    slowest = max(_cycle(model, placement, port) for _ in range(count))
+    return Cycles(
+        threads_left=threading.active_count() - threads,
+        descriptors_left=_descriptors() - descriptors,
+        children_left=len(me.children()),
+        slowest_stop_s=slowest,
+        resident_growth_bytes=me.memory_info().rss - resident,
+    )
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _cycle(model: str, placement: str, port: int) -> float:
+    """One cycle; how long its stop took, in seconds."""
+    host = host_for(server_config(model, placement=placement, port=port))
+    address = host.start()
+    clients = [socket.create_connection(address, timeout=10.0) for _ in range(3)]
+    first = clients[0]
+    talk(first)
+    first.close()
+    talk(clients[1])
+    began = time.monotonic()
+    host.stop()
+    took = time.monotonic() - began
+    for client in clients[1:]:
+        client.close()
+    return took
+
+
+def talk(client: socket.socket) -> None:
+    """Greeting, one message, its answer."""
+    greeting = client.recv(1)
+    client.sendall(b"^abc$")
+    answer = b""
+    while len(answer) < 3:
+        answer += client.recv(3)
+    if (greeting, answer) != (b"*", b"bcd"):
+        raise SystemExit(f"wrong answer: {greeting!r} {answer!r}")
+
+
+def main() -> None:
+    """A row a model and placement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1000, help="cycles of models in threads of this process")
+    parser.add_argument("--processes", type=int, default=100, help="cycles of models in a process of their own")
+    asked = parser.parse_args()
+    print(f"{machine()}\n")
+    print("| model | placement | cycles | threads left | fds left | children left | slowest stop ms | RSS growth kB |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    for model, design in MODELS.items():
+        for placement in get_args(design.Config.model_fields["placement"].annotation):
+            count = asked.threads if placement == "thread" else asked.processes
+            done = run_cycles(model, placement, count)
+            print(
+                f"| {model} | {placement} | {count} | {done.threads_left} | {done.descriptors_left} "
+                f"| {done.children_left} | {done.slowest_stop_s * 1000:.0f} | {done.resident_growth_bytes // 1000} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

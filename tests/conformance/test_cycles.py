@@ -1,0 +1,12 @@
+"""Start, serve, stop, many times on one port: nothing accumulates. `benchmarks/cycles.py` runs a thousand."""
+
+from __future__ import annotations
+
+from benchmarks.cycles import STOP_LIMIT_S, run_cycles
+
+
+def test_cycles_leave_nothing_behind(case: tuple[str, str]) -> None:
+    model, placement = case
+    done = run_cycles(model, placement, 20 if placement == "thread" else 3)
+    assert done.is_clean(), done
+    assert done.slowest_stop_s < STOP_LIMIT_S
