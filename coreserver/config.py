@@ -11,30 +11,56 @@ import os
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationInfo,
-    field_validator,
+from pydantic import Field, ValidationInfo, field_validator
+
+from coreserver.load_config import (
+    ClientGroup,
+    ClosedGroup,
+    FloodGroup,
+    HalfCloseGroup,
+    IdleGroup,
+    LoadConfig,
+    OpenGroup,
+    ResetGroup,
+    ScriptGroup,
+    SlowReaderGroup,
+    SlowWriterGroup,
+    Stage,
 )
+from coreserver.script_steps import Expect, Send, SendHex, Step, Wait
+from coreserver.settings import Label, Name, Port, Seconds, Seed, Settings
 
-
-class Settings(BaseModel):
-    """Base of every settings object: immutable, strict about types, closed to unknown fields."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-
-# Names and labels end up in pages, file names and logs, so their alphabet is small.
-Label = Annotated[str, StringConstraints(max_length=80, pattern=r"^[\w .:\-]*$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w .:\-]+$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
+__all__ = [
+    "ClientGroup",
+    "ClosedGroup",
+    "CpuWork",
+    "Expect",
+    "FloodGroup",
+    "HalfCloseGroup",
+    "IdleGroup",
+    "Label",
+    "LoadConfig",
+    "MixedWork",
+    "Name",
+    "NoWork",
+    "OpenGroup",
+    "Port",
+    "ResetGroup",
+    "ScriptGroup",
+    "Seconds",
+    "Seed",
+    "Send",
+    "SendHex",
+    "ServerOptions",
+    "Settings",
+    "SleepWork",
+    "SlowReaderGroup",
+    "SlowWriterGroup",
+    "Stage",
+    "Step",
+    "Wait",
+    "Work",
+]
 
 
 # --- what a message or a connection costs beside echoing -------------------------------------------------------------
@@ -161,85 +187,3 @@ class ServerOptions(Settings):
         if unknown := sorted(set(cpus or ()) - here):
             raise ValueError(f"no CPU {unknown[0]} here; there are {', '.join(map(str, sorted(here)))}")
         return cpus
-
-
-# --- client groups ---------------------------------------------------------------------------------------------------
-
-
-class Send(Settings):
-    """Send these characters, encoded as UTF-8."""
-
-    send: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
-
-
-class SendHex(Settings):
-    """Send these bytes, written as pairs of hex digits."""
-
-    send_hex: Annotated[str, StringConstraints(min_length=2, max_length=131072, pattern=r"^([0-9a-fA-F]{2})+$")]
-
-
-class Wait(Settings):
-    """Pause; replies are read and checked meanwhile."""
-
-    wait_s: float = Field(ge=0, le=600)
-
-
-class Expect(Settings):
-    """Go on when this text was seen among the replies that no earlier `expect` has used up."""
-
-    expect: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
-
-
-def _step_kind(step: Any) -> str | None:
-    """The tag of a step's kind, so that an error speaks of that kind alone."""
-    for kind in ("send", "send_hex", "wait_s", "expect"):
-        if (isinstance(step, dict) and kind in step) or hasattr(step, kind):
-            return f"{kind} step"
-    return None
-
-
-Step = Annotated[
-    Annotated[Send, Tag("send step")]
-    | Annotated[SendHex, Tag("send_hex step")]
-    | Annotated[Wait, Tag("wait_s step")]
-    | Annotated[Expect, Tag("expect step")],
-    Discriminator(
-        _step_kind,
-        custom_error_type="step_kind",
-        custom_error_message="a step is one of {send: text}, {send_hex: hex digits}, {wait_s: seconds}, {expect: text}",
-    ),
-]
-Steps = Annotated[list[Step], Field(min_length=1, max_length=1000)]
-
-
-class ScriptGroup(Settings):
-    """Some clients that each play the same script of sends, pauses and expectations."""
-
-    kind: Literal["script"]
-    name: Name = "script"
-    count: int = Field(default=1, ge=1, le=20_000, description="clients, all due at start_s")
-    script: Annotated[
-        Annotated[Literal["article"], Tag("named script")] | Annotated[Steps, Tag("script steps")],
-        Discriminator(lambda script: "script steps" if isinstance(script, list) else "named script"),
-    ] = Field(default="article", description='"article" for the one of the article, or a list of steps')
-    start_s: float = Field(default=0.0, ge=0, le=600, description="when the clients are due, from the run's start")
-    timeout_s: Seconds = Field(
-        default=30.0, description="a client that waits so long for its greeting or for a reply has timed out"
-    )
-
-
-ClientGroup = ScriptGroup
-
-
-class LoadConfig(Settings):
-    """The whole load of one run."""
-
-    clients: list[ClientGroup] = Field(min_length=1, max_length=16)
-    seed: Seed = 0
-
-    @field_validator("clients")
-    @classmethod
-    def _names_differ(cls, clients: list[ClientGroup]) -> list[ClientGroup]:
-        if len({group.name for group in clients}) < len(clients):
-            raise ValueError("two groups have the same name")
-        return clients

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coreserver.config import ClientGroup, ServerOptions, Wait
+from coreserver.config import ScriptGroup, ServerOptions
 from coreserver.reports.article_log import article_log
 from coreserver.reports.codec import decode_connections
 from coreserver.reports.connections import connection_row
@@ -211,9 +211,10 @@ class Lab:
     def _refuse_too_long(self, spec: RunSpec) -> None:
         limit_s = self.settings.max_run_s
         for place, group in enumerate(spec.clients):
-            if _least_s(group) > limit_s:
-                message = f"max_run_s: a run lasts at most {limit_s:g} s, and this script alone waits longer"
-                raise Invalid(message, errors=[FieldError(f"clients.{place}.script", message)])
+            if group.least_s > limit_s:
+                part = "script" if isinstance(group, ScriptGroup) else "start_s"
+                message = f"max_run_s: a run lasts at most {limit_s:g} s, and this {group.kind} alone takes longer"
+                raise Invalid(message, errors=[FieldError(f"clients.{place}.{part}", message)])
 
     def _resource(self, row: RunRow) -> RunResource:
         live = self._runner.live(row.id)
@@ -242,9 +243,3 @@ class Lab:
                 | {name: f"{path}/{name}" for name in names},
             }
         )
-
-
-def _least_s(group: ClientGroup) -> float:
-    """What a group's own pauses come to, in seconds."""
-    steps = group.script if isinstance(group.script, list) else []
-    return group.start_s + sum(step.wait_s for step in steps if isinstance(step, Wait))

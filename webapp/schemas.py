@@ -64,8 +64,8 @@ class RunSpec(LoadConfig):
     )
 
     def load(self) -> LoadConfig:
-        """The part of it that the client process needs."""
-        return LoadConfig(clients=self.clients, seed=self.seed)
+        """The part of it that the client processes need."""
+        return LoadConfig(**{name: getattr(self, name) for name in LoadConfig.model_fields})
 
 
 class RunPatch(Settings):

@@ -6,13 +6,14 @@ import resource
 
 from coreserver.config import LoadConfig
 from coreserver.errors import CannotStart
+from coreserver.load_config import standing_connections
 
 SPARE_DESCRIPTORS = 64  # standard streams, the loop's own, libraries, the result file
 
 
 def connections_of(load: LoadConfig) -> int:
     """The most connections `load` may hold open at once."""
-    return sum(group.count for group in load.clients)
+    return standing_connections(load.clients)
 
 
 def raise_descriptor_limit(connections: int) -> None:

@@ -1,0 +1,21 @@
+"""What every settings object is made of: the base class, and the types its fields share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Settings(BaseModel):
+    """Base of every settings object: immutable, strict about types, closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+# Names and labels end up in pages, file names and logs, so their alphabet is small.
+Label = Annotated[str, StringConstraints(max_length=80, pattern=r"^[\w .:\-]*$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w .:\-]+$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
