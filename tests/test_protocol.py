@@ -161,6 +161,16 @@ def test_long_streams_in_long_buffers_with_noise_at_either_end(seed: int) -> Non
     assert_same([stream[: stream.rfind(b"$") + 1]])
 
 
+@pytest.mark.parametrize("head", [b"", b"x", b"$", b"^", b"x$^"])
+@pytest.mark.parametrize("body", [b"^ab$", b"^a^b$", b"^ab$x", b"^$", b"$^", b"a", b"^", b"$"])
+@pytest.mark.parametrize("tail", [b"", b"^", b"^ab", b"$", b"x", b"x$", b"x^"])
+def test_long_buffers_of_every_shape(head: bytes, body: bytes, tail: bytes) -> None:
+    # Longer than any length from which the engine may go another way, with every kind of beginning and end.
+    stream = head + body * (2500 // len(body)) + tail
+    assert_same([stream])
+    assert_same([b"^", stream, stream])
+
+
 def test_ten_thousand_random_conversations() -> None:
     draw = random.Random(12)
     alphabet = b"^^$$" + bytes(range(256))
