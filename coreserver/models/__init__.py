@@ -12,6 +12,7 @@ from coreserver.config import ServerOptions
 from coreserver.models.asyncio_server import AsyncioServer
 from coreserver.models.base import ServerModel
 from coreserver.models.bounded_pool import BoundedPool
+from coreserver.models.c_threads import CThreads
 from coreserver.models.capped_threads import CappedThreads
 from coreserver.models.elastic_pool import ElasticPool
 from coreserver.models.event_loop import EventLoop
@@ -28,6 +29,7 @@ MODELS: dict[str, type[ServerModel]] = {
     "elastic_pool": ElasticPool,
     "event_loop": EventLoop,
     "asyncio": AsyncioServer,
+    "c_threads": CThreads,
 }
 
 if TYPE_CHECKING:

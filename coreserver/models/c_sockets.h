@@ -1,0 +1,125 @@
+/* Listening sockets on loopback, and what accept(2) and the kernel's queues say. No state. */
+
+#ifndef C_SOCKETS_H
+#define C_SOCKETS_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOWEST_PORT 10240
+
+static inline unsigned first_ephemeral_port(void) {
+    unsigned first = 32768;
+    FILE *range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (range) {
+        if (fscanf(range, "%u", &first) != 1)
+            first = 32768;
+        fclose(range);
+    }
+    return first > LOWEST_PORT ? first : LOWEST_PORT + 1;
+}
+
+static inline bool is_loopback(const struct sockaddr *address) {
+    if (address->sa_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
+    return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
+}
+
+/* The port of `address`; its host goes to `text`, which has room for INET6_ADDRSTRLEN. */
+static inline uint16_t name_of(const struct sockaddr *address, char *text) {
+    if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &six->sin6_addr, text, INET6_ADDRSTRLEN);
+        return ntohs(six->sin6_port);
+    }
+    const struct sockaddr_in *four = (const struct sockaddr_in *)address;
+    inet_ntop(AF_INET, &four->sin_addr, text, INET6_ADDRSTRLEN);
+    return ntohs(four->sin_port);
+}
+
+static inline int listen_on(struct addrinfo *where, uint16_t port, int backlog) {
+    const int yes = 1;
+    if (where->ai_family == AF_INET6)
+        ((struct sockaddr_in6 *)where->ai_addr)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)where->ai_addr)->sin_port = htons(port);
+    int fd = socket(where->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes); /* left-over connections must not block a restart */
+    if (bind(fd, where->ai_addr, where->ai_addrlen) == 0 && listen(fd, backlog) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* A listener on a numeric loopback address, or -1 and errno. Port 0 becomes a free one below the ephemeral range, where
+ * no client that retries a stopped server can connect to itself. */
+static inline int listen_at(const char *host, long long *port, int backlog) {
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *where;
+    if (getaddrinfo(host, NULL, &hints, &where) != 0) {
+        errno = EADDRNOTAVAIL;
+        return -1;
+    }
+    int fd = -1, error = EADDRNOTAVAIL;
+    bool any = *port == 0;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    unsigned random = (unsigned)now.tv_nsec ^ (unsigned)getpid() << 16;
+    for (int tries = any ? 1000 : 1; tries > 0 && fd < 0 && is_loopback(where->ai_addr); tries--) {
+        if (any)
+            *port = LOWEST_PORT + rand_r(&random) % (long long)(first_ephemeral_port() - LOWEST_PORT);
+        fd = listen_on(where, (uint16_t)*port, backlog);
+        error = errno;
+        if (fd < 0 && error != EADDRINUSE)
+            break;
+    }
+    freeaddrinfo(where);
+    errno = error;
+    return fd;
+}
+
+/* Receive or send at most so long in one call; 0 for no limit. */
+static inline void limit(int fd, int option, uint64_t us) {
+    struct timeval timeout = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+    setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
+}
+
+/* Bytes handed to the kernel that the peer has not acknowledged. */
+static inline int unacknowledged(int fd) {
+    int count = 0;
+    ioctl(fd, SIOCOUTQ, &count);
+    return count;
+}
+
+static inline bool is_shortage(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* accept(2): errors pending on the new connection are reported by accept; treat them like "try again". */
+static inline bool is_passing(int error) {
+    static const int passing[] = {
+        EAGAIN, ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP,
+        EPERM, EPROTO,
+    };
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+        if (passing[i] == error)
+            return true;
+    return false;
+}
+
+#endif

@@ -1,0 +1,518 @@
+/* A thread for every client, in C: the article's first server, made to survive its clients.
+ *
+ *   acceptor:    wait for room - accept - start thread - accept - start thread ...
+ *   client-N:    greet; recv, answer, send ...; end            blocking calls, deadlines by SO_RCVTIMEO and SO_SNDTIMEO
+ *   lifeline:    reads stdin for `drain SECONDS`; its end is ours, at once
+ *   reporter:    telemetry on stdout (c_telemetry.h)
+ *   main:        waits for the drain, then stops accepting, waits for the clients, cuts off the rest
+ *
+ * Started by c_threads.py, which compiles it and checks the settings; `name=value` arguments, all times in microseconds,
+ * 0 for "never". By hand: `(echo start; cat) | ./c_threads port=9000 > /dev/null`.
+ *
+ * Service times come from a SplitMix64 generator a connection (Steele, Lea, Flood, OOPSLA 2014), its state mixed from
+ * the seed and the connection's number, so a run with the same seed costs the same whoever is quicker. They are not the
+ * numbers that Python's generator draws from that seed.
+ */
+
+#define _GNU_SOURCE
+#include "c_sockets.h"
+#include "c_telemetry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#define STACK_BYTES ((size_t)64 << 10) /* buffers are elsewhere; 9,000 clients are 0.6 GB of addresses, 8 KB each used */
+#define SEND_SLICE_US 1000000          /* how often a send that waits for its peer looks at the clocks */
+#define SHORTAGE_PAUSE_NS 100000000    /* without descriptors: trying again at once would take a whole core */
+#define CUT_OFF_NS 3000000000u
+
+/* --- settings --------------------------------------------------------------------------------------------------- */
+
+enum distribution { FIXED, EXPONENTIAL, UNIFORM };
+
+static char host[64] = "127.0.0.1";
+static long long port, backlog = 64, nodelay = 1, per_byte, read_bytes = 65536, max_connections;
+static long long idle_us = 30000000, write_us = 10000000, session_us;
+static long long sleep_us, distribution, per_connection, seed;
+
+static const struct { const char *name; long long *value; } settings[] = {
+    {"port", &port}, {"backlog", &backlog}, {"nodelay", &nodelay}, {"per_byte", &per_byte},
+    {"read_bytes", &read_bytes}, {"max_connections", &max_connections}, {"idle_us", &idle_us}, {"write_us", &write_us},
+    {"session_us", &session_us}, {"sleep_us", &sleep_us}, {"distribution", &distribution},
+    {"per_connection", &per_connection}, {"seed", &seed},
+};
+
+static bool take_setting(const char *argument) {
+    const char *value = strchr(argument, '=');
+    if (!value++)
+        return false;
+    if (strncmp(argument, "host=", 5) == 0)
+        return snprintf(host, sizeof host, "%s", value) < (int)sizeof host;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const char *name = settings[i].name;
+        if (strlen(name) == (size_t)(value - 1 - argument) && strncmp(argument, name, strlen(name)) == 0) {
+            char *end;
+            errno = 0;
+            *settings[i].value = strtoll(value, &end, 10);
+            return *value && !*end && !errno && *settings[i].value >= 0;
+        }
+    }
+    return false;
+}
+
+/* --- connections ------------------------------------------------------------------------------------------------ */
+
+struct client {
+    struct client *next, *previous;
+    int fd;
+    bool reported, started, cut_off;
+    uint64_t number, ends_ns; /* ends_ns: of the session; 0 for never */
+    uint64_t bytes_in, bytes_out, messages;
+    bool in_message, owes_work;
+    uint64_t random;
+    uint8_t buffer[];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below, and each client's links, cut_off */
+static pthread_cond_t room;   /* a client ended, or we stop accepting */
+static pthread_cond_t empty;  /* the last client ended */
+static pthread_cond_t ending; /* the deadline passed: sleepers wake */
+static pthread_cond_t told;   /* the lifeline read that we shall drain */
+static struct client *clients;
+static uint64_t open_count, in_service, accepted;
+static bool closing, cutting_off, drain_told;
+static double drain_s;
+static int listener;
+
+static bool wait_until(pthread_cond_t *condition, uint64_t deadline_ns) {
+    struct timespec deadline = timespec_of(deadline_ns);
+    return pthread_cond_timedwait(condition, &lock, &deadline) != ETIMEDOUT;
+}
+
+/* Close the socket and complete the record; a client that was cut off is recorded as that. */
+static void finish(struct client *client, enum outcome outcome) {
+    pthread_mutex_lock(&lock);
+    if (client->previous)
+        client->previous->next = client->next;
+    else
+        clients = client->next;
+    if (client->next)
+        client->next->previous = client->previous;
+    if (client->cut_off)
+        outcome = CUT_OFF;
+    pthread_mutex_unlock(&lock);
+    close(client->fd); /* no longer in the list, so nobody else can shut down whoever gets the descriptor next */
+    report_end(
+        client->reported, client->number, client->started, outcome, client->bytes_in, client->bytes_out,
+        client->messages
+    );
+    pthread_mutex_lock(&lock);
+    in_service -= client->started;
+    if (--open_count == 0)
+        pthread_cond_broadcast(&empty);
+    pthread_cond_signal(&room);
+    pthread_mutex_unlock(&lock);
+    free(client);
+}
+
+/* --- serving one client; everything here returns GOING or how the session ended ---------------------------------- */
+
+enum { GOING = -1 };
+
+static uint64_t mixed(uint64_t value) {
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
+    return value ^ (value >> 31);
+}
+
+static double draw(struct client *client) { /* with mean 1 */
+    if (distribution == FIXED)
+        return 1.0;
+    uint64_t bits = mixed(client->random += 0x9e3779b97f4a7c15u);
+    double unit = (double)((bits >> 11) + 1) * 0x1p-53; /* above 0, at most 1 */
+    return distribution == EXPONENTIAL ? -log(unit) : 2.0 * unit;
+}
+
+static bool session_is_over(const struct client *client) { return client->ends_ns && now_ns() >= client->ends_ns; }
+
+static int work(struct client *client) {
+    uint64_t wakes_ns = now_ns() + (uint64_t)((double)sleep_us * 1000.0 * draw(client));
+    if (client->ends_ns && client->ends_ns < wakes_ns)
+        wakes_ns = client->ends_ns;
+    pthread_mutex_lock(&lock);
+    while (!cutting_off && wait_until(&ending, wakes_ns))
+        ;
+    bool cut = cutting_off;
+    pthread_mutex_unlock(&lock);
+    return cut ? CUT_OFF : session_is_over(client) ? SESSION_TIMEOUT : GOING;
+}
+
+/* Bound the next recv by what is left of the session; false if that is nothing. */
+static bool limit_to_session(struct client *client) {
+    uint64_t now = now_ns();
+    if (now >= client->ends_ns)
+        return false;
+    uint64_t left_us = (client->ends_ns - now) / 1000 + 1;
+    limit(client->fd, SO_RCVTIMEO, idle_us && (uint64_t)idle_us < left_us ? (uint64_t)idle_us : left_us);
+    return true;
+}
+
+static uint64_t send_slice_us(const struct client *client) {
+    uint64_t slice_us = write_us && write_us / 8 < SEND_SLICE_US ? (uint64_t)write_us / 8 + 1 : SEND_SLICE_US;
+    if (session_us && client->ends_ns && (uint64_t)session_us < slice_us)
+        slice_us = (uint64_t)session_us;
+    return slice_us;
+}
+
+static int send_all(struct client *client, const uint8_t *data, size_t size) {
+    uint64_t progress_ns = 0;
+    int left = 0;
+    while (size > 0) {
+        ssize_t sent = send(client->fd, data, size, MSG_NOSIGNAL);
+        if (sent >= 0) {
+            client->bytes_out += (uint64_t)sent;
+            data += sent;
+            size -= (size_t)sent;
+            progress_ns = 0;
+        } else if (errno == EAGAIN) {
+            /* No room in the send buffer for a slice of the timeout. It frees in large steps, so a slow but healthy
+             * reader is told by what it acknowledges meanwhile. */
+            uint64_t now = now_ns();
+            int still = unacknowledged(client->fd);
+            if (client->ends_ns && now >= client->ends_ns)
+                return SESSION_TIMEOUT;
+            if (!progress_ns || still < left) {
+                progress_ns = progress_ns ? now : now - 1000 * send_slice_us(client);
+                left = still;
+            } else if (write_us && now - progress_ns >= 1000 * (uint64_t)write_us) {
+                return WRITE_TIMEOUT;
+            }
+        } else if (errno != EINTR) {
+            return RESET;
+        }
+    }
+    return GOING;
+}
+
+static int send_reply(struct client *client, const uint8_t *reply, size_t size) {
+    int end = GOING;
+    if (size && client->owes_work) {
+        client->owes_work = false;
+        end = work(client);
+    }
+    if (end == GOING && session_is_over(client))
+        return SESSION_TIMEOUT;
+    if (!per_byte)
+        return end == GOING ? send_all(client, reply, size) : end;
+    for (size_t i = 0; i < size && end == GOING; i++)
+        end = send_all(client, reply + i, 1);
+    return end;
+}
+
+static void add_one(uint8_t *data, size_t size) {
+    for (; size >= 32; size -= 32, data += 32)
+        for (int i = 0; i < 32; i++) /* a fixed count, which compilers turn into vector instructions */
+            data[i]++;
+    while (size--)
+        (*data++)++;
+}
+
+/* Answer `size` bytes of the stream. The reply gathers at the front of `data`: it is never longer than what was read. */
+static int answer(struct client *client, uint8_t *data, size_t size) {
+    uint8_t *next = data, *end = data + size;
+    size_t reply_size = 0;
+    while (next < end) {
+        if (!client->in_message) {
+            next = memchr(next, '^', (size_t)(end - next));
+            if (!next)
+                break;
+            next++;
+            client->in_message = true;
+            if (sleep_us && !per_connection) { /* what is owed goes out before this message's work */
+                int ended = send_reply(client, data, reply_size);
+                if (ended == GOING)
+                    ended = work(client);
+                if (ended != GOING)
+                    return ended;
+                reply_size = 0;
+            }
+            continue;
+        }
+        uint8_t *dollar = memchr(next, '$', (size_t)(end - next));
+        size_t length = (size_t)((dollar ? dollar : end) - next);
+        add_one(next, length);
+        memmove(data + reply_size, next, length);
+        reply_size += length;
+        next += length;
+        if (dollar) {
+            next++;
+            client->in_message = false;
+            client->messages++;
+        }
+    }
+    return send_reply(client, data, reply_size);
+}
+
+static enum outcome serve(struct client *client) {
+    const int yes = 1;
+    if (nodelay)
+        setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (session_us)
+        client->ends_ns = now_ns() + 1000 * (uint64_t)session_us;
+    limit(client->fd, SO_RCVTIMEO, (uint64_t)idle_us);
+    limit(client->fd, SO_SNDTIMEO, send_slice_us(client));
+    client->owes_work = sleep_us && per_connection;
+    client->random = mixed(mixed((uint64_t)seed) ^ client->number);
+    int end = send_all(client, (const uint8_t *)"*", 1);
+    while (end == GOING) {
+        if (session_us && !limit_to_session(client))
+            return SESSION_TIMEOUT;
+        ssize_t size = recv(client->fd, client->buffer, (size_t)read_bytes, 0);
+        if (size == 0)
+            return COMPLETED;
+        if (size > 0) {
+            client->bytes_in += (uint64_t)size;
+            end = answer(client, client->buffer, (size_t)size);
+        } else if (errno == EAGAIN) {
+            return session_is_over(client) ? SESSION_TIMEOUT : IDLE_TIMEOUT;
+        } else if (errno != EINTR) {
+            return RESET;
+        }
+    }
+    return (enum outcome)end;
+}
+
+static void *client_thread(void *argument) {
+    struct client *client = argument;
+    char name[32];
+    snprintf(name, sizeof name, "client-%" PRIu64, client->number);
+    pthread_mutex_lock(&lock);
+    in_service++;
+    client->started = true;
+    pthread_mutex_unlock(&lock);
+    if (client->reported)
+        report_started(client->number, name);
+    finish(client, serve(client));
+    return NULL;
+}
+
+/* --- the acceptor ----------------------------------------------------------------------------------------------- */
+
+static void take_in(int fd, const struct sockaddr *peer, const pthread_attr_t *attributes) {
+    char text[INET6_ADDRSTRLEN];
+    uint16_t peer_port = name_of(peer, text);
+    bool reported = report_accepted(++accepted, text, peer_port);
+    struct client *client = malloc(sizeof *client + (size_t)read_bytes);
+    if (!client) {
+        report_event("spawn_failed", "no memory for a client");
+        close(fd);
+        report_end(reported, accepted, false, ERROR, 0, 0, 0);
+        return;
+    }
+    memset(client, 0, sizeof *client);
+    client->fd = fd;
+    client->number = accepted;
+    client->reported = reported;
+    pthread_mutex_lock(&lock);
+    open_count++;
+    client->next = clients;
+    if (clients)
+        clients->previous = client;
+    clients = client;
+    pthread_mutex_unlock(&lock);
+    pthread_t thread;
+    int error = pthread_create(&thread, attributes, client_thread, client);
+    if (error) {
+        char detail[TEXT_MOST];
+        snprintf(detail, sizeof detail, "cannot start thread client-%" PRIu64 ": %s", client->number, strerror(error));
+        report_event("spawn_failed", detail);
+        finish(client, ERROR);
+    }
+}
+
+static bool wait_for_room(bool pausing) {
+    pthread_mutex_lock(&lock);
+    while (max_connections && open_count >= (uint64_t)max_connections && !closing)
+        pthread_cond_wait(&room, &lock);
+    if (pausing && !closing)
+        wait_until(&room, now_ns() + SHORTAGE_PAUSE_NS);
+    bool go_on = !closing;
+    pthread_mutex_unlock(&lock);
+    return go_on;
+}
+
+static void *accept_clients(void *attributes) {
+    bool shortage = false;
+    while (wait_for_room(shortage)) {
+        struct sockaddr_storage peer;
+        socklen_t size = sizeof peer;
+        int fd = accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
+        if (fd >= 0) {
+            shortage = false;
+            take_in(fd, (struct sockaddr *)&peer, attributes);
+        } else if (is_shortage(errno)) {
+            if (!shortage)
+                report_event("accept_paused", strerror(errno));
+            shortage = true;
+        } else if (!is_passing(errno)) {
+            if (wait_for_room(false)) /* else it was our own shutdown(2) that woke us */
+                report_event("failed", strerror(errno));
+            break;
+        }
+    }
+    return NULL;
+}
+
+/* --- listening, measuring, and the ends of life ------------------------------------------------------------------ */
+
+static bool open_listener(void) {
+    char reason[TEXT_MOST];
+    bool any = port == 0;
+    listener = listen_at(host, &port, (int)backlog);
+    if (listener >= 0)
+        return true;
+    snprintf(reason, sizeof reason, "cannot listen on %s port %lld: %s", host, port, strerror(errno));
+    if (errno == EADDRINUSE && !any)
+        report_refused("port_in_use", "port", reason);
+    else if (errno == EADDRINUSE || is_shortage(errno))
+        report_refused("cannot_start", "", reason);
+    else
+        report_refused("config", "host", reason);
+    return false;
+}
+
+static void measure(struct figures *figures) {
+    static int statm = -1; /* kept open, so that a sample needs no descriptor when there is none left */
+    struct rusage usage;
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    char text[128] = "";
+    unsigned long long vms_pages = 0, rss_pages = 0;
+    if (statm < 0)
+        statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (pread(statm, text, sizeof text - 1, 0) > 0)
+        sscanf(text, "%llu %llu", &vms_pages, &rss_pages);
+    getrusage(RUSAGE_SELF, &usage);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    pthread_mutex_lock(&lock);
+    bool listens = !closing && getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+    *figures = (struct figures){
+        .waiting = open_count - in_service,
+        .in_service = in_service,
+        .threads_alive = (int64_t)open_count + !closing,
+        .threads_busy = (int64_t)in_service,
+        .queue_depth = -1,
+        .accept_queue = listens ? (int64_t)info.tcpi_unacked : -1, /* for a listener: connections nobody accepted */
+        .cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+            + 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
+        .rss_bytes = rss_pages * page,
+        .vms_bytes = vms_pages * page,
+        .voluntary_switches = (uint64_t)usage.ru_nvcsw,
+        .involuntary_switches = (uint64_t)usage.ru_nivcsw,
+    };
+    pthread_mutex_unlock(&lock);
+}
+
+static void *follow_lifeline(void *unused) {
+    char line[64];
+    while (fgets(line, sizeof line, stdin)) {
+        pthread_mutex_lock(&lock);
+        drain_told = drain_told || sscanf(line, "drain %lf", &drain_s) == 1;
+        pthread_cond_signal(&told);
+        pthread_mutex_unlock(&lock);
+    }
+    _exit(1); /* nobody is left to hear how an orderly end would go; the kernel closes every socket */
+    return unused;
+}
+
+static void wait_for_drain(void) {
+    pthread_mutex_lock(&lock);
+    while (!drain_told)
+        pthread_cond_wait(&told, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+static void wait_empty(uint64_t span_ns) {
+    uint64_t deadline_ns = now_ns() + span_ns;
+    pthread_mutex_lock(&lock);
+    while (open_count && wait_until(&empty, deadline_ns))
+        ;
+    pthread_mutex_unlock(&lock);
+}
+
+static void drain(pthread_t acceptor) {
+    pthread_mutex_lock(&lock);
+    closing = true;
+    pthread_cond_broadcast(&room);
+    pthread_mutex_unlock(&lock);
+    shutdown(listener, SHUT_RDWR); /* refuses from here on, and wakes accept(2), which close(2) would not */
+    pthread_join(acceptor, NULL);
+    close(listener);
+    wait_empty((uint64_t)(drain_s * 1e9));
+    pthread_mutex_lock(&lock);
+    cutting_off = true;
+    pthread_cond_broadcast(&ending);
+    for (struct client *client = clients; client; client = client->next) {
+        client->cut_off = true;
+        shutdown(client->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&lock);
+    wait_empty(CUT_OFF_NS);
+}
+
+static void open_conditions(void) {
+    pthread_cond_t *conditions[] = {&room, &empty, &ending, &told};
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
+        pthread_cond_init(conditions[i], &monotonic);
+}
+
+static void raise_descriptor_limit(void) {
+    struct rlimit descriptors;
+    getrlimit(RLIMIT_NOFILE, &descriptors);
+    descriptors.rlim_cur = descriptors.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &descriptors);
+}
+
+int main(int count, char **arguments) {
+    for (int i = 1; i < count; i++) {
+        if (!take_setting(arguments[i])) {
+            fprintf(stderr, "c_threads: cannot take %s\n", arguments[i]);
+            return 2;
+        }
+    }
+    pthread_t lifeline, acceptor;
+    pthread_attr_t detached;
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&detached, STACK_BYTES);
+    open_conditions();
+    char line[64];
+    if (!fgets(line, sizeof line, stdin)) /* before any thread: the parent says first on which CPUs we may run */
+        return 1;
+    raise_descriptor_limit();
+    if (!reporter_open())
+        return 1;
+    if (!open_listener()) {
+        reporter_close(false);
+        return 1;
+    }
+    if (pthread_create(&lifeline, NULL, follow_lifeline, NULL) != 0 || !reporter_start(measure)
+        || pthread_create(&acceptor, NULL, accept_clients, &detached) != 0) {
+        fprintf(stderr, "c_threads: the machine has no thread for it\n");
+        return 1;
+    }
+    report_listening(host, (uint16_t)port);
+    wait_for_drain();
+    drain(acceptor);
+    reporter_close(true);
+    _exit(0); /* not through stdio, whose stdin the lifeline holds */
+}

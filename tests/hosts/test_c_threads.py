@@ -1,0 +1,202 @@
+"""What only `c_threads` does: its compiler, its refusals, and an engine written a second time."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from coreserver.errors import CannotStart
+from coreserver.host import host_for
+from coreserver.models.base import State
+from coreserver.models.c_threads import SOURCE, arguments, cache_dir, compiled
+from tests.support import Peer, assert_healthy, oracle, running, server_config
+
+# --- the engine ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"read_bytes": 1},
+        {"read_bytes": 37},
+        {"reply": "per_byte"},
+        {"work": {"kind": "sleep", "mean_ms": 0.001}},
+        {"work": {"kind": "sleep", "mean_ms": 0.001, "per": "connection"}, "read_bytes": 5},
+    ],
+    ids=str,
+)
+def test_t11_t12_the_engine_in_c_equals_the_oracle_for_random_cuts(options: dict[str, object], seed: int) -> None:
+    rng = random.Random(seed)
+    pieces = [b"^", b"$", b"^$", b"$^", b"\xff", b"\x00", bytes(range(256)), b"plain", rng.randbytes(100)]
+    stream = b"".join(rng.choice(pieces) for _ in range(150))
+    with running("c_threads", **options) as server, Peer(server) as peer:
+        peer.greeted()
+        position = 0
+        while position < len(stream):
+            cut = position + rng.choice([1, 2, 3, 30, 31, 32, 33, 300])
+            peer.send(stream[position:cut])
+            position = cut
+        assert peer.receive(len(oracle(stream))) == oracle(stream)
+
+
+def test_t11_every_byte_value_is_answered() -> None:
+    everything = b"^" + bytes(range(256)) + b"$^" + bytes(range(255, -1, -1)) + b"$"
+    with running("c_threads") as server, Peer(server) as peer:
+        assert peer.greeted().ask(everything) == oracle(everything)
+        assert peer.ask(b"$^abc") == oracle(b"$^abc")
+
+
+def test_t10_peers_that_send_and_leave_do_not_end_the_program() -> None:
+    with running("c_threads", backlog=600) as server:
+        for _ in range(500):
+            with Peer(server) as hasty:
+                hasty.send(b"^" + b"a" * 1000)
+        assert_healthy(server)
+
+
+# --- what it refuses -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"work": {"kind": "cpu", "mean_ms": 1.0}}, "work"),
+        ({"work": {"kind": "mixed", "cpu_ms": 1.0}}, "work"),
+        ({"placement": "thread"}, "placement"),
+        ({"switch_interval_us": 100}, "switch_interval_us"),
+        ({"cpus": [4095]}, "cpus"),
+    ],
+)
+def test_what_it_does_not_do_is_refused_by_name(options: dict[str, object], field: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        server_config("c_threads", **options)
+    assert [error["loc"] for error in refused.value.errors()] == [("c_threads", field)]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"switch_interval_us": 100}, "switch_interval_us"),
+        ({"cpus": [0]}, "cpus"),
+        ({"placement": "process", "cpus": [4095]}, "cpus"),
+        ({"placement": "process", "cpus": []}, "cpus"),
+        ({"placement": "process", "switch_interval_us": 0}, "switch_interval_us"),
+        ({"placement": "fork"}, "placement"),
+    ],
+)
+def test_options_of_a_process_are_refused_by_name(options: dict[str, object], field: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        server_config("thread_per_client", **options)
+    assert [error["loc"] for error in refused.value.errors()] == [("thread_per_client", field)]
+
+
+def test_the_program_takes_whole_numbers_only() -> None:
+    config = server_config("c_threads", idle_timeout_s=None, max_session_s=0.0000001, name="any name")
+    host, *numbers = arguments(config)
+    assert host == "host=127.0.0.1"
+    values = dict(number.split("=") for number in numbers)
+    assert all(value.isdecimal() for value in values.values())
+    assert (values["idle_us"], values["session_us"], values["write_us"]) == ("0", "1", "10000000")
+
+
+# --- the compiler ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of this test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(folder))
+    return folder
+
+
+def fake_compiler(folder: Path, script: str) -> None:
+    folder.mkdir()
+    (folder / "cc").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "cc").chmod(0o755)
+
+
+def test_it_is_compiled_once_for_these_sources_and_this_compiler(cache: Path) -> None:
+    program = compiled()
+    first = program.stat()
+    assert compiled() == program
+    assert program.stat() == first
+    assert os.listdir(cache) == [program.name]
+    assert first.st_mode & 0o100
+
+
+def test_another_compiler_or_source_is_another_program(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = compiled()
+    changed = tmp_path / "c_threads.c"
+    changed.write_text(SOURCE.read_text() + "\n")
+    for header in SOURCE.parent.glob("*.h"):
+        (tmp_path / header.name).write_text(header.read_text())
+    with monkeypatch.context() as patch:
+        patch.setattr("coreserver.models.c_threads.SOURCE", changed)
+        assert compiled() != program
+    fake_compiler(tmp_path / "bin", '[ "$1" = --version ] && echo newer && exit; PATH=${PATH#*:} exec cc "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert compiled() != program
+    assert len(os.listdir(cache)) == 3
+
+
+def test_compiled_by_two_at_once_it_is_whole(cache: Path) -> None:
+    programs: list[Path] = []
+    threads = [threading.Thread(target=lambda: programs.append(compiled())) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(programs) == {cache / programs[0].name}
+    with running("c_threads") as server:
+        assert_healthy(server)
+
+
+def test_without_a_compiler_it_cannot_start_and_others_can(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    server = host_for(server_config("c_threads"))
+    with pytest.raises(CannotStart, match="C compiler"):
+        server.start()
+    assert server.state is State.FAILED
+    assert "C compiler" in (server.failure or "")
+    server.stop()
+    with running("thread_per_client", placement="process") as other:
+        assert_healthy(other)
+
+
+def test_a_compiler_that_refuses_is_quoted_and_leaves_nothing(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_compiler(
+        tmp_path / "bin", '[ "$1" = --version ] && echo 1 && exit; echo c_threads.c: what is this >&2; exit 1'
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(CannotStart, match="what is this"):
+        compiled()
+    assert os.listdir(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with pytest.raises(CannotStart, match="Not a directory"):
+        compiled()
+
+
+def test_the_cache_is_where_caches_belong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVERLAB_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/somewhere")
+    assert cache_dir() == Path("/var/somewhere/serverlab")
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert cache_dir() == Path.home() / ".cache" / "serverlab"
