@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from coreserver.config import ServerOptions
-from coreserver.host import ServerHost, ThreadHost
+from coreserver.host import ServerHost, host_for
 from coreserver.models import ServerConfig
 
 PATIENCE_S = 10.0  # generous: it only bounds how long a failing test takes
@@ -28,7 +28,7 @@ def server_config(model: str, **options: Any) -> ServerOptions:
 @contextmanager
 def running(model: str, **options: Any) -> Iterator[ServerHost]:
     """A started server, stopped at the end."""
-    host = ThreadHost(server_config(model, **options))
+    host = host_for(server_config(model, **options))
     host.start()
     try:
         yield host
@@ -147,9 +147,14 @@ def is_refused(host: ServerHost) -> bool:
 
 def assert_healthy(host: ServerHost) -> None:
     """A fresh client is greeted and answered right within a second, and every connection is accounted for."""
+    subscription = host.subscribe()
     with Peer(host) as probe:
+        name = tuple(probe.sock.getsockname()[:2])
         assert probe.is_greeted_within(1.0)
         assert probe.ask(b"^ping$") == b"qjoh"
+    # The records of another process come a little later, in order: the probe's is the last.
+    wait_until(lambda: any(record.peer == name for record in subscription.take()), "the probe's record has come")
+    host.unsubscribe(subscription)
     wait_until(lambda: host.snapshot().totals.active == 0, "every connection has ended")
     assert_conserved(host)
 

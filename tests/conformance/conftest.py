@@ -1,35 +1,50 @@
-"""The cases: every model of `MODELS`, started with the options a story asks for."""
+"""The cases: every model of `MODELS` in every placement it has, started with the options a story asks for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from coreserver.host import ServerHost
+from coreserver.host import ServerHost, host_for
 from coreserver.models import MODELS
 from coreserver.protocol import ProtocolEngine
-from tests.support import running
+from tests.support import running, server_config
 
 StartServer = Callable[..., ServerHost]
+NewHost = Callable[..., ServerHost]
+CASES = [
+    (name, placement)
+    for placement in ("thread", "process")
+    for name, model in MODELS.items()
+    if placement in get_args(model.Config.model_fields["placement"].annotation)
+]
 
 
-@pytest.fixture(params=list(MODELS))
-def model(request: pytest.FixtureRequest) -> str:
-    """The name of the model under test."""
-    name: str = request.param
-    return name
+@pytest.fixture(params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The model under test, and where it runs."""
+    pair: tuple[str, str] = request.param
+    return pair
 
 
 @pytest.fixture
-def start(model: str) -> Iterator[StartServer]:
-    """Starts a server of the model with the given options; all are stopped at the end."""
+def new_host(case: tuple[str, str]) -> NewHost:
+    """Makes a host of the case with the given options; starting and stopping it is the story's."""
+    model, placement = case
+    return lambda **options: host_for(server_config(model, placement=placement, **options))
+
+
+@pytest.fixture
+def start(case: tuple[str, str]) -> Iterator[StartServer]:
+    """Starts a server of the case with the given options; all are stopped at the end."""
+    model, placement = case
     with ExitStack() as servers:
 
         def start_server(**options: Any) -> ServerHost:
-            return servers.enter_context(running(model, **options))
+            return servers.enter_context(running(model, placement=placement, **options))
 
         yield start_server
 
@@ -40,10 +55,11 @@ def server(start: StartServer) -> ServerHost:
     return start()
 
 
-@pytest.fixture
-def thread_model(model: str) -> str:
+@pytest.fixture(params=[model for model, placement in CASES if placement == "thread"])
+def thread_model(request: pytest.FixtureRequest) -> str:
     """The name of the model under test, for stories about threads of this process."""
-    return model
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

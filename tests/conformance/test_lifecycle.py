@@ -8,10 +8,10 @@ import time
 import pytest
 
 from coreserver.errors import LifecycleError, PortInUse
-from coreserver.host import ServerHost, ThreadHost
+from coreserver.host import ServerHost
 from coreserver.models.base import State
-from tests.conformance.conftest import StartServer
-from tests.support import Peer, assert_conserved, assert_healthy, is_refused, server_config, wait_until
+from tests.conformance.conftest import NewHost, StartServer
+from tests.support import Peer, assert_conserved, assert_healthy, is_refused, wait_until
 
 STOP_PROMISE_S = 4.0
 
@@ -29,9 +29,9 @@ def test_listens_on_ipv6_loopback(start: StartServer) -> None:
     assert_healthy(server)
 
 
-def test_t22_a_port_in_use_is_refused_and_nothing_is_left_behind(model: str, server: ServerHost) -> None:
+def test_t22_a_port_in_use_is_refused_and_nothing_is_left_behind(new_host: NewHost, server: ServerHost) -> None:
     assert server.address is not None
-    second = ThreadHost(server_config(model, port=server.address.port))
+    second = new_host(port=server.address.port)
     with pytest.raises(PortInUse, match=str(server.address.port)):
         second.start()
     assert second.state is State.FAILED
@@ -53,10 +53,10 @@ def test_t20_stop_without_any_client_ends_at_once_and_the_port_refuses(server: S
     assert server.state is State.STOPPED
 
 
-def test_stop_may_be_called_twice_and_before_start(model: str, server: ServerHost) -> None:
+def test_stop_may_be_called_twice_and_before_start(new_host: NewHost, server: ServerHost) -> None:
     server.stop()
     server.stop()
-    never_started = ThreadHost(server_config(model))
+    never_started = new_host()
     never_started.stop()
     assert never_started.state is State.STOPPED
 
@@ -79,13 +79,13 @@ def test_t19_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
     assert server.snapshot().totals.active == 0
 
 
-def test_t22_the_same_port_can_be_used_again_at_once(model: str, server: ServerHost) -> None:
+def test_t22_the_same_port_can_be_used_again_at_once(new_host: NewHost, server: ServerHost) -> None:
     assert server.address is not None
     with Peer(server) as left_open:
         left_open.greeted()
         server.stop()
         for _ in range(20):
-            again = ThreadHost(server_config(model, port=server.address.port))
+            again = new_host(port=server.address.port)
             again.start()
             with Peer(again) as peer:
                 assert peer.greeted().ask(b"^a$") == b"b"
