@@ -107,6 +107,9 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
     """A listening socket; who connects early waits in its queue until the application is ready."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it. asyncio would set it only on sockets whose protocol is named, and every answer,
+        # written as head and body, would wait 40 ms for a delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((host, port))
             listener.listen(BACKLOG)
