@@ -1,0 +1,80 @@
+"""The mean of a correlated series and its interval."""
+
+import random
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from coreserver.reports.batches import BATCHES, LEAST, estimate_mean, t_quantile
+
+Z = NormalDist().inv_cdf(0.975)
+
+
+def autoregressive(count: int, correlation: float, seed: int) -> list[float]:
+    """Mean 5, each value drawn towards the one before."""
+    rng = random.Random(seed)
+    values: list[float] = []
+    x = 0.0
+    for _ in range(count):
+        x = correlation * x + rng.gauss(0, 1)
+        values.append(5 + x)
+    return values
+
+
+@pytest.mark.parametrize(  # from the tables that every book of statistics has
+    ("freedom", "expected"), [(3, 3.182), (4, 2.776), (7, 2.365), (9, 2.262), (15, 2.131), (30, 2.042), (1e9, 1.960)]
+)
+def test_students_t(freedom: float, expected: float) -> None:
+    assert t_quantile(Z, freedom) == pytest.approx(expected, rel=0.01)
+
+
+def test_students_t_beside_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for freedom in (3, 3.5, 6, 11, 15):
+        assert t_quantile(Z, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=0.01)
+
+
+@pytest.mark.parametrize(("count", "known"), [(0, False), (LEAST - 1, False), (LEAST, True), (LEAST + 5, True)])
+def test_too_few_values_have_no_estimate(count: int, known: bool) -> None:
+    assert (estimate_mean(np.ones(count)) is not None) is known
+
+
+def test_a_constant_has_no_error() -> None:
+    estimate = estimate_mean(np.full(1000, 7.0))
+    assert estimate is not None
+    assert (estimate.mean, estimate.standard_error) == (7.0, 0.0)
+
+
+def test_what_does_not_fill_the_batches_is_left_out_at_the_beginning() -> None:
+    estimate = estimate_mean([1000.0] * 3 + [2.0] * LEAST)
+    assert estimate is not None
+    assert estimate.mean == 2.0
+
+
+def test_batch_means_by_hand() -> None:
+    batches = np.repeat([1.0, -1.0] * (BATCHES // 2), 10)  # neighbours of opposite sign earn no credit
+    estimate = estimate_mean(batches)
+    assert estimate is not None
+    assert estimate.standard_error == pytest.approx((16 / 15 / 16) ** 0.5)
+    assert estimate.freedom == 15
+
+
+def test_a_trend_makes_the_error_larger_than_its_batches_scatter() -> None:
+    trend = np.arange(1600.0)
+    estimate = estimate_mean(trend)
+    assert estimate is not None
+    means = trend.reshape(16, 100).mean(axis=1)
+    assert estimate.standard_error > 2 * means.std(ddof=1) / 4
+    assert estimate.freedom == 3
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.97])
+def test_the_interval_holds_the_true_mean_about_19_times_in_20(correlation: float) -> None:
+    held = 0
+    for seed in range(60):
+        estimate = estimate_mean(autoregressive(2000, correlation, seed))
+        assert estimate is not None
+        low, high = estimate.interval_95()
+        held += low <= 5 <= high
+    assert held >= 53  # 57 wanted; the seeds are fixed, so it is always the same
