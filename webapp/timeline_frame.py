@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from webapp.assets import asset_dir
 from webapp.svg import num, safe, shortened, text_width, wrapped
@@ -135,7 +136,7 @@ def gutter(labels: Sequence[str], width: float) -> float:
 
 def names(labels: Sequence[str], ys: Sequence[float], frame: Frame) -> str:
     """The rows' labels at the left: all of them, or every so many where they would touch."""
-    pitch = ys[1] - ys[0] if len(ys) > 1 else LABEL_STEP
+    pitch = min((below - above for above, below in pairwise(ys)), default=LABEL_STEP)
     each = max(1, -int(-LABEL_STEP // pitch))
     room = frame.left - MARGIN - 12.0
     return "".join(

@@ -1,9 +1,15 @@
-"""The worker lanes: a row a worker, a bar for each connection it served."""
+"""The worker lanes: a row a worker, a bar for each connection it served.
+
+A worker that serves several at once, such as an event loop, has as many rows one below the other as it needs, up to a
+number beyond which a person no longer sees them apart; the picture says how many it leaves out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, text_width
@@ -11,7 +17,24 @@ from webapp.timeline_frame import AXIS_HEIGHT, SMALL, Frame, LegendItem, documen
 from webapp.timeline_marks import Marks, counted, horizon, marks
 from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many, row_size, tooltip
 
-Lane = list[TimelineRow]
+LANES_UP_TO = 96  # lanes in all, when workers serve several at once: as many as a tall screen shows apart
+BLOCK_GAP = 0.4  # of a lane, between workers of several lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What one worker served: `levels` has connections that did not overlap, in order of service.
+
+    A worker that serves one at a time has one level. `hidden` counts connections for which there was no level left.
+    """
+
+    levels: list[list[TimelineRow]]
+    hidden: int
+
+    @property
+    def served(self) -> int:
+        """Connections this worker has served or is serving."""
+        return sum(map(len, self.levels)) + self.hidden
 
 
 def draw_lanes(
@@ -26,41 +49,82 @@ def draw_lanes(
 
     Clients that no worker has taken up are left out, and counted in the description.
     """
-    lanes = _lanes(rows)
     end = horizon(rows, now_s)
     edge = end if now_s is None else now_s
+    lanes = _lanes(rows, edge)
     shown, remark = _some(lanes)
-    size = row_size(len(shown))
+    levels = sum(len(lane.levels) for lane in shown.values())
+    size = row_size(levels)
+    blocks, height = _places(shown, size)
     frame, around = stage(
         width=width,
         left=gutter(list(shown), width),
         right=width - 20.0,
-        height=8.0 + max(size.pitch * len(shown), 32.0),
+        height=8.0 + max(height, 32.0),
         horizon_s=end,
         now_s=now_s,
         items=[LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "serves a client")],
         remark=remark,
         title=None if embedded else title,
     )
-    ys = [frame.top + 4 + size.pitch * (k + 0.5) for k in range(len(shown))]
-    placed = [(row, marks(row, edge), y) for lane, y in zip(shown.values(), ys, strict=True) for row in lane]
-    if len(shown) <= SINGLE_UP_TO and len(placed) <= LINES_UP_TO:
+    placed = [
+        (row, marks(row, edge), frame.top + 4 + y)
+        for lane, ys in zip(shown.values(), blocks, strict=True)
+        for level, y in zip(lane.levels, ys, strict=True)
+        for row in level
+    ]
+    if levels <= SINGLE_UP_TO and len(placed) <= LINES_UP_TO:
         drawn = "".join(_served(row, signs, frame, y, size) for row, signs, y in placed)
     else:
         drawn = draw_many([(signs, y) for _, signs, y in placed], frame, size, served_only=True)
-    body = around + names(list(shown), ys, frame) + drawn
-    height = frame.bottom + AXIS_HEIGHT
+    middles = [frame.top + 4 + (ys[0] + ys[-1]) / 2 for ys in blocks]
+    body = around + names(list(shown), middles, frame) + drawn
+    whole = frame.bottom + AXIS_HEIGHT
     desc = _describe(rows, lanes)
-    return document(body, kind="lanes", width=width, height=height, title=title, desc=desc, embedded=embedded)
+    return document(body, kind="lanes", width=width, height=whole, title=title, desc=desc, embedded=embedded)
 
 
-def _lanes(rows: Sequence[TimelineRow]) -> dict[str, Lane]:
-    """The rows of each worker in order of service; workers in the order a person counts: worker-2 before worker-10."""
-    lanes: dict[str, Lane] = {}
+def _lanes(rows: Sequence[TimelineRow], edge_s: float) -> dict[str, Lane]:
+    """A lane a worker, in the order a person counts: worker-2 before worker-10."""
+    of_worker: dict[str, list[TimelineRow]] = {}
     for row in sorted((row for row in rows if row.started_s is not None), key=lambda row: row.started_s or 0.0):
         if row.worker is not None:
-            lanes.setdefault(row.worker, []).append(row)
-    return dict(sorted(lanes.items(), key=lambda lane: _natural(lane[0])))
+            of_worker.setdefault(row.worker, []).append(row)
+    most = max(1, LANES_UP_TO // max(len(of_worker), 1))
+    in_order = sorted(of_worker.items(), key=lambda lane: _natural(lane[0]))
+    return {worker: _stacked(served, most, edge_s) for worker, served in in_order}
+
+
+def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float) -> Lane:
+    """Each row on the lowest level that is free at its start, on at most so many levels; rows in order of start."""
+    levels: list[list[TimelineRow]] = []
+    free: list[int] = []  # heap of levels
+    taken: list[tuple[float, int]] = []  # heap of (end, level)
+    hidden = 0
+    for row in rows:
+        start, end = marks(row, edge_s).served or (0.0, 0.0)
+        while taken and taken[0][0] <= start:
+            heappush(free, heappop(taken)[1])
+        if not free and len(levels) == most:
+            hidden += 1
+            continue
+        if not free:
+            levels.append([])
+            free.append(len(levels) - 1)
+        level = heappop(free)
+        levels[level].append(row)
+        heappush(taken, (end, level))
+    return Lane(levels, hidden)
+
+
+def _places(lanes: Mapping[str, Lane], size: RowSize) -> tuple[list[list[float]], float]:
+    """For each lane how far down the plot its levels are, and how much room they take in all."""
+    gap = BLOCK_GAP * size.pitch if any(len(lane.levels) > 1 for lane in lanes.values()) else 0.0
+    blocks, y = [], 0.0
+    for lane in lanes.values():
+        blocks.append([y + size.pitch * (k + 0.5) for k in range(len(lane.levels))])
+        y += size.pitch * len(lane.levels) + gap
+    return blocks, y
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -68,11 +132,18 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], str]:
-    """All lanes; or, of very many, one in every few, and a remark that says so."""
-    if len(lanes) <= LINES_UP_TO:
-        return lanes, ""
-    each = -(-len(lanes) // 1000)
-    return dict(list(lanes.items())[::each]), f"{len(lanes):,} workers: one in {each} is drawn."
+    """All lanes; or, of very many, one in every few; and a remark on all that is not drawn."""
+    remarks = []
+    shown = lanes
+    if len(lanes) > LINES_UP_TO:
+        each = -(-len(lanes) // 1000)
+        shown = dict(list(lanes.items())[::each])
+        remarks.append(f"{len(lanes):,} workers: one in {each} is drawn.")
+    if hidden := sum(lane.hidden for lane in shown.values()):
+        most = max(len(lane.levels) for lane in shown.values() if lane.hidden)
+        drawn = "one client" if most == 1 else f"{most:,} clients"
+        remarks.append(f"Of each worker at most {drawn} at a time can be drawn; {hidden:,} more are left out.")
+    return shown, " ".join(remarks)
 
 
 def _served(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: RowSize) -> str:
@@ -89,12 +160,12 @@ def _served(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: RowSiz
     return "".join(parts) + "</g>"
 
 
-def _describe(rows: Sequence[TimelineRow], lanes: dict[str, Lane]) -> str:
-    served = sum(map(len, lanes.values()))
-    busiest = max(lanes, key=lambda worker: len(lanes[worker]), default=None)
+def _describe(rows: Sequence[TimelineRow], lanes: Mapping[str, Lane]) -> str:
+    served = sum(lane.served for lane in lanes.values())
+    busiest = max(lanes, key=lambda worker: lanes[worker].served, default=None)
     if busiest is None:
         return "No worker has served a client yet."
     most = f"{counted(len(lanes), 'worker')} served {counted(served, 'client')}; {busiest} served most"
     left_out = len(rows) - served
     waiting = f" {counted(left_out, 'client')} not shown, for want of a worker." if left_out else ""
-    return f"{most}, {len(lanes[busiest]):,}.{waiting}"
+    return f"{most}, {lanes[busiest].served:,}.{waiting}"
