@@ -23,7 +23,9 @@ async function chooseDesign(link) {
   for (const name of ["[data-options]", "[data-part=targets]"]) {
     form.querySelector(name).replaceWith(document.importNode(page.querySelector(name), true));
   }
-  history.replaceState(null, "", `/?model=${link.dataset.design}`);
+  const address = `/?model=${link.dataset.design}`;
+  form.closest("[data-live-from]").dataset.liveFrom = address;
+  history.replaceState(null, "", address);
 }
 
 document.addEventListener("change", (event) => {

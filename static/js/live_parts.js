@@ -1,5 +1,6 @@
 // Keeps the parts of a page marked `data-part` as the lab would serve them now.
-// The lab's events only say that something changed; the page itself, fetched again, says what.
+// The lab's events only say that something changed; the page itself, fetched again, says what. A page that answers a
+// form stands at the form's address and names its own in `data-live-from`.
 
 import { fetchPage, replace } from "./parts.js";
 import { follow } from "./stream.js";
@@ -8,6 +9,7 @@ const SLOWEST_MS = 500; // at most so often, however busy the lab is
 
 class LiveParts {
   constructor(root) {
+    this.root = root;
     this.due = 0;
     this.isFetching = false;
     this.isStale = false;
@@ -25,7 +27,7 @@ class LiveParts {
     this.isFetching = true;
     this.isStale = false;
     try {
-      const page = await fetchPage(location.href);
+      const page = await fetchPage(this.root.dataset.liveFrom ?? location.href);
       for (const part of document.querySelectorAll("[data-part]")) {
         replace(part, page.querySelector(`[data-part="${part.dataset.part}"]`));
       }

@@ -6,10 +6,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from coreserver.clock import now_ns
+from coreserver.config import ServerOptions
 from coreserver.models import MODELS
 from coreserver.telemetry import Event
 from tests.pages.fake_lab import FakeLab, article_connections, in_service, waiting
 from tests.pages.reading import Element, problem_beside, read, value_of
+from webapp.forms import fields_of
 from webapp.problems import Conflict, FieldError, NotFound, Quota
 from webapp.schemas import Reason, RunProgress, Verdict
 
@@ -44,9 +46,11 @@ def test_every_design_can_be_chosen_by_a_link_and_shows_its_own_options(visitor:
     page = see(visitor, f"/?model={name}")
     [chosen] = [link for link in page.all("a") if link.attributes.get("aria-current") == "true"]
     assert chosen.text == name
-    for option in MODELS[name].Config.model_fields:
-        if option not in ("model", "work"):
-            assert page.one(id=option).tag in ("input", "select")
+    own = set(MODELS[name].Config.model_fields) - set(ServerOptions.model_fields)
+    shown = [field.name for field in fields_of(MODELS[name].Config, {}, {})]
+    assert own <= set(shown)
+    for option in shown:
+        assert page.one(id=option).tag in ("input", "select")
     assert f"Start {name}" in [button.text for button in page.all("button")]
 
 

@@ -10,11 +10,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from webapp.bench import run_spec, server_config
 from webapp.forms import Submitted, check, document_of, read_form
 from webapp.lab import Lab
-from webapp.pages import Page, dashboard, runs_page, server_page
+from webapp.pages import Page, dashboard, runs_page
 from webapp.problems import Conflict, Invalid, Problem
 from webapp.routes.deps import LabDep, RunId, ServerId
 from webapp.run_page import run_page
 from webapp.schemas import RunFilter, RunSpec, StopOptions
+from webapp.server_page import server_page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -48,6 +49,12 @@ def _base_url(request: Request) -> str:
 def show_dashboard(request: Request, lab: LabDep) -> HTMLResponse:
     """Servers, forms, last runs. The query may fill the forms in: a link to an experiment that is set up."""
     return _page(dashboard(lab, dict(request.query_params)))
+
+
+@router.get("/servers")
+def show_servers() -> Response:
+    """The servers stand on the dashboard."""
+    return _see("/")
 
 
 @router.post("/servers")
