@@ -37,6 +37,10 @@ class ServerHost(Protocol):
     def failure(self) -> str | None:
         """Why it failed; None unless it did."""
 
+    @property
+    def details(self) -> dict[str, str]:
+        """See `ServerModel.details`."""
+
     def start(self) -> Address:
         """See `ServerModel.start`."""
 
@@ -94,6 +98,11 @@ class _ModelHost:
     def failure(self) -> str | None:
         """Why the model failed; None unless it did."""
         return self._model.failure
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the model settled at start, beside its settings."""
+        return self._model.details
 
     def start(self) -> Address:
         """Start the model."""

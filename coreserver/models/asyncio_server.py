@@ -185,14 +185,9 @@ class AsyncioServer(EventedServer[Peer]):
         super().__init__(config, recorder)
         self.buffer = memoryview(bytearray(config.read_bytes))
         self._wanted = config.loop
-        self._loop_name = ""
         self._peers: set[Peer] = set()  # from their greeting to their end
         self._adopting: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
-
-    def details(self) -> dict[str, str]:
-        """Which loop it really runs on."""
-        return {"loop": self._loop_name} if self._loop_name else {}
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -202,11 +197,12 @@ class AsyncioServer(EventedServer[Peer]):
         Raises:
             ConfigError: uvloop was asked for and is not installed.
         """
-        self._loop_name, factory = loop_factory(self._wanted)
+        name, factory = loop_factory(self._wanted)
         self._runner = asyncio.Runner(loop_factory=factory)
         self.held.callback(self._runner.close)  # for a loop that never ran; one that did closes itself
         self._loop = self._runner.get_loop()
         self._loop.set_exception_handler(self._on_loop_error)
+        self._settle_detail("loop", name)
 
     def run_loop(self) -> None:
         """Run it until told to end."""

@@ -78,7 +78,11 @@ class Snapshot:
 
 
 class ServerModel(ABC):
-    """One server design. Subclasses say how to begin, how to stop accepting, and how to end what is left."""
+    """One server design. Subclasses say how to begin, how to stop accepting, and how to end what is left.
+
+    Attributes:
+        details: what its settings leave open and it settled at start, such as which loop `auto` took; for reports.
+    """
 
     Config: ClassVar[type[ServerOptions]]
 
@@ -87,6 +91,7 @@ class ServerModel(ABC):
         self.recorder = recorder or Recorder()
         self.address: Address | None = None
         self.failure: str | None = None
+        self.details: dict[str, str] = {}
         self._state = State.NEW
         self._moving = threading.RLock()  # held through start, drain and stop, so that they never overlap
         self._state_lock = threading.Lock()  # guards _state and failure; held for an instant only
@@ -186,6 +191,11 @@ class ServerModel(ABC):
                 self._state = State.FAILED
                 self.failure = self.failure or reason
         self.recorder.event("failed", reason)
+
+    def _settle_detail(self, name: str, value: str) -> None:
+        """Keep it among the details. As an event it also reaches the lab from another process."""
+        self.details[name] = value
+        self.recorder.event("detail", f"{name}: {value}")
 
     def _move(self, to: State) -> None:
         if not self._try_move(to):

@@ -85,6 +85,9 @@ class ChildModel(ServerModel):
             if self._begun.is_set():  # else it comes back as a refusal
                 self._fail(frame.detail)
         else:
+            if isinstance(frame, Event) and frame.kind == "detail":
+                name, _, value = frame.detail.partition(": ")
+                self.details[name] = value
             self._mirror.apply(frame)
 
     def _error(self, refused: Refused) -> ServerlabError:
