@@ -61,7 +61,8 @@ class DeadlineProtocol(H11Protocol):
         """An answer went out; until the next request begins, uvicorn's keep-alive timer is in charge."""
         super().on_response_complete()
         if self.conn.their_state is h11.IDLE:
-            self._request_is_whole()
+            begun, _ = self.conn.trailing_data  # some of the next request came along with this one
+            (self._expect_request if begun else self._request_is_whole)()
 
     def pause_writing(self) -> None:
         """The peer takes its answer more slowly than it is made."""
