@@ -29,6 +29,14 @@ PATTERNS = {  # what a pattern asks for, in words
     r"^[\w .:\-]+$": "only letters, digits, spaces and . : - _, at least one",
     r"^([0-9a-fA-F]{2})+$": "must be pairs of hex digits",
 }
+REASONS = {  # Pydantic's words for programmers, in a person's
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+}
 _FLOURISH = re.compile(r"^(Input|String|List) should ")
 _INTEGER = re.compile(r"[+-]?\d{1,20}")
 _NUMBER = re.compile(r"[+-]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,4})?")
@@ -119,10 +127,15 @@ def problems_of(error: ValidationError) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"])
-        pattern = item.get("ctx", {}).get("pattern", "")
-        reason = PATTERNS.get(pattern) or _FLOURISH.sub("must ", item["msg"]).removeprefix("Value error, ")
-        found.setdefault(name, reason)
+        found.setdefault(name, _reason(item["type"], item["msg"], item.get("ctx", {})))
     return found
+
+
+def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    if kind in REASONS:
+        return REASONS[kind].format(**{name: _shown(value) for name, value in context.items()})
+    plain = _FLOURISH.sub("must ", message).removeprefix("Value error, ")
+    return PATTERNS.get(context.get("pattern", ""), plain)
 
 
 def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:

@@ -132,7 +132,7 @@ def test_everything_works_with_script_off(browser: Browser, base_url: str) -> No
     page.get_by_label("workers").fill("none")
     page.get_by_role("button", name="Start bounded_pool").click()
     expect(page.get_by_label("workers")).to_have_value("none")
-    expect(page.locator("[id='workers-problem']")).to_have_text("must be a valid integer")
+    expect(page.locator("[id='workers-problem']")).to_have_text("must be a whole number")
     page.get_by_label("workers").fill("2")
     page.get_by_role("button", name="Start bounded_pool").click()
     expect(page.get_by_text("listening")).to_be_visible()

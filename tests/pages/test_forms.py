@@ -80,13 +80,13 @@ def test_typed_text_becomes_a_document(typed: dict[str, str], document: dict[str
 @pytest.mark.parametrize(
     ("typed", "field", "reason"),
     [
-        ({"cups": "three"}, "cups", "must be a valid integer"),
-        ({"cups": "10"}, "cups", "must be less than or equal to 9"),
-        ({"cups": ""}, "cups", "must be a valid integer"),
+        ({"cups": "three"}, "cups", "must be a whole number"),
+        ({"cups": "10"}, "cups", "must be 9 or less"),
+        ({"cups": ""}, "cups", "must be a whole number"),
         ({"heat_ms": "1e999"}, "heat_ms", "must be a finite number"),
         ({"tea": "white"}, "tea", "must be 'black' or 'green'"),
-        ({"plates": "1, x"}, "plates", "must be a valid integer"),
-        ({"way.kind": "brew", "way.brew.minutes": "0"}, "way.brew.minutes", "must be greater than 0"),
+        ({"plates": "1, x"}, "plates", "must be a whole number"),
+        ({"way.kind": "brew", "way.brew.minutes": "0"}, "way.brew.minutes", "must be more than 0"),
     ],
 )
 def test_the_reason_stands_beside_the_typed_value(typed: dict[str, str], field: str, reason: str) -> None:

@@ -86,12 +86,12 @@ def test_a_server_is_started_and_then_looked_at(visitor: TestClient, lab: FakeLa
 @pytest.mark.parametrize(
     ("field", "typed", "reason"),
     [
-        ("workers", "0", "must be greater than or equal to 1"),
-        ("workers", "two", "must be a valid integer"),
+        ("workers", "0", "must be 1 or more"),
+        ("workers", "two", "must be a whole number"),
         ("port", "80", "must be 0 or 1024 to 65535"),
         ("host", "0.0.0.0", "must be a loopback address such as 127.0.0.1 or ::1"),  # noqa: S104
         ("name", "<i>", "only letters, digits, spaces and . : - _, at least one"),
-        ("idle_timeout_s", "-1", "must be greater than 0"),
+        ("idle_timeout_s", "-1", "must be more than 0"),
     ],
 )
 def test_a_bad_option_comes_back_with_the_reason_beside_it(
@@ -154,7 +154,7 @@ def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient,
     page = read(response.text)
     assert response.status_code == 422
     assert page.one("head").one("title").text.startswith("Dashboard" if origin == "dashboard" else "Server 1")
-    assert problem_beside(page, "clients.count") == "must be greater than or equal to 1"
+    assert problem_beside(page, "clients.count") == "must be 1 or more"
     assert problem_beside(page, "steps") == "line 1: write send, hex, wait or expect, a space, and what"
     assert problem_beside(page, "run.label") == "only letters, digits, spaces and . : - _"
     assert (value_of(page, "clients.count"), value_of(page, "steps"), value_of(page, "run.label")) == ("0", "jump", "<")
@@ -164,7 +164,7 @@ def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient,
 def test_a_bad_option_of_a_fresh_server_stands_beside_that_option(visitor: TestClient) -> None:
     response = visitor.post("/runs", data={"server": "new", "model": "bounded_pool", "workers": "none"})
     assert response.status_code == 422
-    assert problem_beside(read(response.text), "workers") == "must be a valid integer"
+    assert problem_beside(read(response.text), "workers") == "must be a whole number"
 
 
 def test_a_server_that_stopped_meanwhile_is_said(visitor: TestClient, lab: FakeLab) -> None:
@@ -218,7 +218,7 @@ def test_a_bad_drain_stands_beside_its_field(visitor: TestClient, lab: FakeLab) 
     response = visitor.post("/servers/1/stop", data={"drain_s": "soon"})
     page = read(response.text)
     assert response.status_code == 422
-    assert (value_of(page, "drain_s"), problem_beside(page, "drain_s")) == ("soon", "must be a valid number")
+    assert (value_of(page, "drain_s"), problem_beside(page, "drain_s")) == ("soon", "must be a number")
 
 
 def test_a_refused_start_is_said(visitor: TestClient, lab: FakeLab) -> None:
