@@ -32,6 +32,7 @@ class LabProcess:
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
         if "http://" not in said:
+            self.stop(signal.SIGKILL)
             raise RuntimeError(f"the lab did not start: {said!r}")
         self.port = int(said.strip().rstrip("/").rsplit(":", 1)[-1])
 
