@@ -6,8 +6,8 @@ import re
 import threading
 from dataclasses import dataclass, field
 
+from coreserver.clients.process import Progress
 from coreserver.clients.records import ClientRecord
-from coreserver.clients.wire import Progress
 from coreserver.clock import NS_PER_S, now_ns, seconds
 from coreserver.host import ServerHost
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows

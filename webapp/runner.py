@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 
-from coreserver.clients.wire import Progress
+from coreserver.clients.process import Progress
 from coreserver.config import ServerOptions
 from coreserver.host import ServerHost
 from coreserver.reports.codec import encode_connections

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-QUICK = [{"send": "^ab$"}, {"expect": "bc"}]
-LONG = [{"send": "^ab$"}, {"wait_s": 60}]
+QUICK: list[dict[str, Any]] = [{"send": "^ab$"}, {"expect": "bc"}]
+LONG: list[dict[str, Any]] = [{"send": "^ab$"}, {"wait_s": 60}]
 
 
 def script_run(server: dict[str, Any], script: Any = None, *, count: int = 1, **more: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,7 +75,7 @@ def test_events_are_not_sent_more_often_than_the_interval(settings: Settings) ->
             run["progress"]["elapsed_s"] for run in map(json.loads, (event.data for event in told)) if run["progress"]
         ]
         assert len(elapsed) >= 3
-        assert all(later - earlier > 0.2 for earlier, later in zip(elapsed, elapsed[1:], strict=False))
+        assert all(later - earlier > 0.2 for earlier, later in pairwise(elapsed))
 
 
 def test_the_lists_are_told_when_they_change(api: httpx.Client) -> None:

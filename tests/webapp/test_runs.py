@@ -157,9 +157,8 @@ def test_a_cancelled_run_keeps_what_it_gathered(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG, count=2)).json()
     wait_served(api, run)
     assert api.get(run["links"]["timeline"]).text.startswith("<svg")
-    for body in ({}, None):
-        answer = api.post(run["links"]["cancel"], json=body) if body is not None else api.post(run["links"]["cancel"])
-        assert answer.status_code == 200
+    assert api.post(run["links"]["cancel"], json={}).status_code == 200
+    assert api.post(run["links"]["cancel"]).status_code == 200
     over = wait_over(api, run)
     assert (over["state"], over["reason"]["code"], over["verdict"]["status"]) == ("cancelled", "cancelled", "suspect")
     assert api.get(run["links"]["report"]).json()["totals"]["messages"]["verified"] == 1

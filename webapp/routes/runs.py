@@ -102,6 +102,7 @@ def delete_run(lab: LabDep, run_id: RunId) -> None:
 
 @router.get(
     "/runs/{run_id}/events",
+    status_code=200,
     response_class=EventStream,
     responses=documented(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run` and `timeline`, then `end`"),
 )

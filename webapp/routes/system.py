@@ -53,6 +53,7 @@ async def get_version() -> Version:
 
 @router.get(
     "/api/v1/events",
+    status_code=200,
     response_class=EventStream,
     responses=documented(429)
     | {200: {"description": "`snapshot`, then `servers` and `runs`", "content": {"text/event-stream": {}}}},

@@ -1,0 +1,70 @@
+"""The `serverlab` command: in a process of its own where that is the point, and within this one where it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+import webapp
+from webapp.cli import app
+
+ROOT = Path(webapp.__file__).parent.parent
+COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without what would point the command at some other lab."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SERVERLAB_")}
+    return kept | more
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left: its exit code and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def serverlab(*arguments: str | Path, **env: str) -> Ended:
+    """The command from start to end, within this process: a process of its own takes a second to import everything."""
+    cleared = {name: None for name in os.environ if name.startswith("SERVERLAB_")}
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={**cleared, **env})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ended(result.exit_code, result.stdout, result.stderr)
+
+
+@contextlib.contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The command while it runs; killed at the end if it still does."""
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def serving(data_dir: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A lab in a child process, and its address as it printed it."""
+    with started("serve", "--port", "0", "--data-dir", data_dir, *arguments) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Serverlab is at http://127.0.0.1:"), line
+        yield process, line.split()[-1]

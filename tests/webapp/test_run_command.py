@@ -1,0 +1,160 @@
+"""`serverlab run`: which lab it uses, what it prints, what its exit code says."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support import wait_until
+from tests.webapp.shell import serverlab, started
+from tests.webapp.stories import LONG, QUICK
+from webapp.datadir import write_address
+from webapp.serve import embedded
+from webapp.settings import Settings
+
+LOG_LINE = re.compile(
+    r"INFO:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}:conn\d (connected\.\.\.|sending b'|received b'|disconnecting)"
+)
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    path = tmp_path / "quick.json"
+    path.write_text(json.dumps(QUICK))
+    return path
+
+
+def test_without_a_lab_it_brings_its_own(tmp_path: Path, quick: Path) -> None:
+    ended = serverlab("run", "--clients", "2", "--script", quick, "--data-dir", tmp_path / "none")
+    assert ended.returncode == 0, ended.stderr
+    log = [line for line in ended.stdout.splitlines() if line.startswith("INFO:")]
+    assert len(log) == 8
+    assert all(LOG_LINE.match(line) for line in log)
+    assert "2 of 2 completed, at most 1 served at once" in ended.stdout
+    assert "verdict      valid" in ended.stdout
+    assert ended.stderr == ""
+    assert not (tmp_path / "none").exists()
+
+
+def test_json_is_one_document_and_nothing_else(tmp_path: Path, quick: Path) -> None:
+    options = ("--model", "bounded_pool", "--workers", "2", "--queue-limit", "0", "--when-full", "wait")
+    more = ("--option", "nodelay=false", "--option", "idle-timeout-s=5", "--seed", "4", "--label", "mine")
+    ended = serverlab("run", *options, *more, "--script", quick, "--format", "json", "--data-dir", tmp_path / "none")
+    assert ended.returncode == 0, ended.stderr
+    report: dict[str, Any] = json.loads(ended.stdout)
+    assert report["schema_version"] == 1
+    assert (report["run"]["label"], report["run"]["seed"]) == ("mine", 4)
+    config = report["server"]["config"]
+    assert (config["workers"], config["queue_limit"], config["nodelay"], config["idle_timeout_s"]) == (2, 0, False, 5)
+    assert report["totals"]["connections"]["completed"] == 3
+    assert ended.stderr == ""
+
+
+def test_it_uses_the_running_lab_of_the_data_dir_or_the_one_it_is_told(settings: Settings, quick: Path) -> None:
+    with embedded(settings) as url, httpx.Client(base_url=url) as api:
+        found = serverlab("run", "--script", quick, "--data-dir", settings.data_dir, "--label", "found")
+        told = serverlab("run", "--script", quick, "--url", url, "--label", "told")
+        server = api.post("/api/v1/servers", json={"model": "sequential"}).json()
+        by_id = ("--server", str(server["id"]), "--label", "env")
+        env = serverlab("run", "--script", quick, *by_id, SERVERLAB_URL=url)
+        assert [ended.returncode for ended in (found, told, env)] == [0, 0, 0]
+        runs = api.get("/api/v1/runs?sort=created_at").json()["runs"]
+        assert [(run["label"], run["server_id"]) for run in runs] == [("found", None), ("told", None), ("env", 1)]
+
+
+def test_an_address_left_by_a_killed_lab_is_passed_over(tmp_path: Path, quick: Path) -> None:
+    write_address(tmp_path, "http://127.0.0.1:1/")
+    assert serverlab("run", "--script", quick, "--data-dir", tmp_path).returncode == 0
+
+
+def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Path) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, format: str, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        thread = threading.Thread(target=stranger.serve_forever)
+        thread.start()
+        write_address(tmp_path, f"http://127.0.0.1:{stranger.server_port}/")
+        assert serverlab("run", "--script", quick, "--data-dir", tmp_path).returncode == 0
+        stranger.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--model", "nothing"], 2, "model: must be one of"),
+        (["--workers", "2"], 2, "workers: there is no such field"),
+        (["--model", "bounded_pool", "--workers", "0"], 2, "workers: must be"),
+        (["--option", "workers"], 2, "KEY=VALUE"),
+        (["--server", "9"], 2, "there is no server 9"),
+        (["--server", "9", "--option", "a=1"], 2, "takes no options"),
+        (["--script", "/nowhere.json"], 2, "/nowhere.json"),
+        (["--label", "<b>"], 2, "label: holds characters"),
+        (["--clients", "0"], 2, "clients"),
+        (["--url", "http://127.0.0.1:1"], 3, "no answer"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_said_on_stderr_alone(
+    tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    ended = serverlab("run", *arguments, "--data-dir", tmp_path, "--format", "json")
+    assert ended.returncode == code, ended.stderr
+    assert said in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_steps_are_read_strictly(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    for text, said in (("{", "not JSON"), ("{}", "a list of steps"), ('[{"wait_s": NaN}]', "cannot keep")):
+        bad.write_text(text)
+        ended = serverlab("run", "--script", bad)
+        assert ended.returncode == 2
+        assert said in ended.stderr
+
+
+def test_a_run_that_cannot_be_believed_ends_with_4_and_its_report(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(json.dumps([{"send": "^ab$"}, {"expect": "never"}]))
+    arguments = ("--option", "idle_timeout_s=0.3", "--script", wrong, "--clients", "1", "--data-dir", tmp_path / "none")
+    ended = serverlab("run", *arguments, "--format", "json")
+    report = json.loads(ended.stdout)
+    assert ended.returncode == (4 if report["verdict"]["status"] == "invalid" else 0)
+    assert report["totals"]["connections"]["completed"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_still_writes_its_partial_report(
+    tmp_path: Path, lab_url: str, number: signal.Signals
+) -> None:
+    script = tmp_path / "long.json"
+    script.write_text(json.dumps(LONG))
+    with httpx.Client(base_url=lab_url) as api:
+        with started("run", "--script", script, "--clients", "2", "--url", lab_url, "--format", "json") as process:
+
+            def is_served() -> bool:
+                runs = api.get("/api/v1/runs").json()["runs"]
+                return bool(runs and runs[0]["progress"] and runs[0]["progress"]["counts"]["in_service"])
+
+            wait_until(is_served, "a client is in service")
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=20)
+        assert process.returncode == 130, errors
+        report = json.loads(output)
+        assert report["run"]["state"] == "cancelled"
+        assert report["totals"]["messages"]["verified"] == 1
