@@ -18,7 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROOM ((size_t)16 << 20)        /* untouched pages cost nothing */
+#ifndef ROOM
+#define ROOM ((size_t)16 << 20)        /* for frames on their way; untouched pages cost nothing */
+#endif
 #define FLUSH_NS 3000000               /* frames that gather before a write */
 #define SAMPLE_NS 100000000
 #define CONNECTION_ROOM 224            /* most bytes of one connection's three frames */

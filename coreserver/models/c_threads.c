@@ -304,6 +304,12 @@ static void *client_thread(void *argument) {
 
 /* --- the acceptor ----------------------------------------------------------------------------------------------- */
 
+static void report_trouble(const char *kind, const char *what, int error) {
+    char detail[TEXT_MOST];
+    snprintf(detail, sizeof detail, "%s: %s", what, strerror(error));
+    report_event(kind, detail);
+}
+
 static void take_in(int fd, const struct sockaddr *peer, const pthread_attr_t *attributes) {
     char text[INET6_ADDRSTRLEN];
     uint16_t peer_port = name_of(peer, text);
@@ -329,9 +335,7 @@ static void take_in(int fd, const struct sockaddr *peer, const pthread_attr_t *a
     pthread_t thread;
     int error = pthread_create(&thread, attributes, client_thread, client);
     if (error) {
-        char detail[TEXT_MOST];
-        snprintf(detail, sizeof detail, "cannot start thread client-%" PRIu64 ": %s", client->number, strerror(error));
-        report_event("spawn_failed", detail);
+        report_trouble("spawn_failed", "cannot start a client's thread", error);
         finish(client, ERROR);
     }
 }
@@ -358,11 +362,12 @@ static void *accept_clients(void *attributes) {
             take_in(fd, (struct sockaddr *)&peer, attributes);
         } else if (is_shortage(errno)) {
             if (!shortage)
-                report_event("accept_paused", strerror(errno));
+                report_trouble("accept_paused", "accept paused", errno);
             shortage = true;
         } else if (!is_passing(errno)) {
+            int error = errno;
             if (wait_for_room(false)) /* else it was our own shutdown(2) that woke us */
-                report_event("failed", strerror(errno));
+                report_trouble("failed", "accept failed", error);
             break;
         }
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -12,9 +14,20 @@ from pydantic import ValidationError
 
 from coreserver.errors import CannotStart
 from coreserver.host import host_for
+from coreserver.mirror import Mirror
 from coreserver.models.base import State
-from coreserver.models.c_threads import SOURCE, arguments, cache_dir, compiled
+from coreserver.models.c_threads import FLAGS, SOURCE, arguments, cache_dir, compiled
+from coreserver.wire import Decoder, Listening, Refused
 from tests.support import Peer, assert_healthy, oracle, running, server_config
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of this test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(folder))
+    return folder
+
 
 # --- the engine ------------------------------------------------------------------------------------------------------
 
@@ -59,6 +72,36 @@ def test_t10_peers_that_send_and_leave_do_not_end_the_program() -> None:
             with Peer(server) as hasty:
                 hasty.send(b"^" + b"a" * 1000)
         assert_healthy(server)
+
+
+def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coreserver.models.c_threads.FLAGS", (*FLAGS, "-DROOM=8192"))
+    connections = 3000  # some 400 KB of frames, while the pipe holds 64
+    with subprocess.Popen([compiled(), "backlog=1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write(b"start\n")
+        program.stdin.flush()
+        decoder, mirror, address = Decoder(), Mirror(), None
+        while address is None:
+            for frame in decoder.feed(os.read(program.stdout.fileno(), 4096)):
+                address = frame if isinstance(frame, Listening) else address
+        subscription = mirror.subscribe()
+        for _ in range(connections):
+            with socket.create_connection(address) as peer:
+                assert peer.recv(1) == b"*"
+        program.stdin.write(b"drain 1\n")
+        program.stdin.flush()
+        while data := os.read(program.stdout.fileno(), 65536):
+            for frame in decoder.feed(data):
+                mirror.apply(frame)
+    arrived = subscription.take()
+    assert subscription.lost > 0
+    assert len(arrived) + subscription.lost == connections == mirror.totals().accepted
+    assert mirror.totals().active == 0
+    assert all(record.started_ns and record.worker and record.outcome == "completed" for record in arrived)
 
 
 # --- what it refuses -------------------------------------------------------------------------------------------------
@@ -106,15 +149,24 @@ def test_the_program_takes_whole_numbers_only() -> None:
     assert (values["idle_us"], values["session_us"], values["write_us"]) == ("0", "1", "10000000")
 
 
+@pytest.mark.parametrize(
+    "argument",
+    ["port", "port=", "port=x", "port=-1", "por=1", "port=1x", "host=" + "1" * 80, "port=99999999999999999999"],
+)
+def test_the_program_itself_refuses_what_it_cannot_take(argument: str) -> None:
+    done = subprocess.run([compiled(), argument], input="", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, f"c_threads: cannot take {argument}\n")
+
+
+def test_the_program_itself_listens_on_loopback_only() -> None:
+    done = subprocess.run([compiled(), "host=0.0.0.0"], input=b"start\n", capture_output=True)
+    assert done.returncode == 1
+    [refused, _] = Decoder().feed(done.stdout)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.field) == ("config", "host")
+
+
 # --- the compiler ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of this test's own."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(folder))
-    return folder
 
 
 def fake_compiler(folder: Path, script: str) -> None:
