@@ -314,6 +314,12 @@ def standing_connections(clients: Sequence[ClientGroup]) -> int:
     return sum(group.count for group in clients if isinstance(group, _CountedGroup))
 
 
+def most_clients(clients: Sequence[ClientGroup]) -> int:
+    """About how many clients the groups have altogether, at least 1."""
+    arriving = (group for group in clients if isinstance(group, OpenGroup | FloodGroup))
+    return max(1, standing_connections(clients) + round(sum(map(_expected_arrivals, arriving))))
+
+
 def _expected_arrivals(group: OpenGroup | FloodGroup) -> float:
     return sum((first + last) / 2 * seconds for first, last, seconds in group.segments)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from coreserver.clients.process import LoadProcess, LoadProcessDied, Progress
+from coreserver.clients.process import LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config import LoadConfig
@@ -109,11 +109,11 @@ def _send_clients(
     if address is None:
         return _nothing(), _Failure("could_not_connect", "the server is not listening")
     try:
-        with LoadProcess(address, load, result_path=result_path) as clients:
+        with LoadProcesses(address, load, result_path=result_path) as clients:
             return clients.measure(cancel, on_progress), None
     except CannotStart as error:
         return _nothing(), _Failure("cannot_start", str(error))
-    except LoadProcessDied as error:
+    except LoadProcessesDied as error:
         return error.partial, _Failure("worker_died", str(error))
 
 

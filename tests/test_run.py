@@ -207,7 +207,7 @@ def test_what_the_machine_cannot_do_is_refused_by_name(tmp_path: Path, monkeypat
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr("coreserver.clients.process.WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr("coreserver.clients.client_process.WORKER", ("-P", "-c", limited))
     with server("thread_per_client") as host:
         result = run(host, ARTICLE, tmp_path)
         assert host.snapshot().totals.accepted == 0

@@ -1,32 +1,45 @@
-"""What this process may hold open, and what a load needs."""
+"""What a client process may hold open, and how a load is shared among several."""
 
 from __future__ import annotations
 
+import os
 import resource
+import sys
 
 from coreserver.config import LoadConfig
 from coreserver.errors import CannotStart
-from coreserver.load_config import standing_connections
+from coreserver.load_config import most_clients, standing_connections
 
 SPARE_DESCRIPTORS = 64  # standard streams, the loop's own, libraries, the result file
 
 
-def connections_of(load: LoadConfig) -> int:
-    """The most connections `load` may hold open at once."""
-    return standing_connections(load.clients)
+def processes_for(load: LoadConfig) -> int:
+    """How many client processes `load` is given: as asked, else as many as leave a core to the server.
+
+    Unasked, there are no more of them than clients to share.
+    """
+    if load.client_processes is not None:
+        return load.client_processes
+    cores = len(load.client_cpus) if load.client_cpus else len(os.sched_getaffinity(0)) - 1
+    return max(1, min(cores, most_clients(load.clients)))
 
 
-def raise_descriptor_limit(connections: int) -> None:
-    """Raise this process's soft limit to its hard one, and make sure that `connections` fit.
+def raise_descriptor_limit(load: LoadConfig, processes: int) -> int:
+    """Raise this process's soft limit to its hard one; how many connections it may then hold open.
 
     Raises:
-        CannotStart: they do not; nothing was opened.
+        CannotStart: fewer than its share of `load`; nothing was opened.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    connections = -(-standing_connections(load.clients) // processes)
     needed = connections + SPARE_DESCRIPTORS
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    if hard == resource.RLIM_INFINITY:
+        return sys.maxsize
+    if hard < needed:
+        whose = f" of each of {processes} client processes" if processes > 1 else ""
         raise CannotStart(
-            f"{connections} connections need {needed} file descriptors, but RLIMIT_NOFILE allows {hard}; raise it with "
-            f"`sudo prlimit --pid $$ --nofile={needed}` in the shell that then starts the lab"
+            f"{connections} connections{whose} need {needed} file descriptors, but RLIMIT_NOFILE allows {hard}; "
+            f"raise it with `sudo prlimit --pid $$ --nofile={needed}` in the shell that then starts the lab"
         )
+    return hard - SPARE_DESCRIPTORS

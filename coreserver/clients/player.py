@@ -5,32 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coreserver.clients.connection import CheckedConnection
-from coreserver.clients.records import ClientOutcome, ClientRecord, MessageRecord
+from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.clients.script import Action, Await, Pause, Say
-from coreserver.clients.tally import Tally
-from coreserver.clients.target import Target
-from coreserver.clients.timers import Timers
+from coreserver.clients.stage import Place, Stage
 from coreserver.clock import now_ns
 
 
 class ScriptPlayer(CheckedConnection):
     """Plays `actions` once it was greeted."""
 
+    keeps_log = True
+
     def __init__(
-        self,
-        record: ClientRecord,
-        actions: Sequence[Action],
-        *,
-        number: int,
-        target: Target,
-        timers: Timers,
-        tally: Tally,
-        timeout_s: float,
+        self, stage: Stage, record: ClientRecord, place: Place, actions: Sequence[Action], *, timeout_s: float
     ) -> None:
-        super().__init__(record, number=number, target=target, timers=timers, tally=tally, timeout_s=timeout_s)
+        super().__init__(stage, record, place, timeout_s=timeout_s)
         self._actions = actions
         self._next = 0
         self._ready_ns = 0  # when the next action could begin
+        self._has_sent = False  # a whole message
         self._paused = False
         self._paused_for_ns = 0  # all deliberate pauses so far
         self._awaits_left = sum(isinstance(action, Await) for action in actions)
@@ -98,9 +91,12 @@ class ScriptPlayer(CheckedConnection):
         due_ns = self._ready_ns
         self._ready_ns = sent_ns = self.send(say.data, say.reply)
         for reply_end in say.replies_end:
-            message = MessageRecord(due_ns if self.record.messages else self._first_due_ns(), sent_ns)
-            self.record.messages.append(message)
-            self.replies.verify(message, reply_end)
+            row = self._stage.columns.add(self._index, due_ns if self._has_sent else self._first_due_ns(), sent_ns)
+            self._has_sent = True
+            if reply_end is None:
+                self._stage.columns.answered(row, sent_ns)
+            else:
+                self.replies.verify(row, reply_end)
         return True
 
     def _first_due_ns(self) -> int:

@@ -5,6 +5,7 @@ All stamps are monotonic nanoseconds of the lab's one clock; None is "not reache
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -61,6 +62,9 @@ class ClientRecord:
     `local` is the socket's own (address, port): with the order of connects it joins this record to the server's.
     `closed_ns` is stamped just before close() or shutdown(WR). `corrupted` counts wrong or unexpected reply bytes'
     connections at most once: the client stops reading at the first wrong byte and says in `detail` what it saw.
+
+    What is due before `measured_from_ns` belongs to the warm-up of its group: the connection, or a message of it.
+    Client processes keep messages in columns of their own; `messages` is filled in where their results are read.
     """
 
     name: str
@@ -75,17 +79,50 @@ class ClientRecord:
     local: tuple[str, int] | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
-    messages: list[MessageRecord] = field(default_factory=list)
+    messages: Sequence[MessageRecord] = ()
     log: list[LogEvent] = field(default_factory=list)
+    measured_from_ns: int = 0
+
+    @property
+    def is_warm_up(self) -> bool:
+        """Whether the connection was due before its group's warm-up had ended."""
+        return self.due_ns < self.measured_from_ns
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """What became of a group's schedule: how many connections were planned, came due, and were begun."""
+
+    name: str
+    kind: str
+    scheduled: int  # a closed group's reconnects are not planned: they count as they come due
+    due: int
+    started: int  # tried to connect; due ones that did not have the outcome not_started
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUsage:
+    """How one client process fared. `lag_*_ms`: how late its loop was for a timer of every 10 ms, so how busy."""
+
+    pid: int
+    cpu_s: float  # from the run's start to its end
+    elapsed_s: float
+    lag_p50_ms: float
+    lag_p99_ms: float
+    lag_max_ms: float
+    connections: int
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What one client process delivers.
+    """What the client processes of a run deliver, put together.
 
     `started_ns` is the run's zero: every due time is counted from it; `started_wall_s` is the wall clock (Unix time)
-    read at that same instant, the only wall stamp of the run. `cpu_s` is the process's own CPU time.
-    `complete` is False when the process was cut short (cancelled or dead) and the records are what it had sent so far.
+    read at that same instant, the only wall stamp of the run. `cpu_s` is the CPU time of all client processes.
+    `complete` is False when they were cut short (cancelled or dead) and the records are what was there so far.
+    `schedule_sha256` is equal for runs of the same settings and seed. `stopped_by` names the limit at which clients
+    stopped to begin anything new, if there was one.
     """
 
     started_ns: int
@@ -94,3 +131,7 @@ class LoadResult:
     cpu_s: float
     records: list[ClientRecord]
     complete: bool = True
+    groups: tuple[GroupCount, ...] = ()
+    workers: tuple[WorkerUsage, ...] = ()
+    schedule_sha256: str | None = None
+    stopped_by: str | None = None

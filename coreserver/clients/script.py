@@ -61,15 +61,6 @@ def actions_of(group: ScriptGroup) -> tuple[Action, ...]:
     return tuple(_action(step, says) for step in steps)
 
 
-def client_names(groups: Sequence[ScriptGroup]) -> list[list[str]]:
-    """The names of each group's clients: conn1, conn2 …, after the group's own name where there are several groups."""
-    prefixes = [f"{group.name}-" if len(groups) > 1 else "" for group in groups]
-    return [
-        [f"{prefix}conn{number}" for number in range(1, group.count + 1)]
-        for prefix, group in zip(prefixes, groups, strict=True)
-    ]
-
-
 def _action(step: Step, says: Iterator[Say]) -> Action:
     match step:
         case Wait(wait_s=wait_s):

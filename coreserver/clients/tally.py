@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
-from collections.abc import Sequence
 from enum import StrEnum
 from itertools import islice
 
@@ -31,8 +29,8 @@ class Tally:
         self._all_closed = asyncio.Event()
 
     def expect(self, clients: int) -> None:
-        """So many clients will have to be `closed` before `wait_all_closed` returns."""
-        self._open = clients
+        """So many clients more will have to be `closed` before `wait_all_closed` returns."""
+        self._open += clients
 
     def moved(self, record: ClientRecord, old: Phase | None, new: Phase) -> None:
         """`record`'s client went from `old` (None: not begun) to `new`."""
@@ -51,9 +49,14 @@ class Tally:
         """Returns when every expected client has closed."""
         await self._all_closed.wait()
 
-    def counts(self, due_ns: Sequence[int], at_ns: int) -> dict[str, int]:
-        """Clients by phase, and how many of the ascending `due_ns` had come by `at_ns`."""
-        return {"due": bisect_right(due_ns, at_ns)} | {phase.value: count for phase, count in self._in_phase.items()}
+    def counts(self, due: int) -> dict[str, int]:
+        """Clients by phase, beside how many have come due."""
+        return {"due": due} | {phase.value: count for phase, count in self._in_phase.items()}
+
+    @property
+    def is_all_closed(self) -> bool:
+        """Whether every expected client has closed."""
+        return self._all_closed.is_set()
 
     @property
     def has_changes(self) -> bool:

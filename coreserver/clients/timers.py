@@ -36,6 +36,7 @@ class Timers:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
+        self._in_turn = False  # callbacks are being called: what they ask for is armed once, after them
         self._count = 0  # orders callbacks that are due at the same instant as they were asked for
         self._fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
         loop.add_reader(self._fd, self._ready)
@@ -44,7 +45,7 @@ class Timers:
         """Call `callback` at `due_ns`, or at once when that has passed; it cannot be taken back."""
         self._count += 1
         heappush(self._heap, (due_ns, self._count, callback))
-        if self._heap[0][1] == self._count:
+        if not self._in_turn and self._heap[0][1] == self._count:
             self._arm()
 
     def close(self) -> None:
@@ -56,12 +57,14 @@ class Timers:
     def _ready(self) -> None:
         with contextlib.suppress(BlockingIOError):  # armed anew since the loop was woken
             os.read(self._fd, 8)
+        self._in_turn = True
         try:
             for _ in range(BATCH):
                 if not self._heap or self._heap[0][0] > now_ns():
                     return
                 heappop(self._heap)[2]()
         finally:
+            self._in_turn = False
             self._arm()
 
     def _arm(self) -> None:

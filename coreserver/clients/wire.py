@@ -1,18 +1,15 @@
-"""What passes between a client process and its parent: the spec, lines of progress, and the result file.
+"""What passes between a client process and its parent: the spec, the start, and lines of progress.
 
-Everything is JSON, one value a line. Bytes travel as text of the same code points (Latin-1).
+Everything is JSON, one value a line; results are files (`result_file.py`).
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, LogEvent, LogKind, MessageRecord
+from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.config import LoadConfig, Port, Settings
 
 CANCEL = b"cancel\n"
@@ -29,6 +26,8 @@ class Spec(Settings):
     host: str
     port: Port
     load: LoadConfig
+    process: int
+    processes: int  # that share the load
     result_path: str
 
 
@@ -48,70 +47,79 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class ProgressLine:
-    """One line of a client process: its progress, and what a partial result would need beside it."""
+class Ready:
+    """A client process has worked out its schedule and waits to be told when the run begins."""
+
+    schedule_sha256: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A client process cannot do what its spec asks."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """The progress of one client process, and what a partial result would need beside it."""
 
     progress: Progress
-    started_wall_s: float
     cpu_s: float
 
 
-def write_progress(line: ProgressLine) -> bytes:
+@dataclass(frozen=True)
+class Start:
+    """When the run begins: the same instant for all its processes."""
+
+    started_ns: int
+
+
+def write_start(start: Start) -> bytes:
+    """The second line on a client process's stdin."""
+    return _line({"started_ns": start.started_ns})
+
+
+def read_start(line: bytes) -> Start:
+    """What `write_start` wrote."""
+    return Start(json.loads(line)["started_ns"])
+
+
+def write_line(line: Line | Ready | Refusal) -> bytes:
     """`line` as it travels."""
+    match line:
+        case Ready(schedule_sha256):
+            return _line({"ready": schedule_sha256})
+        case Refusal(reason):
+            return _line({"cannot_start": reason})
     progress = line.progress
     return _line(
         {
             "at_ns": progress.at_ns,
             "started_ns": progress.started_ns,
-            "started_wall_s": line.started_wall_s,
             "cpu_s": line.cpu_s,
             "counts": progress.counts,
-            "rows": [_row(record) for record in progress.rows],
+            "rows": [record_row(record) for record in progress.rows],
         }
     )
 
 
-def write_refusal(reason: str) -> bytes:
-    """The one line of a process that cannot do what its spec asks."""
-    return _line({"cannot_start": reason})
-
-
-def read_line(line: bytes) -> ProgressLine | str:
-    """The progress in a line of a client process, or why it cannot start."""
+def read_line(line: bytes) -> Line | Ready | Refusal:
+    """What `write_line` wrote."""
     value = json.loads(line)
+    if "ready" in value:
+        return Ready(str(value["ready"]))
     if "cannot_start" in value:
-        return str(value["cannot_start"])
-    rows = [_record(row) for row in value["rows"]]
-    progress = Progress(value["at_ns"], value["started_ns"], value["counts"], rows)
-    return ProgressLine(progress, value["started_wall_s"], value["cpu_s"])
-
-
-def write_result(path: Path, result: LoadResult, sign_of_life: Callable[[], object]) -> None:
-    """Put `result` at `path`, which has all of it or does not exist; calls `sign_of_life` after every record."""
-    being_written = path.with_name(f"{path.name}.part")
-    with being_written.open("wb") as file:
-        file.write(_line([result.started_ns, result.started_wall_s, result.ended_ns, result.cpu_s, result.complete]))
-        for record in result.records:
-            messages = [(message.due_ns, message.sent_ns, message.replied_ns) for message in record.messages]
-            log = [(event.at_ns, event.kind, event.data.decode("latin-1")) for event in record.log]
-            file.write(_line([_row(record), messages, log]))
-            sign_of_life()
-    os.replace(being_written, path)
-
-
-def read_result(path: Path) -> LoadResult:
-    """The result at `path`."""
-    with path.open("rb") as file:
-        started_ns, started_wall_s, ended_ns, cpu_s, complete = json.loads(next(file))
-        records = [_full_record(*json.loads(line)) for line in file]
-    return LoadResult(started_ns, started_wall_s, ended_ns, cpu_s, records, complete)
+        return Refusal(str(value["cannot_start"]))
+    rows = [record_of(row) for row in value["rows"]]
+    return Line(Progress(value["at_ns"], value["started_ns"], value["counts"], rows), value["cpu_s"])
 
 
 def _line(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
-def _row(record: ClientRecord) -> list[Any]:
+def record_row(record: ClientRecord) -> list[Any]:
     """The fields of `record` in their order, without messages and log."""
     return [
         record.name,
@@ -129,15 +137,9 @@ def _row(record: ClientRecord) -> list[Any]:
     ]
 
 
-def _record(row: list[Any]) -> ClientRecord:
+def record_of(row: list[Any]) -> ClientRecord:
+    """The record of such a row."""
     record = ClientRecord(*row)
     record.outcome = record.outcome and ClientOutcome(record.outcome)
     record.local = record.local and (record.local[0], record.local[1])
-    return record
-
-
-def _full_record(row: list[Any], messages: list[Any], log: list[Any]) -> ClientRecord:
-    record = _record(row)
-    record.messages = [MessageRecord(*message) for message in messages]
-    record.log = [LogEvent(at_ns, LogKind(kind), data.encode("latin-1")) for at_ns, kind, data in log]
     return record

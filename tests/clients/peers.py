@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from coreserver.clients.connection import CheckedConnection
+from coreserver.clients.groups import GroupClients, groups_of
+from coreserver.clients.messages import attach
 from coreserver.clients.records import ClientRecord
+from coreserver.clients.schedule import plan_of
+from coreserver.clients.stage import Stage
 from coreserver.clients.tally import Tally
 from coreserver.clients.target import Target
 from coreserver.clients.timers import Timers
-from coreserver.clients.worker import clients_of
 from coreserver.clock import now_ns
 from coreserver.config import LoadConfig
 from coreserver.protocol import GREETING, ProtocolEngine
@@ -102,23 +105,36 @@ def play(
     target: Target | Address,
     load: LoadConfig,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-    on_start: Callable[[Timers, list[CheckedConnection]], None] | None = None,
+    on_start: Callable[[Stage, list[GroupClients]], None] | None = None,
+    *,
+    most_open: int = sys.maxsize,
 ) -> list[ClientRecord]:
     """The records of `load`, played in this process."""
 
-    async def run() -> list[ClientRecord]:
-        timers, tally = Timers(asyncio.get_running_loop()), Tally()
-        clients = list(clients_of(load, target if isinstance(target, Target) else Target(*target), timers, tally))
-        tally.expect(len(clients))
+    async def run() -> Stage:
+        timers = Timers(asyncio.get_running_loop())
+        to = target if isinstance(target, Target) else Target(*target)
+        stage = Stage(to, timers, Tally(), most_open=most_open)
+        plans = [plan_of(group, load.seed) for group in load.clients]
         started_ns = now_ns()
-        for client in clients:
-            client.record.due_ns += started_ns
-            timers.at(client.record.due_ns, client.start)
+        groups = groups_of(load, plans, stage)
+        for group in groups:
+            group.begin(started_ns)
         if on_start:
-            on_start(timers, clients)
-        await tally.wait_all_closed()
+            on_start(stage, groups)
+        await stage.tally.wait_all_closed()
         timers.close()
-        return [client.record for client in clients]
+        return stage
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(run())
+        stage = runner.run(run())
+    attach(stage.records, stage.columns.stamps)
+    in_order = sorted(zip(stage.places, stage.records, strict=True), key=lambda pair: pair[0])
+    return [record for _, record in in_order]
+
+
+def cancel(stage: Stage, groups: list[GroupClients]) -> None:
+    """End all traffic, as a client process does."""
+    stage.cancel()
+    for group in groups:
+        group.cancel()

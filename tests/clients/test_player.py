@@ -12,13 +12,14 @@ from collections.abc import Callable
 import pytest
 
 from coreserver.clients import target as target_module
-from coreserver.clients.connection import CheckedConnection
+from coreserver.clients.columns import NOT_ANSWERED
+from coreserver.clients.groups import GroupClients
 from coreserver.clients.records import ClientOutcome, ClientRecord, LogKind
+from coreserver.clients.stage import Stage
 from coreserver.clients.target import Target
-from coreserver.clients.timers import Timers
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
 from coreserver.config import LoadConfig
-from tests.clients.peers import Address, Talk, closed_port, honest, peer, play, reset, says, script
+from tests.clients.peers import Address, Talk, cancel, closed_port, honest, peer, play, reset, says, script
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 IP_LOCAL_PORT_RANGE = 51  # linux/in.h, since Linux 6.3
@@ -192,7 +193,7 @@ def test_a_wrong_first_word_is_corrupted_and_nothing_is_sent(
     record = play_one(says(*replies), script({"send": "^a$"}), loop)
     assert (record.outcome, record.detail) == (ClientOutcome.CORRUPTED, detail)
     assert record.bytes_sent == 0
-    assert record.messages == []
+    assert list(record.messages) == []
 
 
 @pytest.mark.parametrize(
@@ -238,12 +239,12 @@ def test_a_peer_that_leaves_early_is_named(
             attached.wait(5)  # a reset during the connect is another story
         leave(sock)
 
-    def when_connected(timers: Timers, clients: list[CheckedConnection]) -> None:
-        connected = clients[0].record.connected_ns
+    def when_connected(stage: Stage, groups: list[GroupClients]) -> None:
+        connected = stage.records[0].connected_ns if stage.records else None
         if connected is not None and now_ns() > connected + 20 * NS_PER_MS:
             attached.set()
         else:
-            timers.at(now_ns() + NS_PER_MS, lambda: when_connected(timers, clients))
+            stage.timers.at(now_ns() + NS_PER_MS, lambda: when_connected(stage, groups))
 
     with peer(talk) as address:
         (record,) = play(address, script({"send": "^a$"}, {"wait_s": 5.0}), loop, when_connected)
@@ -372,12 +373,11 @@ def test_cancel_ends_clients_wherever_they_are(loop: LoopFactory) -> None:
         }
     )
 
-    def cancel_when_busy(timers: Timers, clients: list[CheckedConnection]) -> None:
-        if clients[0].replies.owed or not clients[0].record.messages:
-            timers.at(now_ns() + NS_PER_MS, lambda: cancel_when_busy(timers, clients))
-            return
-        for client in clients:
-            client.cancel()
+    def cancel_when_busy(stage: Stage, groups: list[GroupClients]) -> None:
+        if NOT_ANSWERED in stage.columns.stamps or not len(stage.columns):
+            stage.timers.at(now_ns() + NS_PER_MS, lambda: cancel_when_busy(stage, groups))
+        else:
+            cancel(stage, groups)
 
     with peer(honest) as address:
         busy, later = play(address, load, loop, cancel_when_busy)

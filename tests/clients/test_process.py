@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from coreserver.clients import process, wire
-from coreserver.clients.process import LoadProcess, LoadProcessDied, Progress
+from coreserver.clients import client_process, wire
+from coreserver.clients.process import LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clients.records import ClientOutcome, LoadResult
+from coreserver.clock import now_ns
 from coreserver.config import LoadConfig
 from coreserver.errors import CannotStart
 from tests.clients.peers import Address, honest, peer, script
@@ -32,7 +33,7 @@ def measure(
     cancel: threading.Event | None = None,
     on_progress: object = None,
 ) -> LoadResult:
-    with LoadProcess(address, load, result_path=tmp_path / "result.json") as clients:
+    with LoadProcesses(address, load, result_path=tmp_path / "result.json") as clients:
         heard = (lambda progress: on_progress(clients, progress)) if callable(on_progress) else (lambda _: None)
         return clients.measure(cancel or threading.Event(), heard)
 
@@ -55,7 +56,7 @@ def test_the_result_has_every_client_whole(tmp_path: Path) -> None:
         assert result.started_ns <= record.connect_start_ns < result.ended_ns
     assert abs(result.started_wall_s - time.time()) < 60
     assert 0 < result.cpu_s < 10
-    assert list(tmp_path.iterdir()) == [tmp_path / "result.json"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_adds_up_to_the_result(tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_progress_adds_up_to_the_result(tmp_path: Path) -> None:
     assert all(len(line.rows) <= 1000 for line in lines)
     seen = [row for line in lines for row in line.rows]
     assert {row.name for row in seen} == {record.name for record in result.records}
-    assert all(row.log == [] and row.messages == [] for row in seen)
+    assert all(row.log == [] and len(row.messages) == 0 for row in seen)
 
 
 def test_it_starts_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +87,7 @@ def test_cancel_ends_the_traffic_and_keeps_what_was_gathered(tmp_path: Path) -> 
     cancel = threading.Event()
     asked_at: list[float] = []
 
-    def cancel_in_service(_clients: LoadProcess, progress: Progress) -> None:
+    def cancel_in_service(_clients: LoadProcesses, progress: Progress) -> None:
         if is_in_service(progress, 3) and not asked_at:
             asked_at.append(time.monotonic())
             cancel.set()
@@ -108,11 +109,11 @@ def test_a_cancel_that_was_there_before_it_started_sends_nothing(tmp_path: Path)
 
 
 def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Path) -> None:
-    def kill_in_service(clients: LoadProcess, progress: Progress) -> None:
+    def kill_in_service(clients: LoadProcesses, progress: Progress) -> None:
         if is_in_service(progress, 3):
-            os.kill(clients.pid, signal.SIGKILL)
+            os.kill(clients.pids[0], signal.SIGKILL)
 
-    with peer(honest) as address, pytest.raises(LoadProcessDied, match="was killed by SIGKILL") as died:
+    with peer(honest) as address, pytest.raises(LoadProcessesDied, match="was killed by SIGKILL") as died:
         measure(address, ENDLESS, tmp_path, on_progress=kill_in_service)
     assert "the end of 3 of its 3 clients is unknown" in str(died.value)
     partial = died.value.partial
@@ -122,15 +123,15 @@ def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Pat
 
 
 def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "SILENCE_S", 1.5)
+    monkeypatch.setattr(client_process, "SILENCE_S", 1.5)
     stopped: list[tuple[int, float]] = []
 
-    def stop_in_service(clients: LoadProcess, progress: Progress) -> None:
+    def stop_in_service(clients: LoadProcesses, progress: Progress) -> None:
         if is_in_service(progress, 3) and not stopped:
-            os.kill(clients.pid, signal.SIGSTOP)
-            stopped.append((clients.pid, time.monotonic()))
+            os.kill(clients.pids[0], signal.SIGSTOP)
+            stopped.append((clients.pids[0], time.monotonic()))
 
-    with peer(honest) as address, pytest.raises(LoadProcessDied, match=r"no sign of life for 1\.5 s and was killed"):
+    with peer(honest) as address, pytest.raises(LoadProcessesDied, match=r"no sign of life for 1\.5 s and was killed"):
         measure(address, ENDLESS, tmp_path, on_progress=stop_in_service)
     pid, at = stopped[0]
     assert time.monotonic() - at < 4
@@ -138,8 +139,8 @@ def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: py
 
 
 def test_a_process_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "WORKER", ("-c", "raise RuntimeError('a bug of ours')"))
-    with pytest.raises(LoadProcessDied, match=r"ended with exit code 1, .*RuntimeError: a bug of ours") as died:
+    monkeypatch.setattr(client_process, "WORKER", ("-c", "raise RuntimeError('a bug of ours')"))
+    with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug of ours") as died:
         measure(("127.0.0.1", 9), QUICK, tmp_path)
     assert died.value.partial.records == []
 
@@ -148,17 +149,17 @@ def test_a_flood_on_stderr_and_a_stray_print_hurt_nobody(tmp_path: Path, monkeyp
     noisy = (
         "import sys\n"
         "from coreserver.clients import worker\n"
-        "made = worker.clients_of\n"
-        "worker.clients_of = lambda *args: (print('stray'), sys.stderr.write('x' * 1_000_000), made(*args))[2]\n"
+        "made = worker.groups_of\n"
+        "worker.groups_of = lambda *args: (print('stray'), sys.stderr.write('x' * 1_000_000), made(*args))[2]\n"
         "sys.exit(worker.main())"
     )
-    monkeypatch.setattr(process, "WORKER", ("-P", "-c", noisy))
+    monkeypatch.setattr(client_process, "WORKER", ("-P", "-c", noisy))
     with peer(honest) as address:
         assert measure(address, QUICK, tmp_path).complete
 
 
 def test_a_parent_slow_to_listen_does_not_slow_the_clients(tmp_path: Path) -> None:
-    def dawdle(_clients: LoadProcess, _progress: Progress) -> None:
+    def dawdle(_clients: LoadProcesses, _progress: Progress) -> None:
         threading.Event().wait(0.3)
 
     with peer(honest) as address:
@@ -176,7 +177,7 @@ def test_more_clients_than_descriptors_are_refused_before_any_traffic(
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr(process, "WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr(client_process, "WORKER", ("-P", "-c", limited))
     connects: list[object] = []
     with (
         peer(connects.append) as address,
@@ -194,7 +195,7 @@ def test_a_soft_limit_is_raised_for_as_many_as_the_hard_one_allows(
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 1000))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr(process, "WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr(client_process, "WORKER", ("-P", "-c", limited))
     with peer(honest) as address:
         result = measure(address, script({"send": "^a$"}, {"wait_s": 0.1}, count=100), tmp_path)
     assert {record.outcome for record in result.records} == {ClientOutcome.COMPLETED}
@@ -213,14 +214,15 @@ def test_the_end_of_stdin_is_the_end_of_the_process(tmp_path: Path) -> None:
             gone.set()
 
     with peer(talk) as (host, port):
-        spec = wire.Spec(host=host, port=port, load=ENDLESS, result_path=str(tmp_path / "result.json"))
+        path = str(tmp_path / "result.json")
+        spec = wire.Spec(host=host, port=port, load=ENDLESS, process=0, processes=1, result_path=path)
         command = [sys.executable, "-P", "-m", "coreserver.clients.worker"]
-        environment = os.environ | {"PYTHONPATH": str(Path(process.__file__).parents[2])}
+        environment = os.environ | {"PYTHONPATH": str(Path(client_process.__file__).parents[2])}
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
         ) as child:
             assert child.stdin is not None
-            child.stdin.write(spec.model_dump_json().encode() + b"\n")
+            child.stdin.write(spec.model_dump_json().encode() + b"\n" + wire.write_start(wire.Start(now_ns())))
             child.stdin.flush()
             assert greeted.wait(10)
             child.stdin.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coreserver.clients.script import Await, Pause, Say, actions_of, client_names
+from coreserver.clients.script import Await, Pause, Say, actions_of
 from coreserver.config import ScriptGroup
 from coreserver.protocol import ProtocolEngine
 
@@ -67,12 +67,3 @@ def test_all_sends_together_owe_what_the_engine_answers(texts: list[str]) -> Non
 def test_text_is_sent_as_utf_8_and_hex_as_its_bytes() -> None:
     actions = actions_of(group({"send": "é"}, {"send_hex": "5eFF24"}))
     assert actions == (Say("é".encode(), b"", ()), Say(b"^\xff$", b"\x00", (1,)))
-
-
-def test_clients_of_a_lone_group_have_short_names() -> None:
-    assert client_names([group(count=3)]) == [["conn1", "conn2", "conn3"]]
-
-
-def test_clients_of_several_groups_are_named_after_their_group() -> None:
-    names = client_names([group(name="probe"), group(name="crowd", count=2)])
-    assert names == [["probe-conn1"], ["crowd-conn1", "crowd-conn2"]]

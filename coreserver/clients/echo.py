@@ -1,0 +1,110 @@
+"""A client that sends one message after the other's reply: closed groups and open ones are made of it.
+
+A hundred thousand times a second the same few things happen: a whole reply comes, it is right, it is stamped, and the
+next message goes out. `data_received` and `_send` do no more than that; everything else is for `CheckedConnection`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from coreserver.clients.columns import NOT_ANSWERED, REPLIED
+from coreserver.clients.connection import CheckedConnection
+from coreserver.clients.records import ClientOutcome, ClientRecord
+from coreserver.clients.schedule import Message
+from coreserver.clients.stage import Place, Stage
+from coreserver.clock import now_ns
+
+ENDLESS = sys.maxsize
+
+
+class EchoPlayer(CheckedConnection):
+    """Sends `messages` messages out of `pool`, beginning with number `first`, and closes.
+
+    A message is due `think_ns` after the reply before it; one that would be due at `until_ns` or later is not sent, and
+    the client closes. After its last message it calls `again` with the instant at which the next one would be due.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        record: ClientRecord,
+        place: Place,
+        pool: Sequence[Message],
+        *,
+        timeout_s: float,
+        first: int,
+        messages: int = ENDLESS,
+        think_ns: int = 0,
+        until_ns: int = ENDLESS,
+        again: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__(stage, record, place, timeout_s=timeout_s)
+        self._pool = pool
+        self._next = first
+        self._left = messages
+        self._think_ns = think_ns
+        self._until_ns = until_ns
+        self._again = again
+        self._stamps = stage.columns.stamps
+        self._row = 0  # of the message under way
+        self._reply: bytes | None = None  # owed, and nothing of it has come yet
+        self._due_ns = 0  # of the next message, while thinking
+        self._is_thinking = False
+
+    def on_greeted(self, at_ns: int) -> None:
+        """Begin, with a message that was due when the connection was."""
+        self._send(self.record.due_ns)
+
+    def data_received(self, data: bytes) -> None:
+        """Nearly always the whole reply; whatever else it is takes the long way."""
+        if data != self._reply:
+            self._reply = None
+            super().data_received(data)
+            return
+        self._progress_ns = at_ns = now_ns()
+        self.record.bytes_received += len(data)
+        self.replies.all_came()
+        self._answered(at_ns)
+
+    def on_progress(self, at_ns: int, reply: bytes) -> None:
+        """A reply that comes in parts is complete with the last of them."""
+        if reply and not self.replies.owed:
+            self._answered(at_ns)
+
+    def is_waiting_for_peer(self) -> bool:
+        """Always, but while it thinks."""
+        return not self._is_thinking
+
+    def _answered(self, at_ns: int) -> None:
+        self._stamps[self._row + REPLIED] = at_ns
+        self._left -= 1
+        due_ns = at_ns + self._think_ns
+        if not self._left or due_ns >= self._until_ns or self._stage.is_over:
+            self._reply = None
+            self.end(ClientOutcome.COMPLETED)
+            if self._again and not self._left:
+                self._again(due_ns)
+        elif self._think_ns:
+            self._reply = None
+            self._is_thinking = True
+            self._due_ns = due_ns
+            self._timers.at(due_ns, self._thought)
+        else:
+            self._send(due_ns)
+
+    def _thought(self) -> None:
+        if self.record.outcome is None:
+            self._is_thinking = False
+            self._send(self._due_ns)
+            self.wait_for_peer(self._due_ns)
+
+    def _send(self, due_ns: int) -> None:
+        data, self._reply = self._pool[self._next]
+        self._next = (self._next + 1) % len(self._pool)
+        self.replies.owe(self._reply)
+        self.record.bytes_sent += len(data)
+        self._row = len(self._stamps)
+        self._stamps.extend((self._index, due_ns, now_ns(), NOT_ANSWERED))
+        self._transport.write(data)  # type: ignore[union-attr]
