@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from coreserver.config import ServerOptions
 from coreserver.errors import CannotStart, ConfigError, LifecycleError, PortInUse
-from coreserver.host import ServerHost, ThreadHost
+from coreserver.host import ServerHost, host_for
 from coreserver.models import ServerConfig
 from coreserver.models.base import Snapshot, State
 from coreserver.telemetry import ConnectionRecord, Event
@@ -43,7 +43,7 @@ def start_host(config: ServerOptions) -> ServerHost:
     Raises:
         Conflict, Invalid, Unavailable: it could not start; nothing was left behind.
     """
-    host = ThreadHost(config)
+    host = host_for(config)
     try:
         host.start()
     except BaseException as error:

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from coreserver.errors import CannotStart
+from coreserver.host import ThreadHost
 from coreserver.models import MODELS
 from tests.webapp.stories import LONG, script_run
 from webapp.serve import embedded
@@ -103,6 +105,21 @@ def test_a_stopped_server_whose_port_was_taken_stays_stopped_and_says_why(api: h
         assert (now["state"], now["reason"]["code"]) == ("stopped", "port_in_use")
     started = api.post(f"{path}/start").json()
     assert (started["state"], started["reason"]) == ("listening", None)
+
+
+def test_what_the_machine_refuses_is_said_and_nothing_is_created(
+    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: ThreadHost) -> None:
+        raise CannotStart("no thread left")
+
+    monkeypatch.setattr(ThreadHost, "start", refused)
+    answer = api.post("/api/v1/servers", json={"model": "sequential"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "no thread left" in answer.json()["detail"]
+    assert api.get("/api/v1/servers").json()["servers"] == []
+    run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "sequential"})).json()
+    assert (run["state"], run["reason"]["code"]) == ("failed", "server_failed")
 
 
 def test_a_taken_name_is_a_conflict(api: httpx.Client) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from webapp.database import Database, DatabaseError, migrations
-from webapp.problems import Invalid, NotFound, StorageFull
+from webapp.problems import Invalid, NotFound, StorageFull, Unavailable
 from webapp.schemas import Reason, RunFilter, RunPatch
 from webapp.store import FILE_NAME, Ending, Result, Store
 
@@ -198,6 +198,23 @@ def test_a_full_disk_is_said_and_heals(tmp_path: Path) -> None:
             db.execute(*row)
         with database.read() as db:
             assert db.execute("SELECT count(*) FROM servers").fetchone()[0] == 1
+
+
+def test_a_locked_database_is_waited_for_and_then_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webapp.database.BUSY_TIMEOUT_S", 0.1)
+    with (
+        contextlib.closing(Store(tmp_path)) as store,
+        contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as other,
+    ):
+        run_id = add(store)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable) as caught:
+            store.start_run(run_id, AT)
+        assert caught.value.headers["Retry-After"]
+        assert store.run(run_id).state == "queued"  # reading goes on
+        other.rollback()
+        store.start_run(run_id, AT)
+        assert store.run(run_id).state == "running"
 
 
 def test_a_failing_block_leaves_nothing(tmp_path: Path) -> None:
