@@ -34,9 +34,7 @@ _POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
-# Swagger UI sets style attributes while it draws; its scripts are files like ours.
-_DOCS_POLICY = _POLICY | {"style-src": "'self' 'unsafe-inline'"}
-DOCS_PATH = "/docs"
+_POLICY_LINE = "; ".join(f"{directive} {sources}" for directive, sources in _POLICY.items()).encode()
 
 _COMMON = [
     (b"x-content-type-options", b"nosniff"),
@@ -179,10 +177,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _with_headers(send: Send, path: str) -> Send:
-    policy = "; ".join(f"{key} {value}" for key, value in (_DOCS_POLICY if path == DOCS_PATH else _POLICY).items())
     # Files of the installation have an ETag and are asked for again each time; everything else is never kept.
     cache = b"no-cache" if path.startswith("/static/") else b"no-store"
-    ours = [*_COMMON, (b"content-security-policy", policy.encode()), (b"cache-control", cache)]
+    ours = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
