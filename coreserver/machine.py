@@ -1,0 +1,56 @@
+"""How busy the whole machine was over a span of time, and how much of that was us."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_USER, _NICE, _SYSTEM, _STEAL = 0, 1, 2, 7  # columns of proc_stat(5) after the name
+
+
+@dataclass(frozen=True, slots=True)
+class MachineUse:
+    """CPU seconds of the whole machine, summed over its cores, while `elapsed_s` went by.
+
+    `busy_s` is work of processes; interrupts are left out, for those of the loopback device are the run's own.
+    `steal_s` went to other guests of the same host. `own_s` is of this process and of its children that have ended
+    meanwhile: client processes among them, a server's process not.
+    """
+
+    elapsed_s: float
+    cores: int
+    busy_s: float
+    steal_s: float
+    own_s: float
+
+
+class MachineWatch:
+    """Begins to look when it is made."""
+
+    def __init__(self) -> None:
+        self._before = _look()
+        self._began_s = time.monotonic()
+
+    def so_far(self) -> MachineUse | None:
+        """The use since then; None where the kernel does not say."""
+        after = _look()
+        if self._before is None or after is None:
+            return None
+        busy_s, steal_s, own_s = (now - before for now, before in zip(after, self._before, strict=True))
+        return MachineUse(time.monotonic() - self._began_s, os.cpu_count() or 1, busy_s, steal_s, own_s)
+
+
+def _look() -> tuple[float, float, float] | None:
+    """Seconds busy, stolen and our own, up to now."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stat:
+            ticks = [int(word) for word in stat.readline().split()[1:]]
+        busy, steal = ticks[_USER] + ticks[_NICE] + ticks[_SYSTEM], ticks[_STEAL]
+    except (OSError, ValueError, IndexError):
+        return None
+    ours = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own_s = sum(usage.ru_utime + usage.ru_stime for usage in ours)
+    return busy / _TICKS_PER_S, steal / _TICKS_PER_S, own_s
