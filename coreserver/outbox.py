@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from coreserver.sampler import INTERVAL_S, Sample
+from coreserver.sampler import Sample, gap_s
 from coreserver.telemetry import ConnectionRecord, Event, Recorder, ServerOutcome
 from coreserver.wire import Accepted, Ended, Finished, Frame, Lost, Started, encode
 
@@ -39,7 +39,7 @@ class Outbox:
         self._thread: threading.Thread | None = None
 
     def start(self, sample: Callable[[], Sample]) -> None:
-        """Begin to send, and to take a sample every INTERVAL_S; the first one goes out before what is put later."""
+        """Begin to send, and to take a sample every `gap_s`; the first one goes out before what is put later."""
         self.put(sample())
         self._thread = threading.Thread(target=self._run, args=(sample,), name="telemetry", daemon=True)
         self._thread.start()
@@ -74,13 +74,13 @@ class Outbox:
     # --- the telemetry thread ------------------------------------------------------------------------------------
 
     def _run(self, sample: Callable[[], Sample]) -> None:
-        next_sample = time.monotonic() + INTERVAL_S
+        next_sample = time.monotonic() + gap_s()
         while not self._closing.is_set():
             if self._wake.wait(max(0.0, next_sample - time.monotonic())):
                 self._closing.wait(FLUSH_S)
                 self._wake.clear()
             if time.monotonic() >= next_sample:
-                next_sample = time.monotonic() + INTERVAL_S
+                next_sample = time.monotonic() + gap_s()
                 self._queue.append(sample())
             self._flush()
 

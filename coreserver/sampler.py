@@ -1,4 +1,7 @@
-"""A server's own figures, sampled every 100 ms on the lab's clock while it runs.
+"""A server's own figures, sampled every 100 ms or so on the lab's clock while it runs.
+
+Every look comes a little early or late at random: looks at even distances would see arrivals at a constant rate always
+in the same phase, ten times a second always busy or always idle.
 
 CPU time, memory, threads and context switches come from getrusage(2) and /proc/self, so they speak of the whole process
 that serves: under `thread` placement that is the control plane's too, and reports mark them `scope: process`.
@@ -7,6 +10,7 @@ that serves: under `thread` placement that is the control plane's too, and repor
 from __future__ import annotations
 
 import os
+import random
 import resource
 import threading
 from collections import deque
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
     from coreserver.models.base import ServerModel
 
 INTERVAL_S = 0.1
-KEPT = 6600  # eleven minutes: the longest run, and a minute to look back from its end
+_JITTER = 0.2  # of the interval: after four looks the phase of a rate of ten a second is forgotten
+KEPT = 6700  # eleven minutes: the longest run, and a minute to look back from its end
 
 _PAGE_BYTES = resource.getpagesize()
 _STATM = os.open("/proc/self/statm", os.O_RDONLY)  # held, since a process at its descriptor limit still samples itself
@@ -48,7 +53,7 @@ class Sample:
 
 
 class Sampler:
-    """Takes a `Sample` of one model every INTERVAL_S in a thread of its own and keeps the last KEPT."""
+    """Takes a `Sample` of one model every `gap_s` in a thread of its own and keeps the last KEPT."""
 
     def __init__(self, model: ServerModel) -> None:
         self._model = model
@@ -73,8 +78,13 @@ class Sampler:
     def _run(self) -> None:
         while True:
             self._samples.append(sample(self._model))
-            if self._stopping.wait(INTERVAL_S):
+            if self._stopping.wait(gap_s()):
                 return
+
+
+def gap_s() -> float:
+    """How long to wait for the next look: INTERVAL_S on average."""
+    return INTERVAL_S * random.uniform(1 - _JITTER, 1 + _JITTER)
 
 
 def sample(model: ServerModel) -> Sample:

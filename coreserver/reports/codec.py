@@ -1,28 +1,37 @@
-"""Joined records as bytes for a database, and back without loss: JSON rows, deflated.
+"""Joined records as bytes for a database, and back without loss.
 
-Records are written as rows in the order of their dataclass fields. The first item of the document is `FORMAT`: a change
-of those fields needs a new number, so that old data is refused rather than misread.
+    deflated: length of the header | header: JSON of [FORMAT, rows] | four columns of whole numbers, the messages
+
+Connections are written as rows in the order of their dataclass fields; messages, of which there may be millions, as
+numbers of eight bytes. A change of either needs a new `FORMAT`, so that old data is refused rather than misread.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
+import numpy as np
+
+from coreserver.clients.columns import WIDTH
+from coreserver.clients.messages import Stamps, attach_rows, table_of
+from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind
 from coreserver.errors import RecordsIncomplete
 from coreserver.reports.timing import JoinedConnection
 from coreserver.telemetry import ConnectionRecord, ServerOutcome
 
-FORMAT = 1
+FORMAT = 2
+_HEADER_LENGTH = struct.Struct("<Q")
 
 
 def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
     """Every fact of these connections, log events and messages included."""
     rows = [[_client_row(c.client), None if c.server is None else _server_row(c.server)] for c in connections]
-    return zlib.compress(json.dumps([FORMAT, rows], separators=(",", ":")).encode())
+    header = json.dumps([FORMAT, rows], separators=(",", ":")).encode()
+    return zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections]))
 
 
 def decode_connections(data: bytes) -> list[JoinedConnection]:
@@ -32,14 +41,31 @@ def decode_connections(data: bytes) -> list[JoinedConnection]:
         RecordsIncomplete: the bytes are damaged, or of another format.
     """
     try:
-        version, rows = json.loads(zlib.decompress(data))
+        document = zlib.decompress(data)
+        (length,) = _HEADER_LENGTH.unpack_from(document)
+        header, stamps = document[_HEADER_LENGTH.size :][:length], document[_HEADER_LENGTH.size :][length:]
+        version, rows = json.loads(header)
         if version != FORMAT:
             raise RecordsIncomplete(f"stored connections have format {version}; this version reads {FORMAT}")
-        return [
+        connections = [
             JoinedConnection(_client(client), None if server is None else _server(server)) for client, server in rows
         ]
-    except (zlib.error, ValueError, TypeError) as error:
+        attach_rows([connection.client for connection in connections], _rows(stamps))
+    except (zlib.error, struct.error, ValueError, TypeError) as error:
         raise RecordsIncomplete(f"stored connections cannot be read: {error}") from error
+    return connections
+
+
+def _stamps(clients: Sequence[ClientRecord]) -> bytes:
+    """The messages column by column, each number as its difference to the one before: mostly zeros, which deflate."""
+    table = table_of(clients)
+    columns = np.stack([table.connection, table.due_ns, table.sent_ns, table.replied_ns])
+    return np.diff(columns, prepend=0).astype("<i8").tobytes()
+
+
+def _rows(stamps: bytes) -> Stamps:
+    """The same messages row by row, as `attach_rows` takes them."""
+    return np.cumsum(np.frombuffer(stamps, dtype="<i8").reshape(WIDTH, -1), axis=1).T
 
 
 def _client_row(client: ClientRecord) -> list[Any]:
@@ -56,17 +82,17 @@ def _client_row(client: ClientRecord) -> list[Any]:
         client.local,
         client.bytes_sent,
         client.bytes_received,
-        [[message.due_ns, message.sent_ns, message.replied_ns] for message in client.messages],
+        client.measured_from_ns,
         [[event.at_ns, event.kind, event.data.decode("latin-1")] for event in client.log],  # one character a byte
     ]
 
 
 def _client(row: list[Any]) -> ClientRecord:
-    *plain, messages, log = row
+    *plain, measured_from_ns, log = row
     record = ClientRecord(*plain)
+    record.measured_from_ns = measured_from_ns
     record.outcome = None if record.outcome is None else ClientOutcome(record.outcome)
     record.local = None if record.local is None else (record.local[0], record.local[1])
-    record.messages = [MessageRecord(*message) for message in messages]
     record.log = [LogEvent(at_ns, LogKind(kind), data.encode("latin-1")) for at_ns, kind, data in log]
     return record
 

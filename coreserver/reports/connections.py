@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+
+from coreserver.clients.messages import table_of
 from coreserver.clock import seconds
 from coreserver.reports.timing import JoinedConnection
 
-if TYPE_CHECKING:
-    from coreserver.run import RunResult
+
+def connections_rows(connections: Sequence[JoinedConnection], started_ns: int) -> list[dict[str, Any]]:
+    """A row for each connection in the order given; times in seconds from the run's start, None where not reached.
+
+    Bytes and messages are the client's own counts, `messages` those answered rightly.
+    """
+    table = table_of(connection.client for connection in connections)
+    answered = np.bincount(table.connection[table.is_answered], minlength=len(connections)).tolist()
+    return [_row(*pair, started_ns) for pair in zip(connections, answered, strict=True)]
 
 
-def connections_rows(result: RunResult) -> list[dict[str, Any]]:
-    """All connections in the order of the groups; times in seconds from the run's start, None where not reached."""
-    return [connection_row(connection, result.load.started_ns) for connection in result.connections]
-
-
-def connection_row(connection: JoinedConnection, started_ns: int) -> dict[str, Any]:
-    """One connection; bytes and messages are the client's own counts, `messages` those answered rightly."""
+def _row(connection: JoinedConnection, answered: int, started_ns: int) -> dict[str, Any]:
     client, server = connection.client, connection.server
 
     def since(at_ns: int | None) -> float | None:
@@ -40,5 +45,5 @@ def connection_row(connection: JoinedConnection, started_ns: int) -> dict[str, A
         "detail": client.detail,
         "bytes_sent": client.bytes_sent,
         "bytes_received": client.bytes_received,
-        "messages": sum(message.replied_ns is not None for message in client.messages),
+        "messages": answered,
     }

@@ -6,8 +6,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from coreserver.clients.messages import MessageTable
 from coreserver.clients.records import ClientOutcome, ClientRecord
-from coreserver.clock import NS_PER_S
+from coreserver.clock import NS_PER_S, milliseconds
+from coreserver.reports.hdr import by_step
+from coreserver.reports.stats import PERCENTILES, percentile_ms
+from coreserver.reports.timing import Nanoseconds
 from coreserver.sampler import Sample
 
 if TYPE_CHECKING:
@@ -16,33 +22,42 @@ if TYPE_CHECKING:
 INTERVAL_S = 0.1
 _STEP_NS = NS_PER_S // 10
 
-COUNTED = ("due", "started", "completed", "failed")  # events within [t_s, t_s + interval_s)
+COUNTED = ("due", "started", "completed", "failed")  # connections: events within [t_s, t_s + interval_s)
 STANDING = ("in_flight", "in_service", "waiting")  # connections at the instant t_s, from the records
+MESSAGES = ("messages_due", "messages_sent", "messages_answered")  # events within [t_s, t_s + interval_s)
+LATENCY = ("response_p50_ms", "response_p99_ms", "response_max_ms")  # of messages due within the step
 SAMPLED = ("threads_alive", "threads_busy", "queue_depth", "accept_queue", "cpu_percent", "rss_bytes")
-COLUMNS = ("t_s", *COUNTED, *STANDING, *SAMPLED)
+COLUMNS = ("t_s", *COUNTED, *STANDING, *MESSAGES, "messages_in_flight", *LATENCY, *SAMPLED)
 
 
-def series(result: RunResult) -> dict[str, Any]:
-    """Rows from the run's start to its end, one a step, as `COLUMNS` names them.
+def series(result: RunResult, table: MessageTable) -> dict[str, Any]:
+    """Rows from the run's start to its end, one a step, as `COLUMNS` names them; the warm-up is among them.
 
     `started` counts greetings. `in_flight` connections have begun to connect and not closed; `waiting` ones are
-    connected and not greeted: both by the clients' records. `in_service` is by the server's, None without them. The
-    sampled columns come from the nearest look at the server within one step, None where there was none; they speak of
-    all its connections, also those of others.
+    connected and not greeted: both by the clients' records. `in_service` is by the server's, None without them.
+    `messages_in_flight` were due and not answered yet. Response times stand where their messages were due, so that a
+    server that stands still shows as the waits of all who came meanwhile; None where too few came. The sampled columns
+    come from the nearest look at the server within one step, None where there was none; they speak of all its
+    connections, also those of others.
+
+    Args:
+        table: the messages of the run's connections.
     """
     start, load = result.load.started_ns, result.load
     steps = max(1, -(-(load.ended_ns - start) // _STEP_NS))
     instants = [start + k * _STEP_NS for k in range(steps)]
     clients = [connection.client for connection in result.connections]
-    counted = [_per_step(stamps, start, steps) for stamps in _events(clients)]
-    standing = [
+    columns = [
+        [k / 10 for k in range(steps)],
+        *(_per_step(np.array(stamps, dtype=np.int64), start, steps) for stamps in _events(clients)),
         _standing([(c.connect_start_ns, ended_at(c)) for c in clients], instants),
         _in_service(result, instants),
         _standing([(c.connected_ns, ended_at(c) if c.greeted_ns is None else c.greeted_ns) for c in clients], instants),
+        *_messages(table, start, steps),
+        *_latency(table, start, steps),
+        *zip(*_sampled(result.samples, instants), strict=True),
     ]
-    sampled = _sampled(result.samples, instants)
-    times = [k / 10 for k in range(steps)]
-    rows = [[t, *(c[k] for c in counted), *(s[k] for s in standing), *sampled[k]] for k, t in enumerate(times)]
+    rows = [list(row) for row in zip(*columns, strict=True)]
     return {"interval_s": INTERVAL_S, "columns": list(COLUMNS), "rows": rows}
 
 
@@ -65,11 +80,33 @@ def _events(clients: Sequence[ClientRecord]) -> list[list[int]]:
     ]
 
 
-def _per_step(stamps: Iterable[int], start: int, steps: int) -> list[int]:
-    counts = [0] * steps
-    for stamp in stamps:
-        counts[min(max((stamp - start) // _STEP_NS, 0), steps - 1)] += 1  # the last step includes the run's end
+def _per_step(stamps: Nanoseconds, start: int, steps: int) -> list[int]:
+    place = np.clip((stamps - start) // _STEP_NS, 0, steps - 1)  # the last step includes the run's end
+    counts: list[int] = np.bincount(place, minlength=steps).tolist()
     return counts
+
+
+def _messages(table: MessageTable, start: int, steps: int) -> list[list[int]]:
+    """The MESSAGES columns, and how many were under way at the beginning of each step.
+
+    One that was never answered is under way until the run's end: when its client gave up is told by `failed`.
+    """
+    replied = table.replied_ns[table.is_answered]
+    due, sent, answered = (_per_step(stamps, start, steps) for stamps in (table.due_ns, table.sent_ns, replied))
+    in_flight = np.cumsum(due) - np.cumsum(answered)
+    return [due, sent, answered, [0, *in_flight[:-1].tolist()]]
+
+
+def _latency(table: MessageTable, start: int, steps: int) -> list[list[float | None]]:
+    """The LATENCY columns."""
+    answered = table.is_answered
+    due = table.due_ns[answered]
+    parts = [np.sort(part) for part in by_step(table.replied_ns[answered] - due, due - start, _STEP_NS, steps)]
+    return [
+        [percentile_ms(part, PERCENTILES["p50"]) for part in parts],
+        [percentile_ms(part, PERCENTILES["p99"]) for part in parts],
+        [milliseconds(int(part[-1])) if len(part) else None for part in parts],
+    ]
 
 
 def _standing(spans: Iterable[tuple[int | None, int | None]], instants: Iterable[int]) -> list[int]:

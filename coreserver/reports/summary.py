@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from coreserver.clients.messages import MessageTable, table_of
+from coreserver.reports.evidence import Evidence
+from coreserver.reports.hdr import histograms
 from coreserver.reports.sentence import sentence
 from coreserver.reports.series import series
-from coreserver.reports.stats import histograms
-from coreserver.reports.timing import JoinedConnection, response_ns, round_trip_ns
-from coreserver.reports.totals import latency, message_spans, totals, waits
+from coreserver.reports.theory import theory
+from coreserver.reports.timing import JoinedConnection, measured, response_ns, round_trip_ns
+from coreserver.reports.totals import latency, totals, waits
 from coreserver.reports.verdict import judge
+from coreserver.reports.window import Window, group_window, hull
 from coreserver.sampler import Sample
 
 if TYPE_CHECKING:
@@ -48,8 +52,13 @@ class ServerInfo:
     config: dict[str, Any]
     id: int | None = None
     name: str | None = None
-    placement: str = "thread"
     scope: str = "process"
+
+    @property
+    def placement(self) -> str:
+        """In threads of the control plane, or in a process of its own."""
+        placement: str = self.config.get("placement", "thread")
+        return placement
 
 
 def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,32 +67,76 @@ def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environmen
     Args:
         environment: as `describe_machine` gives it; its somaxconn bounds the server's backlog.
     """
-    whole = _figures(result.connections)
-    clients = [connection.client for connection in result.connections]
+    groups = list(run.config.get("clients", []))
+    parts = _by_group(groups, result.connections)
+    windows = {name: _window(groups, name, members, result) for name, members in parts.items()}
+    window = hull(windows.values())
+    table = table_of(connection.client for connection in result.connections)
+    whole = _figures(result.connections, table, window)
+    served_by = _server(server, result, environment.get("somaxconn"))
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": {**asdict(run), "sentence": sentence(result)},
-        "verdict": judge(result, totals=whole["totals"], latency=whole["latency"], placement=server.placement),
+        "run": {**asdict(run), "sentence": sentence(result), "schedule_sha256": result.load.schedule_sha256},
+        "verdict": judge(Evidence(result, table, whole["totals"], whole["latency"], served_by, groups, windows)),
+        "window": window.shown(result.load.started_ns) if window else None,
         **whole,
-        "groups": _groups(run, result.connections),
-        "series": series(result),
-        "histograms": histograms(message_spans(clients, response_ns), message_spans(clients, round_trip_ns)),
-        "server": _server(server, result, environment.get("somaxconn")),
+        "groups": [
+            {"name": name, "kind": _setting(groups, name, "kind"), **_group_figures(members, windows[name], result)}
+            for name, members in parts.items()
+        ],
+        "theory": theory(result.connections, groups, server.config, from_ns=window.from_ns if window else 0),
+        "series": series(result, table),
+        "histograms": _histograms(result, table),
+        "server": served_by,
         "environment": dict(environment),
     }
 
 
-def _figures(connections: Sequence[JoinedConnection]) -> dict[str, Any]:
-    return {"totals": totals(connections), "latency": latency(connections), "waits": waits(connections)}
+def _figures(connections: Sequence[JoinedConnection], table: MessageTable, window: Window | None) -> dict[str, Any]:
+    return {
+        "totals": totals(connections, table, window),
+        "latency": latency(connections, table),
+        "waits": waits(connections),
+    }
 
 
-def _groups(run: RunInfo, connections: Sequence[JoinedConnection]) -> list[dict[str, Any]]:
-    """The same figures a group, in the order asked for; also of a group whose clients never came into being."""
-    kinds = {group["name"]: group.get("kind") for group in run.config.get("clients", []) if "name" in group}
-    members: dict[str, list[JoinedConnection]] = {name: [] for name in kinds}
+def _by_group(
+    groups: Sequence[Mapping[str, Any]], connections: Sequence[JoinedConnection]
+) -> dict[str, list[JoinedConnection]]:
+    """The connections of each group, in the order asked for; also of a group whose clients never came into being."""
+    members: dict[str, list[JoinedConnection]] = {group["name"]: [] for group in groups if "name" in group}
     for connection in connections:
         members.setdefault(connection.client.group, []).append(connection)
-    return [{"name": name, "kind": kinds.get(name), **_figures(group)} for name, group in members.items()]
+    return members
+
+
+def _group_figures(members: Sequence[JoinedConnection], window: Window | None, result: RunResult) -> dict[str, Any]:
+    """The same figures as the whole run's."""
+    table = table_of(connection.client for connection in members)
+    shown = window.shown(result.load.started_ns) if window else None
+    return {"window": shown, **_figures(members, table, window)}
+
+
+def _window(
+    groups: Sequence[Mapping[str, Any]], name: str, members: Sequence[JoinedConnection], result: RunResult
+) -> Window | None:
+    group = next((group for group in groups if group.get("name") == name), {})
+    load, clients = result.load, [connection.client for connection in members]
+    return group_window(group, clients, started_ns=load.started_ns, ended_ns=load.ended_ns)
+
+
+def _setting(groups: Sequence[Mapping[str, Any]], name: str, field: str) -> Any:
+    return next((group.get(field) for group in groups if group.get("name") == name), None)
+
+
+def _histograms(result: RunResult, table: MessageTable) -> dict[str, Any]:
+    load = result.load
+    return histograms(
+        response_ns(table),
+        round_trip_ns(table),
+        due_ns=table.due_ns[measured(table)] - load.started_ns,
+        duration_ns=load.ended_ns - load.started_ns,
+    )
 
 
 def _server(server: ServerInfo, result: RunResult, somaxconn: int | None) -> dict[str, Any]:
@@ -95,6 +148,7 @@ def _server(server: ServerInfo, result: RunResult, somaxconn: int | None) -> dic
     during = [sample for sample in samples if sample.at_ns >= result.load.started_ns]
     return {
         **asdict(server),
+        "placement": server.placement,
         "backlog_effective": None if backlog is None or somaxconn is None else min(backlog, somaxconn),
         "peak_threads": _peak(during, lambda sample: sample.threads_alive),
         "peak_queue": _peak(during, lambda sample: sample.queue_depth),

@@ -13,8 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from coreserver.clients.records import ClientRecord, MessageRecord
+import numpy as np
+from numpy.typing import NDArray
+
+from coreserver.clients.messages import MessageTable
+from coreserver.clients.records import ClientRecord
 from coreserver.telemetry import ConnectionRecord
+
+Nanoseconds = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +113,36 @@ def parts(connection: JoinedConnection) -> Parts:
     )
 
 
-def response_ns(message: MessageRecord) -> int | None:
-    """Due to last reply byte: what the asker waited, the generator's and the server's lag included."""
-    return _span(message.due_ns, message.replied_ns)
+def response_ns(table: MessageTable) -> Nanoseconds:
+    """Due to last reply byte of each answered message that counts: what the asker waited, all lag included."""
+    counted = measured(table)
+    return table.replied_ns[counted] - table.due_ns[counted]
 
 
-def round_trip_ns(message: MessageRecord) -> int | None:
-    """Sent to last reply byte: blind to all that happened before the send."""
-    return _span(message.sent_ns, message.replied_ns)
+def round_trip_ns(table: MessageTable) -> Nanoseconds:
+    """Sent to last reply byte of the same messages: blind to all that happened before the send."""
+    counted = measured(table)
+    return table.replied_ns[counted] - table.sent_ns[counted]
 
 
-def lateness_ns(client: ClientRecord) -> list[int]:
-    """The load generator's own lag, a figure a message: never the wait for a greeting.
+def measured(table: MessageTable) -> NDArray[np.bool_]:
+    """Which messages latency speaks of: answered ones that were due after the warm-up."""
+    return table.is_answered & ~table.warm_up
+
+
+def lateness_ns(clients: Sequence[ClientRecord], table: MessageTable) -> Nanoseconds:
+    """The load generator's own lag, a figure a message after the warm-up: never the wait for a greeting.
 
     The message that opens the connection is late by connect_start - due (known even if it was never sent), later ones
     by sent - due.
+
+    Args:
+        table: the messages of these `clients`.
     """
-    first = _span(client.due_ns, client.connect_start_ns)
-    opening = [] if first is None else [first]
-    return opening + [message.sent_ns - message.due_ns for message in client.messages[1:]]
+    opening = (_span(client.due_ns, client.connect_start_ns) for client in clients if not client.is_warm_up)
+    first = np.fromiter((span for span in opening if span is not None), dtype=np.int64)
+    later = ~table.is_first & ~table.warm_up
+    return np.concatenate([first, table.sent_ns[later] - table.due_ns[later]])
 
 
 def _span(start: int | None, end: int | None) -> int | None:

@@ -6,44 +6,56 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, MessageRecord
+import numpy as np
+
+from coreserver.clients.messages import MessageTable
+from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.clock import seconds
 from coreserver.reports.stats import stats_ms
 from coreserver.reports.timing import JoinedConnection, Parts, lateness_ns, parts, response_ns, round_trip_ns
+from coreserver.reports.window import Window
 from coreserver.telemetry import ConnectionRecord
 
 
-def totals(connections: Sequence[JoinedConnection]) -> dict[str, Any]:
-    """How many of what, over what time."""
+def totals(connections: Sequence[JoinedConnection], table: MessageTable, window: Window | None) -> dict[str, Any]:
+    """How many of what, over what time; the warm-up is counted too.
+
+    Throughput alone is of the window: right replies that came within it.
+
+    Args:
+        table: the messages of these connections.
+    """
     clients = [connection.client for connection in connections]
-    messages = _message_counts(clients)
-    duration_s = _duration_s(clients)
     return {
         "connections": _connection_counts(clients),
-        "messages": messages,
+        "messages": _message_counts(clients, table),
+        "warm_up": {
+            "connections": sum(client.is_warm_up for client in clients),
+            "messages": int(np.count_nonzero(table.warm_up)),
+        },
         "bytes": {
             "sent": sum(client.bytes_sent for client in clients),
             "received": sum(client.bytes_received for client in clients),
         },
-        "duration_s": duration_s,
-        "throughput_messages_per_s": messages["verified"] / duration_s if duration_s else None,
+        "duration_s": _duration_s(clients),
+        "throughput_messages_per_s": _throughput_per_s(table, window),
         "peak_in_service": peak_in_service(c.server for c in connections if c.server is not None),
     }
 
 
-def latency(connections: Iterable[JoinedConnection]) -> dict[str, Any]:
-    """Response time, round trip and the generator's lateness, side by side."""
+def latency(connections: Iterable[JoinedConnection], table: MessageTable) -> dict[str, Any]:
+    """Response time, round trip and the generator's lateness, side by side, without the warm-up."""
     clients = [connection.client for connection in connections]
     return {
-        "response_ms": stats_ms(message_spans(clients, response_ns)),
-        "round_trip_ms": stats_ms(message_spans(clients, round_trip_ns)),
-        "lateness_ms": stats_ms(span for client in clients for span in lateness_ns(client)),
+        "response_ms": stats_ms(response_ns(table)),
+        "round_trip_ms": stats_ms(round_trip_ns(table)),
+        "lateness_ms": stats_ms(lateness_ns(clients, table)),
     }
 
 
 def waits(connections: Iterable[JoinedConnection]) -> dict[str, Any]:
-    """The parts of every connection's time, each over the connections that got so far."""
-    split = [parts(connection) for connection in connections]
+    """The parts of every connection's time without the warm-up, each over the connections that got so far."""
+    split = [parts(connection) for connection in connections if not connection.client.is_warm_up]
 
     def over(part: Callable[[Parts], int | None]) -> dict[str, float | int | None]:
         return stats_ms(span for span in map(part, split) if span is not None)
@@ -55,12 +67,6 @@ def waits(connections: Iterable[JoinedConnection]) -> dict[str, Any]:
         "greeting_ms": over(lambda p: p.greeting),
         "session_ms": over(lambda p: p.session),
     }
-
-
-def message_spans(clients: Iterable[ClientRecord], span: Callable[[MessageRecord], int | None]) -> list[int]:
-    """`span` of every message that was answered."""
-    spans = (span(message) for client in clients for message in client.messages)
-    return [length for length in spans if length is not None]
 
 
 def peak_in_service(servers: Iterable[ConnectionRecord]) -> int | None:
@@ -97,18 +103,24 @@ def _connection_counts(clients: Sequence[ClientRecord]) -> dict[str, int]:
     }
 
 
-def _message_counts(clients: Iterable[ClientRecord]) -> dict[str, int]:
+def _message_counts(clients: Sequence[ClientRecord], table: MessageTable) -> dict[str, int]:
     """A client stops reading at the first wrong byte, so a corrupted connection has one corrupted message.
 
     It has none when every message was answered and the wrong byte came outside of them.
     """
-    sent = verified = corrupted = 0
-    for client in clients:
-        right = sum(message.replied_ns is not None for message in client.messages)
-        sent += len(client.messages)
-        verified += right
-        corrupted += client.outcome is ClientOutcome.CORRUPTED and right < len(client.messages)
+    sent, verified = len(table), int(np.count_nonzero(table.is_answered))
+    unanswered_of = np.bincount(table.connection[~table.is_answered], minlength=len(clients))
+    ended_wrong = np.array([client.outcome is ClientOutcome.CORRUPTED for client in clients], dtype=np.bool_)
+    corrupted = int(np.count_nonzero(unanswered_of[ended_wrong]))
     return {"sent": sent, "verified": verified, "corrupted": corrupted, "unanswered": sent - verified - corrupted}
+
+
+def _throughput_per_s(table: MessageTable, window: Window | None) -> float | None:
+    if window is None or window.length_s == 0:
+        return None
+    replied = table.replied_ns[table.is_answered]
+    within = np.count_nonzero((replied >= window.from_ns) & (replied <= window.until_ns))
+    return float(within) / window.length_s
 
 
 def _duration_s(clients: Iterable[ClientRecord]) -> float | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, MessageRecord
+from coreserver.clients.messages import MessageTable, table_of
+from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, MessageRecord, WorkerUsage
+from coreserver.machine import MachineUse
+from coreserver.reports.evidence import Evidence
 from coreserver.reports.timing import JoinedConnection
+from coreserver.reports.totals import latency, totals
+from coreserver.reports.window import group_window
 from coreserver.run import FailureCode, RunResult
 from coreserver.sampler import Sample
 from coreserver.telemetry import ConnectionRecord, ServerOutcome
@@ -36,6 +41,8 @@ def client(
     outcome: ClientOutcome | None = ClientOutcome.COMPLETED,
     local: tuple[str, int] | None = OURS,
     messages: Sequence[tuple[float, float, float | None]] = (),
+    warm_up: float = 0,
+    detail: str = "",
 ) -> ClientRecord:
     return ClientRecord(
         name=name,
@@ -46,7 +53,9 @@ def client(
         greeted_ns=maybe_at(greeted),
         closed_ns=maybe_at(closed),
         outcome=outcome,
+        detail=detail,
         local=local,
+        measured_from_ns=at(warm_up),
         messages=[MessageRecord(at(due), at(sent), maybe_at(replied)) for due, sent, replied in messages],
     )
 
@@ -115,6 +124,9 @@ def result(
     foreign: int = 0,
     records_lost: int = 0,
     samples: Sequence[Sample] = (),
+    workers: Sequence[WorkerUsage] = (),
+    machine: MachineUse | None = None,
+    stopped_by: str | None = None,
     listen_overflows: int | None = 0,
     outcome: Literal["completed", "cancelled", "failed"] = "completed",
     failure: FailureCode | None = None,
@@ -122,7 +134,16 @@ def result(
 ) -> RunResult:
     clients = [connection.client for connection in connections]
     return RunResult(
-        load=LoadResult(ZERO_NS, 1_505_889_116.632, at(ended), cpu_s, clients, complete),
+        load=LoadResult(
+            ZERO_NS,
+            1_505_889_116.632,
+            at(ended),
+            cpu_s,
+            clients,
+            complete,
+            workers=tuple(workers),
+            stopped_by=stopped_by,
+        ),
         connections=list(connections),
         foreign=foreign,
         records_lost=records_lost,
@@ -131,6 +152,7 @@ def result(
         outcome=outcome,
         failure=failure,
         failure_detail=failure_detail,
+        machine=machine,
     )
 
 
@@ -150,3 +172,41 @@ def pool_of_two() -> list[JoinedConnection]:
         served("conn2", accepted=2, started=3, closed=2201, worker="worker-2"),
         served("conn3", accepted=3, started=2203, closed=4400, worker="worker-1"),
     ]
+
+
+def table(connections: Sequence[JoinedConnection]) -> MessageTable:
+    """The messages of these connections."""
+    return table_of(connection.client for connection in connections)
+
+
+def worker(*, cpu_s: float = 0.5, elapsed_s: float = 2.0, lag_ms: float = 0.1) -> WorkerUsage:
+    """How a client process fared."""
+    return WorkerUsage(1234, cpu_s, elapsed_s, lag_ms, lag_ms, lag_ms, connections=1, messages=1)
+
+
+def use(
+    *, elapsed_s: float = 4.0, cores: int = 2, busy_s: float = 1.0, steal_s: float = 0.0, own_s: float = 1.0
+) -> MachineUse:
+    """How busy the machine was: nothing but the run, unless a test says otherwise."""
+    return MachineUse(elapsed_s, cores, busy_s, steal_s, own_s)
+
+
+def evidence(
+    of: RunResult, *, groups: Sequence[Mapping[str, Any]] = (), placement: str = "process", **server: Any
+) -> Evidence:
+    """What a verdict on this run rests on; `server` has figures of the report's server."""
+    messages = table(of.connections)
+    load = of.load
+    windows = {
+        group["name"]: group_window(group, load.records, started_ns=load.started_ns, ended_ns=load.ended_ns)
+        for group in groups
+    }
+    return Evidence(
+        result=of,
+        table=messages,
+        totals=totals(of.connections, messages, None),
+        latency=latency(of.connections, messages),
+        server={"placement": placement, "config": {}, "backlog_effective": None, "cpu_s": None, **server},
+        groups=groups,
+        windows=windows,
+    )

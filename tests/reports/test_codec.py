@@ -1,6 +1,7 @@
 """Records to bytes and back."""
 
 import json
+import struct
 import zlib
 
 import pytest
@@ -15,6 +16,7 @@ from coreserver.telemetry import ConnectionRecord, ServerOutcome
 from tests.reports.made import pool_of_two
 
 stamp = st.integers(0, 2**63)
+near = st.integers(0, 2**60)  # a clock of nanoseconds gets there in 36 years
 address = st.tuples(st.sampled_from(["127.0.0.1", "::1"]), st.integers(1, 65535))
 clients = st.builds(
     ClientRecord,
@@ -30,7 +32,8 @@ clients = st.builds(
     local=st.none() | address,
     bytes_sent=stamp,
     bytes_received=stamp,
-    messages=st.lists(st.builds(MessageRecord, stamp, stamp, st.none() | stamp), max_size=3),
+    messages=st.lists(st.builds(MessageRecord, near, near, st.none() | near), max_size=3).map(tuple),
+    measured_from_ns=near,
     log=st.lists(st.builds(LogEvent, stamp, st.sampled_from(LogKind), st.binary()), max_size=3),
 )
 servers = st.builds(
@@ -57,7 +60,17 @@ def test_nothing_is_lost(connections: list[JoinedConnection]) -> None:
         assert all(isinstance(event.kind, LogKind) for event in connection.client.log)
 
 
-@pytest.mark.parametrize("damaged", [b"", b"no deflate", zlib.compress(b"[]"), zlib.compress(b'[1,[["x"]]]')])
+def document(header: str, stamps: bytes = b"") -> bytes:
+    return zlib.compress(struct.pack("<Q", len(header)) + header.encode() + stamps)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *(b"", b"no deflate", zlib.compress(b"[]"), document("[]"), document(f'[{FORMAT},[["x"]]]')),
+        *(document(f"[{FORMAT},[]]", b"odd"), document(f"[{FORMAT},[]]", bytes(8))),
+    ],
+)
 def test_damaged_bytes_are_refused(damaged: bytes) -> None:
     with pytest.raises(RecordsIncomplete):
         decode_connections(damaged)
@@ -65,7 +78,7 @@ def test_damaged_bytes_are_refused(damaged: bytes) -> None:
 
 def test_another_format_is_refused_by_its_number() -> None:
     with pytest.raises(RecordsIncomplete, match=f"reads {FORMAT}"):
-        decode_connections(zlib.compress(json.dumps([FORMAT + 1, []]).encode()))
+        decode_connections(document(json.dumps([FORMAT + 1, []])))
 
 
 def test_cut_bytes_are_refused() -> None:

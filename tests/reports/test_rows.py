@@ -4,7 +4,7 @@ from coreserver.clients.records import ClientOutcome
 from coreserver.reports.connections import connections_rows
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.reports.timing import JoinedConnection
-from tests.reports.made import ZERO_NS, client, result, server
+from tests.reports.made import ZERO_NS, client, server
 
 
 def row(mine: JoinedConnection) -> TimelineRow:
@@ -13,7 +13,7 @@ def row(mine: JoinedConnection) -> TimelineRow:
 
 def test_the_table_has_every_fact_in_seconds_from_the_runs_start() -> None:
     mine = client(due=100, connect=101, connected=102, greeted=210, closed=300, messages=[(100, 210, 220)])
-    assert connections_rows(result([JoinedConnection(mine, server(150, 200, 301))])) == [
+    assert connections_rows([JoinedConnection(mine, server(150, 200, 301))], ZERO_NS) == [
         {
             "name": "conn1",
             "group": "script",
@@ -37,7 +37,7 @@ def test_the_table_has_every_fact_in_seconds_from_the_runs_start() -> None:
 
 
 def test_a_client_the_server_never_took_has_nulls() -> None:
-    (only,) = connections_rows(result([JoinedConnection(client(outcome=ClientOutcome.REFUSED), None)]))
+    (only,) = connections_rows([JoinedConnection(client(outcome=ClientOutcome.REFUSED), None)], ZERO_NS)
     assert {only[name] for name in ("connected_s", "accepted_s", "worker", "server_outcome")} == {None}
 
 

@@ -1,11 +1,9 @@
-"""Percentiles and histograms."""
+"""Percentiles."""
 
-from typing import Any
-
+import numpy as np
 import pytest
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-from coreserver.reports.stats import hdr_v2, histograms, nearest_rank, samples_needed, stats_ms
+from coreserver.reports.stats import nearest_rank, samples_needed, stats_ms
 
 MS = 1_000_000
 
@@ -26,7 +24,7 @@ MS = 1_000_000
     ],
 )
 def test_nearest_rank(count: int, per_mille: int, rank: int) -> None:
-    assert nearest_rank(list(range(1, count + 1)), per_mille) == rank
+    assert nearest_rank(np.arange(1, count + 1), per_mille) == rank
 
 
 @pytest.mark.parametrize(("per_mille", "needed"), [(500, 20), (900, 100), (990, 1000), (999, 10_000)])
@@ -65,18 +63,3 @@ def test_no_samples_show_nothing_but_that() -> None:
 def test_percentiles_appear_with_the_samples_they_need(count: int, shown: dict[str, float]) -> None:
     figures = stats_ms(k * MS for k in range(count, 0, -1))
     assert {name: figures[name] for name in ("p50", "p90", "p99", "p99_9") if figures[name] is not None} == shown
-
-
-def test_the_histogram_can_be_read_by_others_to_three_digits() -> None:
-    encoded = hdr_v2([1_000, 1_499, 20 * MS, 20 * MS, 7_200_000 * MS])
-    decoded: Any = HdrHistogram.decode(encoded)
-    assert decoded.get_total_count() == 5
-    assert decoded.get_count_at_value(1) == 2  # microseconds; 1.499 is nearest to 1
-    assert decoded.get_count_at_value(20_000) == 2
-    assert decoded.get_max_value() == pytest.approx(3_600_000_000, rel=0.001)  # two hours are counted as one
-
-
-def test_an_empty_histogram_is_none_and_names_its_unit_all_the_same() -> None:
-    both = histograms([], [1_000])
-    assert (both["response"], both["unit"]) == (None, "microseconds")
-    assert both["round_trip"].startswith("HISTF")

@@ -1,6 +1,7 @@
 """The report as a whole: also of runs that were cancelled, failed or empty."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,8 +37,8 @@ def report(of: RunResult, somaxconn: int | None = 4096) -> dict[str, Any]:
 def test_a_report_has_every_part() -> None:
     made = report(result(pool_of_two(), ended=4401))
     assert list(made) == [
-        "schema_version", "run", "verdict", "totals", "latency", "waits", "groups", "series", "histograms", "server",
-        "environment",
+        "schema_version", "run", "verdict", "window", "totals", "latency", "waits", "groups", "theory", "series",
+        "histograms", "server", "environment",
     ]  # fmt: skip
     assert made["run"]["id"] == 7
     assert made["run"]["sentence"].startswith("2 of 3 clients")
@@ -113,3 +114,23 @@ def test_the_machine_is_described_in_plain_values() -> None:
     assert isinstance(machine["gil"], bool)
     assert machine["somaxconn"] > 0
     assert machine["versions"]["hdrhistogram"]
+
+
+def test_a_window_begins_after_the_warm_up_and_ends_with_the_groups_duration() -> None:
+    group = {"name": "script", "kind": "closed", "start_s": 1.0, "warm_up_s": 0.5, "duration_s": 2.0}
+    made = build_report(replace(RUN, config={"clients": [group]}), result(pool_of_two(), ended=4400), SERVER, {})
+    assert made["window"] == made["groups"][0]["window"] == {"from_s": 1.5, "until_s": 3.0}
+
+
+def test_without_a_client_there_is_no_window() -> None:
+    made = report(result([], outcome="failed", failure="cannot_start", ended=0))
+    assert (made["window"], made["theory"]) == (None, None)
+
+
+def test_a_run_that_is_a_queue_is_held_against_theory() -> None:
+    group = {"name": "script", "kind": "open", "arrivals": "poisson", "rate_per_s": 1.0, "duration_s": 9.0}
+    work = {"kind": "sleep", "mean_ms": 2000.0, "distribution": "fixed", "per": "connection"}
+    pool = ServerInfo(model="bounded_pool", config={"model": "bounded_pool", "workers": 2, "work": work})
+    made = build_report(replace(RUN, config={"clients": [group]}), result(pool_of_two(), ended=9000), pool, {})
+    assert made["theory"] is not None
+    assert made["theory"]["wait_ms"] == made["theory"]["recursion_wait_ms"]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, MessageRecord
+from coreserver.clients.messages import table_of
+from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.reports.timing import JoinedConnection, Parts, join, lateness_ns, parts, response_ns, round_trip_ns
-from tests.reports.made import OURS, at, client, server
+from tests.reports.made import OURS, client, server
 
 MS = 1_000_000
 
@@ -73,22 +74,36 @@ def test_many_clients_of_different_ports_keep_their_order() -> None:
     assert [c.server and c.server.number for c in join(clients, accepts)] == ports
 
 
+def spans(record: ClientRecord) -> tuple[list[int], list[int], list[int]]:
+    """Response times, round trips and latenesses of one client."""
+    table = table_of([record])
+    return response_ns(table).tolist(), round_trip_ns(table).tolist(), lateness_ns([record], table).tolist()
+
+
+def test_response_runs_from_due_and_round_trip_from_sent() -> None:
+    response, round_trip, _ = spans(client(messages=[(0, 20, 25), (30, 31, None), (40, 41, 43)]))
+    assert (response, round_trip) == ([25 * MS, 3 * MS], [5 * MS, 2 * MS])
+
+
 @pytest.mark.parametrize(
-    ("replied", "response", "round_trip"), [(25.0, 25 * MS, 5 * MS), (None, None, None)], ids=["answered", "not"]
+    ("record", "expected"),
+    [
+        (client(connect=2, greeted=900, messages=[(0, 901, 902), (950, 953, 960)]), [2 * MS, 3 * MS]),
+        (client(connect=2, connected=3), [2 * MS]),  # known, although nothing was sent
+        (client(connect=None), []),
+    ],
 )
-def test_response_runs_from_due_and_round_trip_from_sent(
-    replied: float | None, response: int | None, round_trip: int | None
+def test_the_opening_message_is_late_by_its_connect_and_never_by_the_wait_for_the_greeting(
+    record: ClientRecord, expected: list[int]
 ) -> None:
-    message = MessageRecord(at(0), at(20), None if replied is None else at(replied))
-    assert (response_ns(message), round_trip_ns(message)) == (response, round_trip)
+    assert spans(record)[2] == expected
 
 
-def lateness(**record: object) -> list[int]:
-    made: ClientRecord = client(**record)  # type: ignore[arg-type]
-    return lateness_ns(made)
+def test_what_was_due_in_the_warm_up_has_no_part_in_any_latency() -> None:
+    record = client(due=0, connect=1, messages=[(0, 1, 5), (50, 52, 55), (100, 103, 109)], warm_up=100)
+    assert spans(record) == ([9 * MS], [6 * MS], [3 * MS])
 
 
-def test_the_opening_message_is_late_by_its_connect_and_never_by_the_wait_for_the_greeting() -> None:
-    assert lateness(connect=2, connected=3, greeted=900, messages=[(0, 901, 902), (950, 953, 960)]) == [2 * MS, 3 * MS]
-    assert lateness(connect=2, connected=3) == [2 * MS]  # known, although nothing was sent
-    assert lateness(connect=None) == []
+def test_lateness_of_several_clients_knows_each_ones_first_message() -> None:
+    clients = [client(due=k, connect=k + 1, messages=[(k, 5, 6), (7, 9, 10)]) for k in range(2)]
+    assert lateness_ns(clients, table_of(clients)).tolist() == [1 * MS, 1 * MS, 2 * MS, 2 * MS]

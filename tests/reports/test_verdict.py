@@ -6,18 +6,17 @@ import pytest
 
 from coreserver.clients.records import ClientOutcome
 from coreserver.reports.timing import JoinedConnection
-from coreserver.reports.totals import latency, totals
 from coreserver.reports.verdict import judge
 from coreserver.run import RunResult
-from tests.reports.made import client, pool_of_two, result, server
+from tests.reports.made import client, evidence, pool_of_two, result, server, use, worker
 
 
-def verdict(of: RunResult, placement: str = "process") -> dict[str, Any]:
-    return judge(of, totals=totals(of.connections), latency=latency(of.connections), placement=placement)
+def verdict(of: RunResult, placement: str = "process", **server: Any) -> dict[str, Any]:
+    return judge(evidence(of, placement=placement, **server))
 
 
-def codes(of: RunResult, placement: str = "process") -> dict[str, str]:
-    return {reason["code"]: reason["severity"] for reason in verdict(of, placement)["reasons"]}
+def codes(of: RunResult, placement: str = "process", **server: Any) -> dict[str, str]:
+    return {reason["code"]: reason["severity"] for reason in verdict(of, placement, **server)["reasons"]}
 
 
 def test_the_articles_run_is_valid_with_notes() -> None:
@@ -38,7 +37,12 @@ def test_the_articles_run_is_valid_with_notes() -> None:
         (result(outcome="cancelled", complete=False), "cancelled", "suspect"),
         (result(listen_overflows=3), "listen_overflow", "suspect"),
         (result(foreign=1), "foreign_connections", "suspect"),
-        (result(ended=3000, cpu_s=2.5), "clients_busy", "suspect"),
+        (result(workers=[worker(cpu_s=1.7)]), "clients_busy", "suspect"),
+        (result(workers=[worker(), worker(cpu_s=1.9)]), "client_saturated", "invalid"),
+        (result(workers=[worker(lag_ms=21)]), "client_saturated", "invalid"),
+        (result(stopped_by="MOST_MESSAGES: a run keeps 20,000,000"), "client_limited", "invalid"),
+        (result(machine=use(steal_s=0.2)), "machine_busy", "suspect"),
+        (result(machine=use(busy_s=2.0, own_s=1.0)), "machine_busy", "suspect"),
     ],
 )
 def test_what_went_wrong_around_the_records(found: RunResult, code: str, status: str) -> None:
@@ -46,7 +50,16 @@ def test_what_went_wrong_around_the_records(found: RunResult, code: str, status:
     assert codes(found)[code] == status
 
 
-@pytest.mark.parametrize("found", [result(listen_overflows=None), result(ended=1900, cpu_s=1.9)])
+@pytest.mark.parametrize(
+    "found",
+    [
+        result(listen_overflows=None),
+        result(workers=[worker(cpu_s=0.9, elapsed_s=0.9, lag_ms=30)]),
+        result(workers=[worker(cpu_s=1.6, lag_ms=20)]),
+        result(machine=use(elapsed_s=0.9, steal_s=1.0, busy_s=9.0)),
+        result(machine=use(steal_s=0.15, busy_s=1.7, own_s=1.0)),
+    ],
+)
 def test_what_is_unknown_or_too_short_to_judge_is_no_reason(found: RunResult) -> None:
     assert verdict(found)["status"] == "valid"
 
@@ -55,7 +68,6 @@ def test_what_is_unknown_or_too_short_to_judge_is_no_reason(found: RunResult) ->
     ("outcome", "code", "status"),
     [
         (ClientOutcome.CORRUPTED, "corrupted_replies", "invalid"),
-        (ClientOutcome.NOT_STARTED, "not_started", "suspect"),
         (ClientOutcome.SELF_CONNECT, "self_connect", "suspect"),
     ],
 )
@@ -75,8 +87,25 @@ def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
 
 
 @pytest.mark.parametrize(
+    ("detail", "code", "words"),
+    [
+        ("EMFILE", "client_limited", "2 clients could not begin for want of file descriptors"),
+        ("EADDRNOTAVAIL", "client_limited", "for want of local ports"),
+        ("EACCES", "not_started", "2 clients never began to connect"),
+    ],
+)
+@pytest.mark.parametrize(("others", "severity"), [(2, "invalid"), (198, "suspect")])
+def test_clients_that_never_began(detail: str, code: str, words: str, others: int, severity: str) -> None:
+    never = client(connect=None, outcome=ClientOutcome.NOT_STARTED, detail=detail)
+    found = result([JoinedConnection(one, None) for one in [never] * 2 + [client(closed=9)] * others])
+    (reason,) = (reason for reason in verdict(found)["reasons"] if reason["code"] == code)
+    assert reason["severity"] == severity
+    assert words in reason["detail"]
+
+
+@pytest.mark.parametrize(
     ("late_ms", "clients", "suspect"),
-    [(49, 3, False), (51, 3, True), (9, 100, False), (11, 100, False), (9, 1000, False), (11, 1000, True)],
+    [(49, 3, False), (51, 3, True), (0.9, 100, False), (11, 999, False), (0.9, 1000, False), (1.1, 1000, True)],
 )
 def test_a_few_late_clients_are_judged_by_the_worst_and_many_by_p99(
     late_ms: float, clients: int, suspect: bool
@@ -88,6 +117,24 @@ def test_a_few_late_clients_are_judged_by_the_worst_and_many_by_p99(
 def test_lateness_is_measured_against_slow_answers() -> None:
     slow = client(connect=60, connected=61, greeted=62, closed=3000, messages=[(0, 62, 2000)])
     assert "clients_late" not in codes(result([JoinedConnection(slow, None)]))  # 60 ms beside 2 s
+
+
+def test_the_loops_lag_is_measured_against_slow_answers_too() -> None:
+    slow = client(connect=0, connected=1, greeted=2, closed=3000, messages=[(0, 2, 2000)])
+    assert "client_saturated" not in codes(result([JoinedConnection(slow, None)], workers=[worker(lag_ms=90)]))
+
+
+def test_the_cpu_of_a_server_in_a_process_of_its_own_is_the_runs() -> None:
+    found = result(machine=use(busy_s=2.0, own_s=0.5))
+    assert "machine_busy" in codes(found, cpu_s=1.0, placement="thread")  # there it is in own_s already
+    assert "machine_busy" not in codes(found, cpu_s=1.2)
+
+
+@pytest.mark.parametrize(("asked", "effective", "noted"), [(64, 64, False), (65535, 4096, True), (None, None, False)])
+def test_a_backlog_that_the_kernel_caps_is_noted(asked: int | None, effective: int | None, noted: bool) -> None:
+    found = verdict(result(), config={"backlog": asked}, backlog_effective=effective)
+    assert found["status"] == "valid"
+    assert ("backlog_capped" in [reason["code"] for reason in found["reasons"]]) is noted
 
 
 def test_a_greeted_client_without_a_server_record_is_suspect_only_where_records_were_kept() -> None:

@@ -66,7 +66,7 @@ def test_its_report_connections_log_and_charts_can_be_read(api: httpx.Client) ->
     report = api.get(run["links"]["report"]).json()
     assert set(report) == {
         *("schema_version", "run", "verdict", "totals", "latency", "waits", "groups", "series", "histograms"),
-        *("server", "environment"),
+        *("window", "theory", "server", "environment"),
     }
     assert (report["run"]["id"], report["run"]["label"], report["run"]["state"]) == (run["id"], "read me", "completed")
     assert report["server"]["model"] == "sequential"

@@ -1,0 +1,102 @@
+"""Did the load generator do what was asked of it? Otherwise its own troubles would pass for the server's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from coreserver.clients.records import ClientOutcome
+from coreserver.reports.evidence import Evidence, Reason, Severity, counted, reason
+from coreserver.reports.stats import samples_needed
+
+# CPU time of one client process, of one core. A queue before a single server doubles its wait between a utilisation of
+# 0.8 and 0.9 (rho / (1 - rho) is 4 and 9): from 0.8 on part of every latency is the client's own queue, above 0.9 most
+# of a fast server's is, and the throughput is the client's limit and not the server's.
+BUSY_SHARE = 0.8
+SATURATED_SHARE = 0.9
+BUSY_FROM_S = 1.0  # of traffic: in less, collecting garbage once or a first import would decide
+
+# Its event loop's lateness for a timer of every 10 ms, which a process that wants the CPU and does not get it shows as
+# well. A healthy loop is 0.1 ms late, a stall of the machine (25 to 40 ms) touches one look in a hundred at the most.
+LAG_P99_MS = 20.0
+
+# The generator's own lag belongs to response time, so it must stay small beside it. Met by a timerfd it has a p99 of
+# 0.1 to 0.3 ms. A p99 rests on a thousand figures and may be judged strictly; the worst of a few clients only from
+# where a person would see it in the timeline.
+LATE_P99_MS = 1.0
+LATE_MAX_MS = 50.0
+OF_RESPONSE = 0.05  # a lag of less than this share of the mean response time is nobody's concern
+
+NOT_STARTED_SHARE = 0.01  # of the due connections; with more missing it was another load than the one asked for
+
+# What the machine says when it has no more of something, as it stands in the detail of a client that never began.
+EXHAUSTED = {
+    "EMFILE": "file descriptors of a client process (RLIMIT_NOFILE)",
+    "ENFILE": "file descriptors of the whole machine (fs.file-max)",
+    "EADDRNOTAVAIL": "local ports (net.ipv4.ip_local_port_range)",
+    "ENOBUFS": "network buffers",
+    "ENOMEM": "memory",
+}
+
+
+def generator(evidence: Evidence) -> Iterator[Reason]:
+    """Clients that were saturated, late, limited by the machine, or never began."""
+    yield from _saturated(evidence)
+    yield from _late(evidence)
+    yield from _limited(evidence)
+    if itself := evidence.totals["connections"]["self_connect"]:
+        detail = f"{counted(itself, 'client')} connected to itself: the port has no listener"
+        yield reason("self_connect", "suspect", detail)
+
+
+def _saturated(evidence: Evidence) -> Iterator[Reason]:
+    workers = [worker for worker in evidence.result.load.workers if worker.elapsed_s >= BUSY_FROM_S]
+    if not workers:
+        return
+    share = max(worker.cpu_s / worker.elapsed_s for worker in workers)
+    advice = "ask for more client processes, or for less load"
+    if share > SATURATED_SHARE:
+        detail = f"a client process used {share:.0%} of a core: the figures show its limit, not the server's; {advice}"
+        yield reason("client_saturated", "invalid", detail)
+    elif share > BUSY_SHARE:
+        detail = f"a client process used {share:.0%} of a core: part of the latency may be its own; {advice}"
+        yield reason("clients_busy", "suspect", detail)
+    lag, limit = max(worker.lag_p99_ms for worker in workers), _tolerable(evidence, LAG_P99_MS)
+    if lag > limit and share <= SATURATED_SHARE:
+        detail = (
+            f"a client process got to its work late: its event loop's lag had a p99 of {lag:.1f} ms, where "
+            f"{limit:.1f} ms would be tolerable; something else has its CPU"
+        )
+        yield reason("client_saturated", "invalid", detail)
+
+
+def _late(evidence: Evidence) -> Iterator[Reason]:
+    lateness = evidence.latency["lateness_ms"]
+    shown, late, floor = ("p99", lateness["p99"], LATE_P99_MS)
+    if lateness["count"] < samples_needed(990):
+        shown, late, floor = ("maximum", lateness["max"], LATE_MAX_MS)
+    limit = _tolerable(evidence, floor)
+    if late is not None and late > limit:
+        detail = f"the clients were late by themselves: {shown} {late:.1f} ms, where {limit:.1f} ms would be tolerable"
+        yield reason("clients_late", "suspect", detail)
+
+
+def _tolerable(evidence: Evidence, floor_ms: float) -> float:
+    return max(floor_ms, OF_RESPONSE * (evidence.latency["response_ms"]["mean"] or 0.0))
+
+
+def _limited(evidence: Evidence) -> Iterator[Reason]:
+    """Clients that never began: because something ran out, or for a reason of their own. A cancelled run has many."""
+    load = evidence.result.load
+    if load.stopped_by:
+        detail = f"the clients stopped beginning anything new: {load.stopped_by}"
+        yield reason("client_limited", "invalid", detail)
+    if evidence.result.outcome != "completed":
+        return
+    idle = [record for record in load.records if record.outcome is ClientOutcome.NOT_STARTED]
+    severity: Severity = "invalid" if len(idle) > NOT_STARTED_SHARE * len(load.records) else "suspect"
+    short = Counter(EXHAUSTED[record.detail] for record in idle if record.detail in EXHAUSTED)
+    for what, clients in short.most_common():
+        yield reason("client_limited", severity, f"{counted(clients, 'client')} could not begin for want of {what}")
+    if others := len(idle) - short.total():
+        yield reason("not_started", severity, f"{counted(others, 'client')} never began to connect")

@@ -1,0 +1,120 @@
+"""HDR histograms of spans of time: the public V2 encoding, and the percentile text that the public plotter opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log2
+from typing import Any
+
+import numpy as np
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+
+from coreserver.clock import NS_PER_S
+from coreserver.reports.timing import Nanoseconds
+
+LOWEST_US = 1
+HIGHEST_US = 3_600_000_000
+SIGNIFICANT_DIGITS = 3
+_EXACT_BITS = 11  # three digits need 2,000 steps: smaller values are kept as they are, larger ones to so many bits
+_US_PER_MS = 1000
+_TICKS_PER_HALF = 5  # lines of percentile text each time the distance to 100 % halves; the public tools' own choice
+
+FINE_NS = NS_PER_S // 10  # the series' step
+COARSE_NS = NS_PER_S
+FINE_UP_TO = 600  # steps: a run longer than a minute has a histogram a second, so that its report stays small
+
+
+def hdr_v2(spans_ns: Nanoseconds) -> str | None:
+    """The spans as an HDR histogram of whole microseconds in the public V2 encoding, base64; None of nothing.
+
+    Spans above an hour are counted as an hour, the histogram's end.
+    """
+    if not len(spans_ns):
+        return None
+    histogram = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+    for value, count in zip(*_values(spans_ns), strict=True):
+        histogram.record_value(value, count)
+    encoded: bytes = histogram.encode()
+    return encoded.decode("ascii")
+
+
+def _values(spans_ns: Nanoseconds) -> tuple[list[int], list[int]]:
+    """Each microsecond value that the histogram can tell from its neighbours, and how often it came.
+
+    Rounding down to those first leaves some thousand values to record one by one, however many spans there are.
+    """
+    whole_us = np.clip(np.rint(spans_ns / 1000).astype(np.int64), 0, HIGHEST_US)
+    spare_bits = np.maximum(np.frexp(whole_us)[1] - _EXACT_BITS, 0)
+    values, counts = np.unique(whole_us >> spare_bits << spare_bits, return_counts=True)
+    return values.tolist(), counts.tolist()
+
+
+def histograms(
+    response_ns: Nanoseconds, round_trip_ns: Nanoseconds, *, due_ns: Nanoseconds, duration_ns: int
+) -> dict[str, Any]:
+    """The report's `histograms`: both distributions whole, response time also per interval, and how to decode them.
+
+    Args:
+        due_ns: when each of the answered messages was due, from the run's start: the interval it is counted in.
+    """
+    step = FINE_NS if duration_ns <= FINE_UP_TO * FINE_NS else COARSE_NS
+    steps = max(1, -(-duration_ns // step))
+    return {
+        "encoding": "HdrHistogram V2, compressed, base64",
+        "unit": "microseconds",
+        "lowest": LOWEST_US,
+        "highest": HIGHEST_US,
+        "significant_digits": SIGNIFICANT_DIGITS,
+        "response": hdr_v2(response_ns),
+        "round_trip": hdr_v2(round_trip_ns),
+        "intervals": {
+            "interval_s": step / NS_PER_S,
+            "response": [hdr_v2(part) for part in by_step(response_ns, due_ns, step, steps)],
+        },
+    }
+
+
+def by_step(values: Nanoseconds, at_ns: Nanoseconds, step_ns: int, steps: int) -> Iterator[Nanoseconds]:
+    """The values of each of `steps` intervals; what came before the first or after the last is in those."""
+    place = np.clip(at_ns // step_ns, 0, steps - 1)
+    order = np.argsort(place, kind="stable")
+    ends = np.searchsorted(place[order], np.arange(steps), side="right")
+    in_order = values[order]
+    return (in_order[start:end] for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
+
+
+def percentile_text(encoded: str | None) -> str:
+    """A histogram of a report as the HdrHistogram tools print and plot it, in milliseconds.
+
+    Args:
+        encoded: as `hdr_v2` gives it.
+    """
+    empty = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+    histogram = empty if encoded is None else HdrHistogram.decode(encoded)
+    mean, deviation = histogram.get_mean_value() / _US_PER_MS, histogram.get_stddev() / _US_PER_MS
+    largest, total = histogram.get_max_value() / _US_PER_MS, histogram.get_total_count()
+    return "".join(
+        [
+            f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}\n\n",
+            *_percentile_lines(histogram),
+            f"#[Mean    = {mean:12.3f}, StdDeviation   = {deviation:12.3f}]\n",
+            f"#[Max     = {largest:12.3f}, Total count    = {total:12d}]\n",
+            f"#[Buckets = {histogram.bucket_count:12d}, SubBuckets     = {histogram.sub_bucket_count:12d}]\n",
+        ]
+    )
+
+
+def _percentile_lines(histogram: Any) -> Iterator[str]:
+    """A line at every so many percent, the steps halving as often as the distance to 100 % does.
+
+    The last line, 100 %, is infinitely many halvings away and has no fourth column.
+    """
+    level = 0.0
+    for step in histogram.get_recorded_iterator():
+        passed, value_ms = step.total_count_to_this_value, step.value_iterated_to / _US_PER_MS
+        while level < 1 and passed >= level * histogram.get_total_count():
+            yield f"{value_ms:12.3f} {level:2.12f} {passed:10d} {1 / (1 - level):14.2f}\n"
+            if passed == histogram.get_total_count():
+                yield f"{value_ms:12.3f} {1:2.12f} {passed:10d}\n"
+                return
+            level += 1 / (_TICKS_PER_HALF * 2 ** (int(log2(1 / (1 - level))) + 1))

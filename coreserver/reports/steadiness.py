@@ -1,0 +1,126 @@
+"""Do a run's figures agree with one another, and did the run stay what it was from its beginning to its end?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coreserver.clock import NS_PER_MS
+from coreserver.reports.batches import MeanEstimate, estimate_mean
+from coreserver.reports.evidence import Evidence, Reason, reason
+from coreserver.reports.timing import Nanoseconds, measured
+from coreserver.reports.window import Window
+from coreserver.sampler import Sample
+from coreserver.telemetry import ConnectionRecord
+
+STANDARD_ERRORS = 4  # beyond them chance is once in 16,000 runs for normal errors, and in a thousand for ours
+LAW_SAMPLES = 200  # 20 s: with fewer the batches are too short to tell chance from error
+
+# Halves may differ by more than chance and yet too little to matter: under a quarter of the mean, the mean of the whole
+# is within an eighth of either; under a tenth of a millisecond it is the scatter of any scheduler.
+DRIFT_SHARE = 0.25
+DRIFT_MS = 0.1
+EDGE_SHARE = 0.05  # of a window, at each end: what begins or ends there is no change in the middle
+
+
+def little_law(evidence: Evidence) -> Iterator[Reason]:
+    """The mean number of connections by the samples, against arrival rate times mean time by the records.
+
+    Over a finite span rate times time is the time that all connections spent in it together, divided by its length, so
+    both speak of the same quantity and only the samples are subject to chance. Each sample is held against the mean
+    number over the step before it; the differences' own scatter, by batch means, says how far off their mean may be,
+    but never less than independent looks at a Poisson number would be.
+    """
+    result = evidence.result
+    samples = [s for s in result.samples if result.load.started_ns <= s.at_ns <= result.load.ended_ns]
+    servers = [c.server for c in result.connections if c.server is not None]
+    missing = any(c.server is None and c.client.connected_ns is not None for c in result.connections)
+    if len(samples) < LAW_SAMPLES or missing or result.foreign or result.records_lost:
+        return
+    by_records = _mean_numbers(servers, samples)
+    by_samples = np.array([sample.waiting + sample.in_service for sample in samples[1:]], dtype=np.float64)
+    estimate = estimate_mean(by_samples - by_records)
+    if estimate is None:
+        return
+    expected = float(by_records.mean())
+    error = max(estimate.standard_error, (expected / len(by_samples)) ** 0.5)
+    if abs(estimate.mean) > STANDARD_ERRORS * error:
+        detail = (
+            f"by the server's samples {by_samples.mean():.2f} connections were there on average, by the records of "
+            f"their times {expected:.2f}: more than {STANDARD_ERRORS} standard errors apart, so one of them is wrong"
+        )
+        yield reason("little_law", "suspect", detail)
+
+
+def _mean_numbers(servers: list[ConnectionRecord], samples: list[Sample]) -> NDArray[np.float64]:
+    """How many of these connections were there on average between each two neighbouring samples."""
+    at = np.array([sample.at_ns for sample in samples], dtype=np.int64)
+    spent = _time_spent(np.array([s.accepted_ns for s in servers], dtype=np.int64), at)
+    left = [s.finished_ns for s in servers if s.finished_ns is not None]
+    spent -= _time_spent(np.array(left, dtype=np.int64), at)
+    return np.diff(spent) / np.diff(at)
+
+
+def _time_spent(begins: Nanoseconds, at: Nanoseconds) -> Nanoseconds:
+    """The time since each of `begins`, summed over those that lie before each instant `at`."""
+    begins = np.sort(begins) - at[0]  # small numbers: sums of absolute stamps would not fit
+    count = np.searchsorted(begins, at - at[0], side="right")
+    sums = np.concatenate([[0], np.cumsum(begins)])
+    spent: Nanoseconds = count * (at - at[0]) - sums[count]
+    return spent
+
+
+def drift(evidence: Evidence) -> Iterator[Reason]:
+    """Groups whose response time was another in the second half of their window than in the first.
+
+    Only of groups that are meant to be steady: closed ones, and open ones of one rate, while no other group comes or
+    goes; and with enough answers in both halves.
+    """
+    for group in evidence.groups:
+        window = evidence.windows.get(group.get("name", ""))
+        if window is None or not _is_steady(group) or _is_disturbed(evidence, group, window):
+            continue
+        first, second = (_mean_ms(evidence, group["name"], half) for half in _halves(window))
+        if first is None or second is None:
+            continue
+        apart = abs(first.mean - second.mean)
+        error = float(np.hypot(first.standard_error, second.standard_error))
+        share = DRIFT_SHARE * (first.mean + second.mean) / 2
+        if apart > max(STANDARD_ERRORS * error, share, DRIFT_MS):
+            detail = (
+                f"{group['name']}: the mean response time was {first.mean:.2f} ms in the first half and "
+                f"{second.mean:.2f} ms in the second, so the figures depend on how long the run was"
+            )
+            yield reason("drift", "suspect", detail)
+
+
+def _is_steady(group: Mapping[str, Any]) -> bool:
+    return group.get("kind") in ("closed", "open") and not group.get("stages")
+
+
+def _is_disturbed(evidence: Evidence, group: Mapping[str, Any], window: Window) -> bool:
+    """Whether another group's clients come or go while this one is measured."""
+    edge = EDGE_SHARE * (window.until_ns - window.from_ns)
+    others = (other for name, other in evidence.windows.items() if name != group["name"] and other is not None)
+    changes = (at for other in others for at in (other.from_ns, other.until_ns))
+    return any(window.from_ns + edge < at < window.until_ns - edge for at in changes)
+
+
+def _halves(window: Window) -> list[Window]:
+    middle = (window.from_ns + window.until_ns) // 2
+    return [Window(*ends) for ends in pairwise((window.from_ns, middle, window.until_ns))]
+
+
+def _mean_ms(evidence: Evidence, group: str, window: Window) -> MeanEstimate | None:
+    """The mean response time of the group's messages that were due in the window."""
+    table = evidence.table
+    of_group = np.array([c.client.group == group for c in evidence.result.connections], dtype=np.bool_)
+    chosen = measured(table) & (table.due_ns >= window.from_ns) & (table.due_ns < window.until_ns)
+    chosen &= of_group[table.connection]
+    due = table.due_ns[chosen]
+    response_ms = (table.replied_ns[chosen] - due) / NS_PER_MS
+    return estimate_mean(response_ms[np.argsort(due, kind="stable")])
