@@ -11,7 +11,7 @@ from typing import Any
 from coreserver.config import ScriptGroup, ServerOptions
 from coreserver.reports.article_log import article_log
 from coreserver.reports.codec import decode_connections
-from coreserver.reports.connections import connection_row
+from coreserver.reports.connections import connections_rows
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.telemetry import ConnectionRecord, Event
@@ -155,7 +155,7 @@ class Lab:
     def connections(self, run_id: int) -> list[dict[str, Any]]:
         """Every connection, in the shape of `schemas.ConnectionRow`; Conflict and NotFound as for the report."""
         result = self._result(self._store.run(run_id))
-        return [connection_row(joined, result.started_ns) for joined in decode_connections(result.connections)]
+        return connections_rows(decode_connections(result.connections), result.started_ns)
 
     def log(self, run_id: int) -> str:
         """The clients' log as the article prints it; Conflict and NotFound as for the report."""
