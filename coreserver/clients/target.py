@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 from ipaddress import ip_address
 
+from coreserver.clients.allow import refusal
+from coreserver.errors import ConfigError
+
 PER_SOURCE_ADDRESS = 10_000  # past about 14,000 from one address the kernel's search for a free port takes ever longer
 SOURCE_ADDRESSES = 250  # 127.0.0.1 to 127.0.0.250
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the socket module has it from Python 3.12 on
@@ -18,6 +21,8 @@ class Target:
 
     def __init__(self, host: str, port: int, *, process: int = 0, processes: int = 1) -> None:
         address = ip_address(host)
+        if reason := refusal(address):  # the parent has asked as well; it costs nothing to be sure
+            raise ConfigError(reason, field="address")
         self.sockaddr = (host, port)
         self._family = socket.AF_INET if address.version == 4 else socket.AF_INET6
         self._process, self._processes = process, processes
