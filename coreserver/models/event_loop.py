@@ -111,7 +111,7 @@ class EventLoop(EventedServer[Peer]):
         self._epoll.register(self._waker.receiver, READ)
 
     def in_loop(self, callback: Callable[[], None]) -> None:
-        """Call it in the loop's thread, after the events of this turn."""
+        """Call it soon in the loop's thread."""
         self._calls.append(callback)
         self._waker.wake()
 
