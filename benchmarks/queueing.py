@@ -1,0 +1,161 @@
+"""Queueing theory as the judge of the whole chain: schedule, clients, server, stamps, join.
+
+Run `python -m benchmarks.queueing` (about 20 minutes on a quiet machine; `--arrivals 500` for a first look). A pool of
+c workers serves Poisson arrivals, each by an exponential sleep of 20 ms on average, which is M/M/c. The waits that were
+measured (kernel's queue and server's queue) are held against
+
+    the recursion   first come, first served by c servers, fed with this run's own arrival and service times: it
+                    leaves nothing to chance, so a difference is ours: accepting, handing over, stamping
+    Erlang C        fed with this run's arrival rate and mean service time: single runs scatter by a tenth to a third
+                    around it, so the 95 % interval of the measured mean by batch means is what it must lie in
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from benchmarks.tools import machine
+from coreserver.clock import NS_PER_S
+from coreserver.config import LoadConfig
+from coreserver.host import host_for
+from coreserver.models import ServerConfig
+from coreserver.reports.theory import compare, passages
+from coreserver.run import execute
+
+WORKERS = (1, 2, 4, 8)
+UTILISATIONS = (0.5, 0.7, 0.85)
+MEAN_MS = 20.0
+WARM_UP = 0.05  # of the arrivals: the queue begins empty, which is not its usual state
+
+WITHIN = 0.04  # of the recursion's mean wait …
+WITHIN_MS = 0.3  # … or this, whichever is larger: accepting and handing over really cost 0.1 to 0.3 ms
+JUDGED_FROM_MS = 1.0  # a predicted wait below is mostly what handing over costs
+INSIDE = 10 / 12  # of the judged cells; a 95 % interval misses now and then
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pool at one utilisation, and what `compare` says of it."""
+
+    workers: int
+    utilisation: float
+    found: dict[str, Any]
+
+    @property
+    def apart_ms(self) -> float:
+        """How much longer the measured mean wait is than the recursion's."""
+        return float(self.found["wait_ms"] - self.found["recursion_wait_ms"])
+
+    @property
+    def is_measured_rightly(self) -> bool:
+        """Whether the measured mean is the recursion's, as far as can be asked."""
+        return abs(self.apart_ms) <= max(WITHIN * float(self.found["recursion_wait_ms"]), WITHIN_MS)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether Erlang C predicts a wait long enough to say something of arrivals and service."""
+        predicted = self.found["erlang_c_wait_ms"]
+        return predicted is not None and predicted >= JUDGED_FROM_MS and self.found["wait_low_ms"] is not None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the prediction lies in the interval of the measured mean."""
+        return bool(self.found["wait_low_ms"] <= self.found["erlang_c_wait_ms"] <= self.found["wait_high_ms"])
+
+
+def main() -> None:
+    """Measure, and print the table and what it comes to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arrivals", type=int, default=7_000, help="of each cell")
+    parser.add_argument("--at-once", type=int, default=1, help="cells at a time: quicker, and less quiet")
+    parser.add_argument("--seed", type=int, default=1, help="of the first cell; each has its own")
+    asked = parser.parse_args()
+    print(f"{machine()}\n")
+    pairs = [(workers, utilisation) for workers in WORKERS for utilisation in UTILISATIONS]
+    with ThreadPoolExecutor(asked.at_once) as at_once:
+        jobs = [
+            at_once.submit(measure, *pair, arrivals=asked.arrivals, seed=asked.seed + number)
+            for number, pair in enumerate(pairs)
+        ]
+        cells = [job.result() for job in jobs]
+    print(table(cells))
+    print(summary(cells))
+
+
+def measure(workers: int, utilisation: float, *, arrivals: int, seed: int) -> Cell:
+    """One run: as many arrivals as asked for, on average."""
+    rate_per_s = workers * utilisation * 1000 / MEAN_MS
+    duration_s = arrivals / rate_per_s
+    warm_up_s = WARM_UP * duration_s
+    group = {"kind": "open", "rate_per_s": rate_per_s, "duration_s": duration_s, "warm_up_s": warm_up_s}
+    load = LoadConfig.model_validate({"clients": [group], "seed": seed, "client_processes": 1})
+    host = host_for(TypeAdapter(ServerConfig).validate_python(pool(workers, seed)))
+    host.start()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            result = execute(
+                host, load, result_path=Path(directory) / "result", cancel=threading.Event(), on_progress=lambda _: None
+            )
+    finally:
+        host.stop()
+    through = passages(result.connections)
+    if result.outcome != "completed" or through is None:
+        raise SystemExit(f"{workers} workers at {utilisation}: {result.failure_detail or 'records are missing'}")
+    from_s = result.load.started_ns / NS_PER_S + warm_up_s
+    cell = Cell(workers, utilisation, compare(through, workers, from_s=from_s, is_markovian=True))
+    print(f"{workers} workers at {utilisation}: {cell.found['wait_ms']:.2f} ms", file=sys.stderr)
+    return cell
+
+
+def pool(workers: int, seed: int) -> dict[str, Any]:
+    """A pool in which everybody waits for a worker and nobody is turned away."""
+    work = {"kind": "sleep", "mean_ms": MEAN_MS, "distribution": "exponential", "per": "connection"}
+    options = {"placement": "process", "backlog": 4096, "queue_limit": 10_000, "when_full": "wait"}
+    return {"model": "bounded_pool", "workers": workers, "work": work, "seed": seed, **options}
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """A row a cell."""
+    lines = [
+        "| c | utilisation | arrivals | wait ms | 95 % interval | recursion ms | apart ms | | Erlang C ms | |",
+        "|---:|---|---:|---:|---|---:|---:|---|---:|---|",
+    ]
+    for cell in cells:
+        found = cell.found
+        low, high = found["wait_low_ms"], found["wait_high_ms"]
+        interval = "too few" if low is None else f"{max(low, 0.0):.2f} to {high:.2f}"
+        erlang = found["erlang_c_wait_ms"]
+        lines.append(
+            f"| {cell.workers} | {cell.utilisation} ({found['utilisation']:.3f}) | {found['arrivals']:,} "
+            f"| {found['wait_ms']:.2f} | {interval} | {found['recursion_wait_ms']:.2f} | {cell.apart_ms:+.2f} "
+            f"| {'right' if cell.is_measured_rightly else 'WRONG'} | {'none' if erlang is None else f'{erlang:.2f}'} "
+            f"| {('inside' if cell.is_inside else 'OUTSIDE') if cell.is_judged else 'not judged'} |"
+        )
+    return "\n".join(lines)
+
+
+def summary(cells: Sequence[Cell]) -> str:
+    """What the table comes to, beside what was asked."""
+    right = sum(cell.is_measured_rightly for cell in cells)
+    judged = [cell for cell in cells if cell.is_judged]
+    inside = sum(cell.is_inside for cell in judged)
+    enough = "reached" if inside >= INSIDE * len(judged) else "missed"
+    return (
+        f"\nrecursion: {right} of {len(cells)} within {WITHIN:.0%} or {WITHIN_MS} ms, "
+        f"{'reached' if right == len(cells) else 'missed'}"
+        f"\nErlang C: inside the interval in {inside} of {len(judged)} judged cells, 10 in 12 wanted, {enough}"
+    )
+
+
+if __name__ == "__main__":
+    main()
