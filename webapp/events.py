@@ -3,7 +3,9 @@
     snapshot          the whole resource, or both lists: what a page needs to be right again after any interruption
     run, timeline     one run: its resource; its drawing as a string of markup
     servers, runs     the lab: the list that changed
-    end               the run is over, and so is this stream
+    end               the run is over or was deleted, and so is this stream
+
+The events of one server are in `webapp.server_events`.
 
 Data is JSON. The `id` is the version that an event shows; a client that comes back with the newest one as its
 `Last-Event-ID` has missed nothing and gets no second snapshot.
@@ -77,22 +79,23 @@ async def run_events(lab: Lab, run_id: int, last_event_id: str | None) -> AsyncG
     shown = _version_of(last_event_id)
     is_first = shown != lab.feed.version(topic)
     drawn = ""
-    quiet = _Quiet()
+    quiet = Quiet()
     while not lab.feed.is_closed:
         version = lab.feed.version(topic)  # read before the state, so that a change in between is seen next time
         try:
             run, drawing, took_s = await run_in_threadpool(_run_and_drawing, lab, run_id)
         except NotFound:
+            yield event("end", json.dumps({"state": "deleted"}), version)
             return
         if is_first or version != shown or run.state == "running":
-            yield _event("snapshot" if is_first else "run", run.model_dump_json(), version)
+            yield event("snapshot" if is_first else "run", run.model_dump_json(), version)
             is_first, shown = False, version
             quiet.broken()
         if drawing != drawn:
-            yield _event("timeline", json.dumps(drawing), version)
+            yield event("timeline", json.dumps(drawing), version)
             drawn = drawing
         if run.is_over:
-            yield _event("end", json.dumps({"state": run.state}), version)
+            yield event("end", json.dumps({"state": run.state}), version)
             return
         pause_s = max(lab.settings.push_interval_s, DRAWING_SHARE * took_s)
         await asyncio.sleep(pause_s)
@@ -107,12 +110,12 @@ async def lab_events(lab: Lab, last_event_id: str | None) -> AsyncGenerator[byte
     shown: dict[str, str] = {}
     if _version_of(last_event_id) == lab.feed.version(LAB):
         shown = await run_in_threadpool(_lists, lab)
-    quiet = _Quiet()
+    quiet = Quiet()
     while not lab.feed.is_closed:
         version = lab.feed.version(LAB)
         lists = await run_in_threadpool(_lists, lab)
-        for event in _changes(shown, lists, version):
-            yield event
+        for change in _changes(shown, lists, version):
+            yield change
             quiet.broken()
         shown = lists
         await asyncio.sleep(lab.settings.push_interval_s)
@@ -124,20 +127,22 @@ async def lab_events(lab: Lab, last_event_id: str | None) -> AsyncGenerator[byte
 def _changes(shown: Mapping[str, str], lists: Mapping[str, str], version: int) -> list[bytes]:
     if not shown:
         both = ", ".join(f'"{name}": {text}' for name, text in lists.items())
-        return [_event("snapshot", f"{{{both}}}", version)]
-    return [_event(name, text, version) for name, text in lists.items() if text != shown[name]]
+        return [event("snapshot", f"{{{both}}}", version)]
+    return [event(name, text, version) for name, text in lists.items() if text != shown[name]]
 
 
-class _Quiet:
+class Quiet:
     """How long nothing was sent: a comment now and then lets both ends notice that the other has gone."""
 
     def __init__(self) -> None:
         self.broken()
 
     def broken(self) -> None:
+        """Something was sent."""
         self._since = time.monotonic()
 
     def too_long(self) -> bool:
+        """Whether it is time for a comment; asking begins a new wait."""
         if time.monotonic() - self._since < PING_S:
             return False
         self.broken()
@@ -157,7 +162,8 @@ def _lists(lab: Lab) -> dict[str, str]:
     return {"servers": _SERVERS.dump_json(lab.servers()).decode(), "runs": _RUNS.dump_json(runs).decode()}
 
 
-def _event(name: str, data: str, version: int) -> bytes:
+def event(name: str, data: str, version: int) -> bytes:
+    """One event as it goes over the wire."""
     return format_sse_event(data_str=data, event=name, id=f"{_PROCESS}-{version}")
 
 

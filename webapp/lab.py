@@ -14,9 +14,9 @@ from coreserver.reports.codec import decode_connections
 from coreserver.reports.connections import connections_rows
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
-from coreserver.telemetry import ConnectionRecord, Event
 from webapp import designs
 from webapp.feed import Feed
+from webapp.look import Look, Seen
 from webapp.problems import Conflict, FieldError, Invalid, NotFound
 from webapp.runner import Runner
 from webapp.schemas import (
@@ -83,13 +83,9 @@ class Lab:
         """One server, or NotFound."""
         return self._servers.one(server_id)
 
-    def server_connections(self, server_id: int) -> list[ConnectionRecord]:
-        """Connections of its present or last life: the last few that ended, then those open now, oldest first."""
-        return self._servers.connections(server_id)
-
-    def server_events(self, server_id: int) -> list[Event]:
-        """The last events of its present or last life, oldest first."""
-        return self._servers.events(server_id)
+    def look(self, server_id: int, seen: Seen) -> Look:
+        """Whom a server serves, who waits, and what has happened in its present or last life that was not seen yet."""
+        return self._servers.look(server_id, seen)
 
     def start_server(self, server_id: int) -> ServerResource:
         """Start a stopped or failed one; Conflict when it is up, or its port is taken (then it stays stopped)."""

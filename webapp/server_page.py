@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from coreserver.clock import now_ns
-from coreserver.telemetry import ConnectionRecord
+from coreserver.clock import NS_PER_S, now_ns
+from coreserver.telemetry import ConnectionRecord, Event
 from webapp import figures
 from webapp.bench import LaunchForm, launch_form, targets_of
 from webapp.figures import Figure
 from webapp.forms import FormField, Problems, Submitted, fields_of
 from webapp.lab import Lab
+from webapp.look import Look, Seen
 from webapp.pages import Page, ServerRow, address, server_row
 from webapp.schemas import ModelResource, ServerResource, StopOptions
+from webapp.server_lanes import WINDOW_S, Lane, Span, busy_path, busy_spans, lanes_of
+from webapp.server_minute import Chart, charts, rows_of
+from webapp.server_view import EVENTS_SHOWN, WAITING_SHOWN, peer
 
-SHOWN_CONNECTIONS = 200  # open ones; the rest are counted
+SQUARES = 120  # of a queue's picture; in rows of SQUARES_A_ROW, a square 7 units wide every 10
+SQUARES_A_ROW = 30
 
 
 @dataclass(frozen=True)
-class ServedRow:
-    """One open connection of a server."""
+class Stop:
+    """A place where connections are: the kernel's queue, the server's, or in service. `path`: squares for them."""
+
+    key: str
+    label: str
+    count: str
+    note: str
+    path: str
+
+
+@dataclass(frozen=True)
+class LaneRow:
+    """One worker: what it does now and with whom, and a path of the last minute."""
+
+    name: str
+    does: str
+    number: str
+    peer: str
+    for_: str
+    path: str
+
+
+@dataclass(frozen=True)
+class WaitingRow:
+    """A connection that was accepted and has no worker yet."""
 
     number: str
     peer: str
-    worker: str
     for_: str
 
 
@@ -31,7 +60,7 @@ class ServedRow:
 class EventRow:
     """One event of a server."""
 
-    ago: str
+    at: str
     kind: str
     detail: str
 
@@ -45,12 +74,15 @@ class ServerPage(Page):
 
     row: ServerRow
     reason: str
+    home: str
     facts: tuple[Figure, ...]
-    now: tuple[Figure, ...]
+    stops: tuple[Stop, ...]
+    lanes: tuple[LaneRow, ...]
+    more_lanes: str
+    waiting: tuple[WaitingRow, ...]
+    more_waiting: str
+    charts: tuple[Chart, ...]
     outcomes: tuple[Figure, ...]
-    served: tuple[ServedRow, ...]
-    waiting: tuple[ServedRow, ...]
-    left_out: str
     events: tuple[EventRow, ...]
     config: tuple[Figure, ...]
     model: ModelResource
@@ -58,7 +90,7 @@ class ServerPage(Page):
     drain: FormField
     is_up: bool
     in_use: str
-    problem: str
+    problem: str = ""
 
     @property
     def title(self) -> str:
@@ -70,65 +102,121 @@ def server_page(
     lab: Lab, server_id: int, submitted: Submitted, *, problems: Problems | None = None, problem: str = ""
 ) -> ServerPage:
     """The page of one server, its forms holding `submitted`."""
-    server = lab.server(server_id)
-    is_up = server.state in ("starting", "listening", "draining")
+    minute_ago = now_ns() - WINDOW_S * NS_PER_S
+    look = lab.look(server_id, Seen(minute_ago, minute_ago, event_ns=0))
+    server = look.server
     problems = problems or {}
-    records = [record for record in lab.server_connections(server_id) if record.finished_ns is None]
-    now = now_ns()
     listening = targets_of([server])
     [drain] = fields_of(StopOptions, {"drain_s": "1", **submitted}, problems)
     stats = server.stats
+    lanes = lanes_of(look)
+    queue = [record for record in look.open if record.started_ns is None]
+    spans = busy_spans(look.ended, [lane.name for lane in lanes.shown])
     return ServerPage(
         row=server_row(server),
         reason=server.reason.detail if server.reason else "",
-        facts=_server_facts(server),
-        now=_figures_now(server),
+        home=_home(look),
+        facts=_server_facts(look),
+        stops=_stops(server),
+        lanes=tuple(_lane_row(lane, spans.get(lane.name, []), look.at_ns) for lane in lanes.shown),
+        more_lanes=more_lanes(lanes.more, lanes.more_serving),
+        waiting=tuple(_waiting_row(record, look.at_ns) for record in queue[:WAITING_SHOWN]),
+        more_waiting=figures.count(max(len(queue) - WAITING_SHOWN, 0)),
+        charts=charts(rows_of(look.samples), look.at_ns, is_alone=_is_alone(server)) if server.address else (),
         outcomes=figures.pairs({name: value for name, value in stats.outcomes.items() if value}) if stats else (),
-        served=tuple(_served(record, now) for record in records if record.started_ns is not None)[:SHOWN_CONNECTIONS],
-        waiting=tuple(_served(record, now) for record in records if record.started_ns is None)[:SHOWN_CONNECTIONS],
-        left_out=figures.count(max(len(records) - SHOWN_CONNECTIONS, 0)),
-        events=tuple(
-            EventRow(f"{figures.seconds((now - event.at_ns) / 1e9)} ago", event.kind.replace("_", " "), event.detail)
-            for event in reversed(lab.server_events(server_id))
-        ),
+        events=tuple(_event_row(event, look.at_ns) for event in reversed(look.events[-EVENTS_SHOWN:])),
         config=figures.pairs({name: value for name, value in server.config.items() if name not in ("model", "name")}),
         model=lab.model(server.model),
         launch=launch_form("server", listening, submitted, problems, problem) if listening else None,
         drain=drain,
-        is_up=is_up,
+        is_up=server.state in ("starting", "listening", "draining"),
         in_use=", ".join(f"run {run_id}" for run_id in server.run_ids),
         problem="" if listening and "clients" in " ".join(problems) else problem,
     )
 
 
-def _server_facts(server: ServerResource) -> tuple[Figure, ...]:
+def _is_alone(server: ServerResource) -> bool:
+    return bool(server.config.get("placement") == "process")
+
+
+def _home(look: Look) -> str:
+    """Where it runs, in words; empty while it does not."""
+    if look.server.pid is None:
+        return ""
+    where = "a process of its own" if _is_alone(look.server) else "threads of the lab"
+    settled = "".join(f", {figures.label(name)} {value}" for name, value in look.details.items())
+    return f"{where}, pid {look.server.pid}{settled}"
+
+
+def _server_facts(look: Look) -> tuple[Figure, ...]:
+    server = look.server
     return (
         Figure("design", server.model),
         Figure("address", address(server) or "none"),
         Figure("process", "none" if server.pid is None else str(server.pid)),
+        *figures.pairs({f"{name} in use": value for name, value in look.details.items()}),
         Figure("made", figures.moment(server.created_at)),
     )
 
 
-def _figures_now(server: ServerResource) -> tuple[Figure, ...]:
+# --- where connections are -------------------------------------------------------------------------------------------
+
+
+def _stops(server: ServerResource) -> tuple[Stop, ...]:
     stats = server.stats
-    if stats is None:
+    if stats is None or server.address is None:
         return ()
     return (
-        Figure("in service", figures.count(stats.in_service), "in_service"),
-        Figure("wait in the server", figures.count(stats.waiting), "waiting"),
-        Figure("wait in the kernel", figures.count(stats.accept_queue), "accept_queue"),
-        Figure("threads", figures.count(stats.threads_alive), "threads_alive"),
-        Figure("threads busy", figures.count(stats.threads_busy), "threads_busy"),
-        Figure("accepted so far", figures.count(stats.accepted), "accepted"),
+        _stop("accept_queue", "wait in the kernel's queue", stats.accept_queue),
+        _stop("waiting", "wait in the server's queue", stats.waiting),
+        _stop("in_service", "in service", stats.in_service),
     )
 
 
-def _served(record: ConnectionRecord, now: int) -> ServedRow:
-    since = record.accepted_ns if record.started_ns is None else record.started_ns
-    return ServedRow(
+def _stop(key: str, label: str, number: int | None) -> Stop:
+    path, each = squares(number or 0)
+    return Stop(key, label, figures.count(number), f"a square is {each} connections" if each > 1 else "", path)
+
+
+def squares(number: int) -> tuple[str, int]:
+    """A square for each of `number`, as an SVG path, or for every so many of them where that would be too many."""
+    each = 1
+    if number > SQUARES:
+        power = 10 ** int(math.log10(number / SQUARES))
+        each = next(power * step for step in (1, 2, 5, 10) if power * step * SQUARES >= number)
+    places = (divmod(place, SQUARES_A_ROW) for place in range(math.ceil(number / each)))
+    return "".join(f"M{column * 10} {row * 10}h7v7h-7z" for row, column in places), each
+
+
+def _lane_row(lane: Lane, spans: list[Span], at_ns: int) -> LaneRow:
+    record = lane.record
+    if record is None:
+        return LaneRow(lane.name, lane.does, "", "", "", busy_path(spans, None, at_ns))
+    since = record.started_ns or at_ns
+    return LaneRow(
+        name=lane.name,
+        does=lane.does if lane.serving == 1 else f"{lane.does} {figures.count(lane.serving)}, longest",
         number=figures.count(record.number),
-        peer=f"{record.peer[0]}:{record.peer[1]}",
-        worker=record.worker or "",
-        for_=figures.seconds((now - since) / 1e9),
+        peer=peer(record),
+        for_=age(at_ns - since),
+        path=busy_path(spans, since, at_ns),
     )
+
+
+def more_lanes(lanes: int, serving: int) -> str:
+    """What is said of workers for which there is no room; the same words as in `server_lanes.js`."""
+    return f"and {figures.count(lanes)} more workers, who serve {figures.count(serving)} connections" if lanes else ""
+
+
+def _waiting_row(record: ConnectionRecord, at_ns: int) -> WaitingRow:
+    return WaitingRow(figures.count(record.number), peer(record), age(at_ns - record.accepted_ns))
+
+
+def age(ns: int) -> str:
+    """How long something has lasted so far, to a tenth of a second."""
+    return f"{ns / NS_PER_S:.1f}{figures.NARROW}s"
+
+
+def _event_row(event: Event, at_ns: int) -> EventRow:
+    at = datetime.now(UTC).timestamp() - (at_ns - event.at_ns) / NS_PER_S
+    return EventRow(datetime.fromtimestamp(at).strftime("%H:%M:%S"), event.kind.replace("_", " "), event.detail)

@@ -25,8 +25,8 @@ from coreserver.errors import CannotStart, ConfigError, LifecycleError, PortInUs
 from coreserver.host import ServerHost, host_for
 from coreserver.models import ServerConfig
 from coreserver.models.base import Snapshot, State
-from coreserver.telemetry import ConnectionRecord, Event
 from webapp.feed import LAB, Feed
+from webapp.look import Look, Seen, look_at
 from webapp.problems import Conflict, FieldError, Invalid, NotFound, Problem, Quota, Unavailable
 from webapp.schemas import AddressResource, Reason, ServerResource, ServerState, ServerStats
 from webapp.settings import Settings
@@ -129,17 +129,12 @@ class Servers:
             entry = self._entry(server_id)
             return entry.host if entry.state == "listening" else None
 
-    def connections(self, server_id: int) -> list[ConnectionRecord]:
-        """Connections of its present or last life: the last few that ended, then the open ones."""
+    def look(self, server_id: int, seen: Seen) -> Look:
+        """What there is to see of it in its present or last life."""
         with self._moved:
-            host = self._entry(server_id).host
-        return [*host.recent(), *host.open_connections()] if host else []
-
-    def events(self, server_id: int) -> list[Event]:
-        """Events of its present or last life, oldest first."""
-        with self._moved:
-            host = self._entry(server_id).host
-        return host.events() if host else []
+            entry = self._entry(server_id)
+            server, host = _resource(entry), entry.host
+        return look_at(server, host, seen)
 
     # --- moves ---------------------------------------------------------------------------------------------------
 

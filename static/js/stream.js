@@ -25,11 +25,21 @@ export function follow(url, handlers, reopened = () => {}) {
       source.close();
       wasLost = true;
       lostNotice.hidden = false;
-      retry = setTimeout(open, RETRY_MS);
+      retry = setTimeout(again, RETRY_MS);
     });
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
     }
+  }
+
+  /** Open it once more; what was deleted meanwhile will never answer again, and its page is told so. */
+  async function again() {
+    const control = new AbortController();
+    const answer = await fetch(url, { signal: control.signal }).catch(() => null);
+    control.abort();
+    if (answer?.status !== 404) open();
+    else handlers.end?.({ state: "deleted" });
+    if (answer) lostNotice.hidden = true;
   }
 
   function end() {

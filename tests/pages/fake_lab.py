@@ -15,8 +15,10 @@ from coreserver.reports.summary import RunInfo, ServerInfo, build_report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.reports.timing import JoinedConnection
 from coreserver.run import RunResult
+from coreserver.sampler import Sample
 from coreserver.telemetry import ConnectionRecord, Event, ServerOutcome
 from webapp.lab import Lab
+from webapp.look import Look, Seen
 from webapp.problems import Conflict, NotFound, Problem
 from webapp.schemas import (
     AddressResource,
@@ -84,7 +86,10 @@ class FakeLab(Lab):
         self.all_runs: dict[int, RunResource] = {}
         self.joined: dict[int, list[JoinedConnection]] = {}
         self.open: list[ConnectionRecord] = []
+        self.ended: list[ConnectionRecord] = []
+        self.samples: list[Sample] = []
         self.happened: list[Event] = []
+        self.details: dict[str, str] = {}
         self.logs: dict[int, str] = {}
         self.refusal: Problem | None = None
 
@@ -189,11 +194,17 @@ class FakeLab(Lab):
             raise NotFound("there is no such server")
         return self.all_servers[server_id]
 
-    def server_connections(self, server_id: int) -> list[ConnectionRecord]:
-        return [replace(record) for record in self.open]
-
-    def server_events(self, server_id: int) -> list[Event]:
-        return self.happened
+    def look(self, server_id: int, seen: Seen) -> Look:
+        return Look(
+            at_ns=now_ns(),
+            server=self.server(server_id),
+            life=self,
+            details=self.details,
+            open=tuple(replace(record) for record in self.open),
+            ended=tuple(self.ended),
+            samples=tuple(self.samples),
+            events=tuple(self.happened),
+        )
 
     def start_server(self, server_id: int) -> ServerResource:
         return self._change_state(server_id, "listening")

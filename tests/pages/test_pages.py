@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from coreserver.clock import now_ns
 from coreserver.config import ServerOptions
 from coreserver.models import MODELS
 from coreserver.telemetry import Event
@@ -179,15 +178,29 @@ def test_a_server_that_stopped_meanwhile_is_said(visitor: TestClient, lab: FakeL
 
 
 def test_a_server_shows_who_is_served_by_whom_and_who_waits(visitor: TestClient, lab: FakeLab) -> None:
-    lab.add_server(name="pool of two", workers=2)
+    lab.add_server(name="pool of two", workers=2, placement="process")
     lab.open = [in_service(5, "worker-1"), in_service(6, "worker-2"), waiting(7)]
-    lab.happened = [Event(now_ns(), "refused", "queue full")]
+    lab.happened = [Event(1, "grew", "to 2"), Event(2, "refused", "queue full")]
+    lab.details = {"loop": "uvloop 1.0"}
     page = see(visitor, "/servers/1")
-    assert "worker-1 5 127.0.0.1:50005" in page.text
-    assert "none yet 7 127.0.0.1:50007" in page.text
-    assert "refused queue full" in page.text
+    lanes = [row.text for row in page.one("tbody", data_lanes="").all("tr")]
+    assert lanes[0] == "acceptor accepts"
+    assert lanes[1].startswith("worker-1 serves 5 127.0.0.1:50005 1.5")
+    assert len(lanes) == 3
+    assert "7 127.0.0.1:50007 0.5" in page.one(aria_label="Table: Waiting for a worker").text
+    assert "0 wait in the kernel's queue" in page.text
+    assert page.one("table", data_events="").text.endswith("to 2")  # the newest first
     assert "completed 4" in page.text
+    assert "a process of its own, pid 4242, loop uvloop 1.0" in page.text
     assert "def accept() -> None" in page.one("pre").text
+
+
+def test_a_server_that_is_not_up_has_no_lanes(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server(state="stopped")
+    page = see(visitor, "/servers/1")
+    assert "nobody is connected" in page.text
+    assert page.one("tbody", data_lanes="").text == ""
+    assert "hidden" in page.one("section", data_part="minute").attributes
 
 
 @pytest.mark.parametrize(

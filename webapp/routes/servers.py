@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
 
 from coreserver.models import ServerConfig
 from webapp.answers import StrictRoute, documented
-from webapp.routes.deps import LabDep, ServerId
+from webapp.events import EventStream
+from webapp.routes.deps import LabDep, ServerId, StreamsDep
 from webapp.schemas import ModelList, NoOptions, ServerList, ServerResource, StopOptions
+from webapp.server_events import server_events
 
 router = APIRouter(prefix="/api/v1", tags=["servers"], route_class=StrictRoute)
 
@@ -59,3 +62,16 @@ def stop_server(lab: LabDep, server_id: ServerId, options: StopOptions | None = 
 def delete_server(lab: LabDep, server_id: ServerId) -> None:
     """Stop a server and forget it. Its runs stay."""
     lab.delete_server(server_id)
+
+
+@router.get(
+    "/servers/{server_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    responses=documented(404, 429)
+    | {200: {"description": "`snapshot`, then `look`s, then `end`", "content": {"text/event-stream": {}}}},
+)
+async def stream_server(lab: LabDep, streams: StreamsDep, server_id: ServerId) -> EventStream:
+    """Whom the server serves, who waits, and its figures (server-sent events), until it is deleted."""
+    await run_in_threadpool(lab.server, server_id)
+    return EventStream(server_events(lab, server_id), streams)

@@ -1,0 +1,128 @@
+"""A server's last minute as small charts: what it measured of itself every 100 ms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from coreserver.clock import NS_PER_S
+from coreserver.sampler import Sample
+from webapp import figures
+from webapp.server_lanes import WIDTH, WINDOW_S
+
+HEIGHT = 100
+CPU_UNIT = 10  # per cent: scales begin at one unit, since less is nothing
+MEMORY_UNIT = 2**20
+CPU_OVER = 5  # samples: CPU time moves in ticks of the kernel's own, too coarse for a tenth of a second
+COLUMNS = ("at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes")
+Row = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: a line for each of its columns, the first one filled."""
+
+    label: str
+    columns: tuple[str, ...]
+    value: str
+    top: str
+    area: str
+    paths: tuple[str, ...]
+    words: str
+
+
+def rows_of(samples: Sequence[Sample]) -> list[Row]:
+    """The samples in the order of COLUMNS; of the first few the CPU share is not known."""
+    before = [None] * CPU_OVER + list(samples)
+    return [_row(sample, earlier) for sample, earlier in zip(samples, before, strict=False)]
+
+
+def _row(sample: Sample, before: Sample | None) -> Row:
+    cpu = None
+    if before is not None and sample.at_ns > before.at_ns:
+        cpu = round(100 * (sample.cpu_s - before.cpu_s) * NS_PER_S / (sample.at_ns - before.at_ns), 1)
+    return (
+        round(sample.at_ns / NS_PER_S, 2),
+        sample.in_service,
+        sample.waiting,
+        sample.accept_queue,
+        sample.threads_alive,
+        sample.threads_busy,
+        cpu,
+        sample.rss_bytes,
+    )
+
+
+def charts(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, ...]:
+    """The charts of the last minute; `is_alone`: the server has a process of its own, which CPU and memory speak of."""
+    process = "its process" if is_alone else "the process of the lab"
+    return (
+        _chart("in service", ("in_service",), rows, at_ns),
+        _chart("waiting in the server", ("waiting",), rows, at_ns),
+        _chart("waiting in the kernel", ("accept_queue",), rows, at_ns),
+        _chart("threads, and of them busy", ("threads_alive", "threads_busy"), rows, at_ns),
+        _chart(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
+        _chart(f"memory of {process}", ("rss_bytes",), rows, at_ns, figures.size, MEMORY_UNIT),
+    )
+
+
+def _percent(value: float | None) -> str:
+    return figures.NONE if value is None else f"{value:.0f}{figures.NARROW}%"
+
+
+def _chart(
+    label: str,
+    columns: tuple[str, ...],
+    rows: Sequence[Row],
+    at_ns: int,
+    reading: Callable[[float | None], str] = figures.count,
+    unit: float = 1,
+) -> Chart:
+    places = [COLUMNS.index(column) for column in columns]
+    highest = max((row[place] or 0 for row in rows for place in places), default=0)
+    top = nice_top(highest / unit) * unit
+    last = rows[-1] if rows else (None,) * len(COLUMNS)
+    known = [reading(last[place]) for place in places if last[place] is not None]
+    paths = tuple(line(rows, place, top, at_ns) for place in places)
+    return Chart(
+        label=label,
+        columns=columns,
+        value=", ".join(known) or figures.NONE,
+        top=reading(top),
+        area=area_under(paths[0]),
+        paths=paths,
+        words=f"{label}, the last minute: now {' and '.join(known) or 'not known'}, at most {reading(highest)}",
+    )
+
+
+def nice_top(highest: float) -> float:
+    """The end of a scale that holds `highest`: 1, 2 or 5 times a power of ten."""
+    if highest <= 1:
+        return 1
+    power: float = 10 ** math.floor(math.log10(highest))
+    return next(power * step for step in (1, 2, 5, 10) if power * step >= highest)
+
+
+def area_under(path: str) -> str:
+    """The area between a line without breaks and the bottom; a line with a break has none."""
+    if path.count("M") != 1:
+        return ""
+    ends = [path[1:].split(" ", 1)[0], path.rsplit("L", 1)[-1].split(" ", 1)[0].lstrip("M")]
+    return f"{path}L{ends[1]} {HEIGHT}L{ends[0]} {HEIGHT}z"
+
+
+def line(rows: Sequence[Row], place: int, top: float, at_ns: int) -> str:
+    """One column as an SVG path; a value that is not known breaks the line."""
+    at_s = at_ns / NS_PER_S
+    points = []
+    pen = "M"
+    for row in rows:
+        value, sampled_s = row[place], row[0] or 0.0
+        x = WIDTH * (1 - (at_s - sampled_s) / WINDOW_S)
+        if value is None:
+            pen = "M"
+        elif x >= 0:
+            points.append(f"{pen}{x:.0f} {HEIGHT * (1 - value / top):.1f}")
+            pen = "L"
+    return "".join(points)
