@@ -24,6 +24,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 _call_failed = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Our own options."""
+    parser.addoption(
+        "--every-case", action="store_true", help="conformance: every story in every model's every placement"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests last: sync Playwright leaves an event loop running in the main thread."""
     items.sort(key=lambda item: item.path.is_relative_to(BROWSER_TESTS))

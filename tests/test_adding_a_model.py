@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "adding-a-model.md"
-COPIED = ("coreserver", "webapp", "templates", "static", "tests", "pyproject.toml")
+COPIED = ("coreserver", "webapp", "templates", "static", "tests", "benchmarks", "pyproject.toml")
 REGISTER = "coreserver/models/__init__.py"
 
 # What the lab makes of the new model, asked over HTTP by a process that has only the copy.

@@ -1,4 +1,9 @@
-"""The cases: every model of `MODELS` in every placement it has, started with the options a story asks for."""
+"""The cases: every model of `MODELS` in every placement it has, started with the options a story asks for.
+
+An interpreter of its own takes a third of a second to start, and what can differ there is the transport, not the design.
+So the suite tells the stories marked `every_case` for all models in a process, and the rest for `WHOLE` of them;
+`make test ARGS=--every-case` tells every story for every case.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +28,15 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES, ids="-".join)
-def case(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """The model under test, and where it runs."""
-    pair: tuple[str, str] = request.param
-    return pair
+WHOLE = ("thread_per_client", "event_loop", "c_threads")  # blocking, event-driven, and a program of its own
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of this story."""
+    if "case" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--every-case") or metafunc.definition.get_closest_marker("every_case")
+        cases = [(model, place) for model, place in CASES if every or place == "thread" or model in WHOLE]
+        metafunc.parametrize("case", cases, ids="-".join)
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.cycles import STOP_LIMIT_S, run_cycles
 
 
+@pytest.mark.every_case
 def test_cycles_leave_nothing_behind(case: tuple[str, str]) -> None:
     model, placement = case
     done = run_cycles(model, placement, 20 if placement == "thread" else 3)

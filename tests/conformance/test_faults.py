@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
+import pytest
 
 from coreserver.host import ServerHost
 from tests.conformance.conftest import StartServer
@@ -19,6 +20,7 @@ def outcomes(server: ServerHost) -> dict[str, int]:
     return {name: count for name, count in server.snapshot().totals.outcomes.items() if count}
 
 
+@pytest.mark.every_case
 def test_t03_a_reset_in_the_middle_of_a_message_hurts_nobody_else(server: ServerHost) -> None:
     bad = Peer(server).greeted()
     bad.send(b"^abc")
@@ -150,6 +152,7 @@ def test_t27_an_error_of_ours_costs_one_connection(
     assert_healthy(thread_server)
 
 
+@pytest.mark.every_case
 def test_work_is_done_before_each_reply(start: StartServer) -> None:
     server = start(work={"kind": "sleep", "mean_ms": 150})
     with Peer(server) as peer:
@@ -174,6 +177,7 @@ def test_work_per_connection_is_done_once(start: StartServer) -> None:
         assert time.monotonic() - began < 0.25
 
 
+@pytest.mark.every_case
 def test_every_stamp_and_count_of_a_connection_is_recorded(server: ServerHost) -> None:
     subscription = server.subscribe()
     with Peer(server) as peer:

@@ -61,6 +61,7 @@ def test_stop_may_be_called_twice_and_before_start(new_host: NewHost, server: Se
     assert never_started.state is State.STOPPED
 
 
+@pytest.mark.every_case
 def test_t19_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
     server = start(backlog=128)
     peers = [Peer(server) for _ in range(40)]
@@ -108,6 +109,7 @@ def test_drain_lets_what_is_in_service_finish(start: StartServer) -> None:
 PATIENT_DRAIN_S = 8.0
 
 
+@pytest.mark.every_case
 def test_drain_cuts_off_at_its_deadline_who_will_not_go(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.greeted()

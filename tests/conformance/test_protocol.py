@@ -12,6 +12,7 @@ from tests.conformance.conftest import StartServer
 from tests.support import Peer, assert_healthy, oracle, wait_until
 
 
+@pytest.mark.every_case
 def test_greets_then_answers_the_article_script(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.greeted()
@@ -51,6 +52,7 @@ def test_t12_random_streams_in_random_pieces_equal_the_oracle(server: ServerHost
         assert peer.receive(len(oracle(stream))) == oracle(stream)
 
 
+@pytest.mark.every_case
 def test_t13_a_half_closed_peer_gets_every_answer_and_then_the_end(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.send(b"^" + b"a" * 100_000)
