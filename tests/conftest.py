@@ -27,7 +27,7 @@ _call_failed = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Our own options."""
     parser.addoption(
-        "--every-case", action="store_true", help="conformance: every story in every model's every placement"
+        "--every-case", action="store_true", help="conformance: every story for every case"
     )
 
 
