@@ -55,9 +55,9 @@ class ServerInfo:
     scope: str = "process"
 
     @property
-    def placement(self) -> str:
-        """In threads of the control plane, or in a process of its own."""
-        placement: str = self.config.get("placement", "thread")
+    def placement(self) -> str | None:
+        """In threads of the control plane, or in a process of its own; None of a server that is not ours."""
+        placement: str | None = self.config.get("placement")
         return placement
 
 

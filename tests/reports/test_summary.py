@@ -24,7 +24,7 @@ RUN = RunInfo(
     ended_at="2026-01-01T12:00:06+00:00",
     state="completed",
 )
-SERVER = ServerInfo(model="bounded_pool", config={"backlog": 64, "workers": 2})
+SERVER = ServerInfo(model="bounded_pool", config={"backlog": 64, "workers": 2, "placement": "thread"})
 STATS = {"count", "mean", "min", "p50", "p90", "p99", "p99_9", "max"}
 
 

@@ -86,6 +86,17 @@ def test_its_report_connections_log_and_charts_can_be_read(api: httpx.Client) ->
         assert drawing.text.startswith("<svg")
 
 
+def test_its_percentiles_open_in_the_public_plotter(api: httpx.Client) -> None:
+    path = finished_run(api, count=2)["links"]["self"]
+    response, round_trip = (api.get(f"{path}/histogram", params={"of": of}) for of in ("response", "round_trip"))
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.text == api.get(f"{path}/histogram").text
+    for text in (response.text, round_trip.text):
+        assert text.split("\n")[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+        assert "Total count    =            2]" in text
+    assert api.get(f"{path}/histogram", params={"of": "lateness"}).status_code == 422
+
+
 def test_the_table_of_connections_opens_in_a_spreadsheet(api: httpx.Client) -> None:
     run = finished_run(api)
     answer = api.get(f"{run['links']['connections']}.csv")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
+from coreserver.reports.hdr import percentile_text
 from webapp.answers import StrictRoute, documented
 from webapp.events import EventStream, run_events
 from webapp.feed import run_topic
@@ -156,6 +157,12 @@ def _cell(value: object) -> object:
 def get_log(lab: LabDep, run_id: RunId) -> str:
     """The clients' log in the article's format, from the times things really happened."""
     return lab.log(run_id)
+
+
+@router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=documented(404, 409))
+def get_histogram(lab: LabDep, run_id: RunId, of: Literal["response", "round_trip"] = "response") -> str:
+    """Percentiles of response times or round trips in milliseconds, as the public HdrHistogram plotter opens them."""
+    return percentile_text(lab.report(run_id)["histograms"][of])
 
 
 @router.get(
