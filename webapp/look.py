@@ -21,11 +21,6 @@ class Seen:
     sample_ns: int
     event_ns: int
 
-    @classmethod
-    def until(cls, at_ns: int) -> Seen:
-        """Everything until then."""
-        return cls(at_ns, at_ns, at_ns)
-
 
 @dataclass(frozen=True)
 class Look:
