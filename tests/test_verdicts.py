@@ -1,0 +1,117 @@
+"""Verdicts of real runs: what is done to the clients or to the server on purpose is found out."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import TypeAdapter
+
+from coreserver.clients.process import Progress
+from coreserver.config import LoadConfig
+from coreserver.host import ThreadHost
+from coreserver.models import ServerConfig
+from coreserver.reports.summary import RunInfo, ServerInfo, build_report
+from coreserver.run import execute
+
+NOT_OURS = {"machine_busy"}  # whatever else this machine does while the tests run
+NOTES = {"shared_interpreter", "too_few_samples"}
+
+POOL = {
+    "model": "bounded_pool",
+    "workers": 2,
+    "work": {"kind": "sleep", "mean_ms": 5.0, "distribution": "exponential", "per": "connection"},
+}
+CLOSED = {"kind": "closed", "count": 4, "duration_s": 1.3, "think_s": 0.01}
+
+
+def report(
+    tmp_path: Path,
+    server: dict[str, Any],
+    group: dict[str, Any],
+    on_progress: Callable[[Progress], object] = lambda _: None,
+) -> dict[str, Any]:
+    """A run of one group against a server of its own, as its report has it."""
+    host = ThreadHost(TypeAdapter(ServerConfig).validate_python(server))
+    load = LoadConfig.model_validate({"clients": [group], "client_processes": 1, "seed": 3})
+    host.start()
+    try:
+        result = execute(host, load, result_path=tmp_path / "result", cancel=threading.Event(), on_progress=on_progress)
+    finally:
+        host.stop()
+    run = RunInfo(1, "", "", 3, load.model_dump(mode="json"), "", None, None, result.outcome)
+    info = ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"))
+    return build_report(run, result, info, {"somaxconn": 4096})
+
+
+def codes(of: dict[str, Any]) -> dict[str, str]:
+    return {reason["code"]: reason["severity"] for reason in of["verdict"]["reasons"]}
+
+
+def test_a_healthy_run_is_valid(tmp_path: Path) -> None:
+    found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
+    assert set(codes(found)) <= NOTES | NOT_OURS
+    assert found["totals"]["messages"]["verified"] >= 100
+
+
+class Starver(threading.Thread):
+    """Lets our child processes have the CPU for 20 ms of every 60."""
+
+    def __init__(self) -> None:
+        super().__init__(name="starver")
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        clients = psutil.Process().children()
+        while not self.over.wait(0.02):
+            self._signal(clients, signal.SIGSTOP)
+            self.over.wait(0.04)
+            self._signal(clients, signal.SIGCONT)
+
+    def _signal(self, clients: list[psutil.Process], number: signal.Signals) -> None:
+        for client in clients:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                client.send_signal(number)
+
+
+def test_a_generator_that_is_starved_makes_its_run_invalid(tmp_path: Path) -> None:
+    starver = Starver()
+
+    def begin(_: Progress) -> None:
+        if starver.ident is None:
+            starver.start()
+
+    try:
+        found = report(tmp_path, {"model": "thread_per_client"}, CLOSED, begin)
+    finally:
+        starver.over.set()
+        starver.join()
+    assert found["verdict"]["status"] == "invalid"
+    assert codes(found)["client_saturated"] == "invalid"
+
+
+def test_an_accept_queue_that_is_too_small_is_seen(tmp_path: Path) -> None:
+    hold = {"kind": "script", "count": 5, "script": [{"send": "^a$"}, {"wait_s": 0.2}]}
+    found = report(tmp_path, {"model": "sequential", "backlog": 1}, hold)
+    assert codes(found)["listen_overflow"] == "suspect"
+    assert found["totals"]["connections"]["completed"] == 5
+    assert found["waits"]["connect_ms"]["max"] > 900  # a lost SYN is sent again after a second
+
+
+def test_a_backlog_beyond_the_kernels_limit_is_noted(tmp_path: Path) -> None:
+    found = report(tmp_path, {"model": "sequential", "backlog": 65535}, {"kind": "script", "script": [{"send": "^a$"}]})
+    assert codes(found)["backlog_capped"] == "note"
+
+
+def test_a_pool_with_random_arrivals_is_held_against_theory(tmp_path: Path) -> None:
+    group = {"kind": "open", "rate_per_s": 200.0, "duration_s": 1.5, "warm_up_s": 0.1}
+    found = report(tmp_path, POOL, group)["theory"]
+    assert found["servers"] == 2
+    assert 200 <= found["arrivals"] <= 360
+    assert abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5
+    assert found["erlang_c_wait_ms"] > 0
