@@ -82,6 +82,9 @@ class ClosedGroup(_CountedGroup):
     warm_up_s: float = _WARM_UP_S
     message_bytes: int = _MESSAGE_BYTES
     think_s: float = Field(default=0.0, ge=0, le=MOST_RUN_S, description="pause between a reply and the next message")
+    think: Literal["fixed", "exponential"] = Field(
+        default="fixed", description="always think_s, which keeps clients in step; or think_s on average"
+    )
     messages_per_connection: int | None = Field(
         default=None, ge=1, le=1_000_000_000, description="then the client closes and connects anew; empty: never"
     )

@@ -22,8 +22,9 @@ ENDLESS = sys.maxsize
 class EchoPlayer(CheckedConnection):
     """Sends `messages` messages out of `pool`, beginning with number `first`, and closes.
 
-    A message is due `think_ns` after the reply before it; one that would be due at `until_ns` or later is not sent, and
-    the client closes. After its last message it calls `again` with the instant at which the next one would be due.
+    A message is due one of `think_ns` after the reply before it, from number `think_from` on in turn; one that would be
+    due at `until_ns` or later is not sent, and the client closes. After its last message it calls `again` with the
+    instant at which the next one would be due.
     """
 
     def __init__(
@@ -36,7 +37,8 @@ class EchoPlayer(CheckedConnection):
         timeout_s: float,
         first: int,
         messages: int = ENDLESS,
-        think_ns: int = 0,
+        think_ns: Sequence[int] = (0,),
+        think_from: int = 0,
         until_ns: int = ENDLESS,
         again: Callable[[int], None] | None = None,
     ) -> None:
@@ -44,7 +46,9 @@ class EchoPlayer(CheckedConnection):
         self._pool = pool
         self._next = first
         self._left = messages
-        self._think_ns = think_ns
+        self._thinks = think_ns
+        self._next_think = think_from % len(think_ns)
+        self._does_think = any(think_ns)
         self._until_ns = until_ns
         self._again = again
         self._stamps = stage.columns.stamps
@@ -80,13 +84,16 @@ class EchoPlayer(CheckedConnection):
     def _answered(self, at_ns: int) -> None:
         self._stamps[self._row + REPLIED] = at_ns
         self._left -= 1
-        due_ns = at_ns + self._think_ns
+        due_ns = at_ns
+        if self._does_think:
+            due_ns += self._thinks[self._next_think]
+            self._next_think = (self._next_think + 1) % len(self._thinks)
         if not self._left or due_ns >= self._until_ns or self._stage.is_over:
             self._reply = None
             self.end(ClientOutcome.COMPLETED)
             if self._again and not self._left:
                 self._again(due_ns)
-        elif self._think_ns:
+        elif self._does_think:
             self._reply = None
             self._is_thinking = True
             self._due_ns = due_ns

@@ -35,6 +35,8 @@ from coreserver.config import (
     SlowWriterGroup,
 )
 
+THINK_STRIDE = 61  # between the first pauses of clients one after the other
+
 
 class GroupClients:
     """One group's clients in this process: each is made and started when it is due.
@@ -123,7 +125,8 @@ class GroupClients:
                     timeout_s=timeout_s,
                     first=(first + turn) % len(plan.pool),
                     messages=group.messages_per_connection or ENDLESS,
-                    think_ns=round(group.think_s * NS_PER_S),
+                    think_ns=plan.think_ns,
+                    think_from=number * THINK_STRIDE,
                     until_ns=until_ns,
                     again=lambda due_ns: self._come_again(number, due_ns, until_ns),
                 )

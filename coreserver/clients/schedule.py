@@ -16,12 +16,22 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from coreserver.clock import NS_PER_S
-from coreserver.config import ClientGroup, FloodGroup, IdleGroup, LoadConfig, OpenGroup, ResetGroup, ScriptGroup
+from coreserver.config import (
+    ClientGroup,
+    ClosedGroup,
+    FloodGroup,
+    IdleGroup,
+    LoadConfig,
+    OpenGroup,
+    ResetGroup,
+    ScriptGroup,
+)
 
 Segment = tuple[float, float, float]  # rate per second at its beginning, at its end, and its seconds
 
 POOL_MESSAGES = 256  # that a group's clients take their messages from, in turn
 POOL_BYTES = 4 << 20  # fewer when they are large
+THINKS = 4093  # different pauses; a prime, so that clients which begin apart do not fall into step
 
 _PAYLOAD = bytes(byte for byte in range(256) if byte != ord("$"))  # what may stand inside a message; ^ is data there
 _PLUS_ONE = bytes((byte + 1) % 256 for byte in range(256))
@@ -38,12 +48,14 @@ class Message(NamedTuple):
 class GroupPlan:
     """A group's clients, by their numbers from 0: when each is due and with which message of `pool` it begins.
 
-    `due_ns` ascends and counts from the run's zero. A client's later messages follow in the order of the pool.
+    `due_ns` ascends and counts from the run's zero. A client's later messages follow in the order of the pool, and its
+    pauses in that of `think_ns`, from the same number on.
     """
 
     due_ns: array[int]
     first: array[int]
     pool: tuple[Message, ...]
+    think_ns: array[int]
 
 
 def plan_of(group: ClientGroup, seed: int) -> GroupPlan:
@@ -57,7 +69,8 @@ def plan_of(group: ClientGroup, seed: int) -> GroupPlan:
         due_ns = array("q", [start_ns]) * group.count
     pool = message_pool(_message_bytes(group), _stream(seed, group, "messages"))
     mix = _stream(seed, group, "mix")
-    return GroupPlan(due_ns, array("q", (mix.randrange(max(1, len(pool))) for _ in due_ns)), pool)
+    first = array("q", (mix.randrange(max(1, len(pool))) for _ in due_ns))
+    return GroupPlan(due_ns, first, pool, thinks(group, _stream(seed, group, "thinks")))
 
 
 def schedule_hash(load: LoadConfig, plans: Sequence[GroupPlan]) -> str:
@@ -67,6 +80,7 @@ def schedule_hash(load: LoadConfig, plans: Sequence[GroupPlan]) -> str:
         digest.update(group.model_dump_json().encode())
         digest.update(plan.due_ns.tobytes())
         digest.update(plan.first.tobytes())
+        digest.update(plan.think_ns.tobytes())
         for message in plan.pool:
             digest.update(message.data)
     return digest.hexdigest()
@@ -99,6 +113,16 @@ def message_pool(payload_bytes: int, random: Random) -> tuple[Message, ...]:
         payload = random.randbytes(payload_bytes).replace(b"$", _PAYLOAD[random.randrange(255)].to_bytes())
         pool.append(Message(b"^" + payload + b"$", payload.translate(_PLUS_ONE)))
     return tuple(pool)
+
+
+def thinks(group: ClientGroup, random: Random) -> array[int]:
+    """Pauses of the group's clients in nanoseconds, to be taken in turn."""
+    if not isinstance(group, ClosedGroup):
+        return array("q", [0])
+    mean_ns = group.think_s * NS_PER_S
+    if group.think == "fixed" or not mean_ns:
+        return array("q", [round(mean_ns)])
+    return array("q", (round(random.expovariate(1.0) * mean_ns) for _ in range(THINKS)))
 
 
 def _time_of(arrivals: float, rate: float, slope: float) -> float:

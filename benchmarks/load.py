@@ -1,0 +1,218 @@
+"""What the load generator can do: against a C client at the same server, and against its own schedule.
+
+Run `python -m benchmarks.load` (about three minutes; `--rounds 1` for a first look). The server is `epoll_server.c`,
+the plainest fast one, unless `--server MODEL` names a design of the lab. Contenders take turns within every round,
+since a machine's speed drifts; figures are medians of the rounds.
+
+    round trips    64 connections x 14 bytes, always busy, every reply checked: our one client process, the C client,
+                   and Locust with a plain socket user, where it is installed
+    lateness       how late messages and connects go out at fixed rates; nothing may ever go out early
+    connections    connect, greeting, one message, close: as many as 64 clients manage
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from benchmarks.tools import HERE, Programs, machine
+from coreserver.clients.messages import MessageTable, table_of
+from coreserver.clients.process import LoadProcesses
+from coreserver.clients.records import ClientOutcome, LoadResult
+from coreserver.config import LoadConfig
+from coreserver.host import host_for
+from coreserver.models import ServerConfig
+
+CONNECTIONS = 64
+MESSAGE_BYTES = 14
+SHARE_OF_C = 0.85
+TIMES_LOCUST = 2.2
+LATE_P99_MS = 0.3
+MESSAGE_RATES = (5_000, 10_000)
+CONNECT_RATE = 4_000
+THINKERS = 500  # clients that make those message rates between them
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """Of one run, in milliseconds."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    early: int
+
+
+def main() -> None:
+    """Measure, and print tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--server", default="epoll_server", help="epoll_server, or a model of the lab")
+    asked = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory() as directory:
+        programs = Programs(Path(directory))
+        with _server(asked.server, programs) as port:
+            bench = Bench(programs, port, Path(directory), asked.rounds, asked.seconds)
+            bench.round_trips()
+            bench.lateness_of_messages()
+            bench.lateness_of_connects()
+            bench.connections()
+
+
+class Bench:
+    """The measurements, each `rounds` times, against the server at `port`."""
+
+    def __init__(self, programs: Programs, port: int, directory: Path, rounds: int, seconds: float) -> None:
+        self._programs = programs
+        self._port = port
+        self._directory = directory
+        self._rounds = rounds
+        self._seconds = seconds
+
+    def round_trips(self) -> None:
+        """Ours, C's and Locust's, per client process."""
+        contenders = {"C client": self._c_client, "ours": self._ours}
+        if importlib.util.find_spec("locust"):
+            contenders["Locust"] = self._locust
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        seen: dict[str, list[str]] = {name: [] for name in contenders}
+        for _ in range(self._rounds):
+            for name, contender in contenders.items():
+                rate, latency = contender()
+                rates[name].append(rate)
+                seen[name].append(latency)
+        print(f"\nround trips/s of one client process, {CONNECTIONS} connections x {MESSAGE_BYTES} bytes")
+        for name in contenders:
+            print(f"  {name:<10}{statistics.median(rates[name]):>10,.0f}   {_all(rates[name])}   {seen[name][-1]}")
+        _judge("ours / C client", _ratio(rates["ours"], rates["C client"]), SHARE_OF_C)
+        if "Locust" in rates:
+            _judge("ours / Locust", _ratio(rates["ours"], rates["Locust"]), TIMES_LOCUST)
+
+    def lateness_of_messages(self) -> None:
+        """On open connections, each message at an instant known before."""
+        for rate in MESSAGE_RATES:
+            think_s = THINKERS / rate
+            group = {"kind": "closed", "count": THINKERS, "think_s": think_s, "think": "exponential"}
+            runs = []
+            for _ in range(self._rounds):
+                _, table = self._measure(group | {"duration_s": self._seconds + 1, "warm_up_s": 1.0})
+                late_ns = (table.sent_ns - table.due_ns)[~table.warm_up & ~table.is_first]
+                runs.append(_lateness(late_ns, self._seconds))
+            _show_lateness(f"messages at {rate:,}/s on {THINKERS} open connections", runs)
+
+    def lateness_of_connects(self) -> None:
+        """Each arrival a connection."""
+        group = {"kind": "open", "rate_per_s": float(CONNECT_RATE), "duration_s": self._seconds}
+        runs = []
+        for _ in range(self._rounds):
+            result, _ = self._measure(group)
+            late = [r.connect_start_ns - r.due_ns for r in result.records if r.connect_start_ns is not None]
+            runs.append(_lateness(np.array(late), self._seconds))
+        _show_lateness(f"new connections at {CONNECT_RATE:,}/s", runs)
+
+    def connections(self) -> None:
+        """As fast as clients that come again at once can make them."""
+        group = {"kind": "closed", "count": CONNECTIONS, "messages_per_connection": 1, "duration_s": self._seconds}
+        rates = [len(self._measure(group)[0].records) / self._seconds for _ in range(self._rounds)]
+        print(f"\nconnections/s of one client process: {statistics.median(rates):,.0f}   {_all(rates)}")
+
+    def _measure(self, group: dict[str, Any]) -> tuple[LoadResult, MessageTable]:
+        load = LoadConfig.model_validate({"clients": [group], "client_processes": 1})
+        with LoadProcesses(("127.0.0.1", self._port), load, result_path=self._directory / "result") as clients:
+            result = clients.measure(threading.Event(), lambda _: None)
+        failed = [record for record in result.records if record.outcome is not ClientOutcome.COMPLETED]
+        if failed:
+            raise SystemExit(f"{len(failed)} clients failed, the first with {failed[0].outcome} {failed[0].detail}")
+        return result, table_of(result.records)
+
+    def _ours(self) -> tuple[float, str]:
+        group = {"kind": "closed", "count": CONNECTIONS, "message_bytes": MESSAGE_BYTES, "duration_s": self._seconds}
+        _, table = self._measure(group)
+        p50, p99 = np.percentile(table.replied_ns - table.sent_ns, [50, 99]) / 1e6
+        return len(table) / self._seconds, f"p50 {p50:.3f} ms, p99 {p99:.3f} ms"
+
+    def _c_client(self) -> tuple[float, str]:
+        load = self._programs.load(self._port, CONNECTIONS, MESSAGE_BYTES, self._seconds)
+        return load.per_s, f"p50 {load.p50_us / 1000:.3f} ms, p99 {load.p99_us / 1000:.3f} ms"
+
+    def _locust(self) -> tuple[float, str]:
+        command = [sys.executable, "-m", "locust", "-f", str(HERE / "load_locust.py"), "--headless", "--json"]
+        command += ["-u", str(CONNECTIONS), "-r", str(CONNECTIONS), "-t", f"{self._seconds:.0f}s"]
+        environment = os.environ | {"TARGET_PORT": str(self._port)}
+        done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
+        (stats,) = json.loads(done.stdout)
+        took_s = stats["last_request_timestamp"] - stats["start_time"]
+        p50, p99 = _percentiles({int(ms): count for ms, count in stats["response_times"].items()}, [0.5, 0.99])
+        return stats["num_requests"] / took_s, f"p50 {p50} ms, p99 {p99} ms, as it rounds them"
+
+
+@contextlib.contextmanager
+def _server(name: str, programs: Programs) -> Iterator[int]:
+    if name == "epoll_server":
+        command = [programs.path("epoll_server")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            yield int(child.stdout.readline() if child.stdout else 0)
+            if child.stdin:
+                child.stdin.close()
+        return
+    config = TypeAdapter(ServerConfig).validate_python({"model": name, "placement": "process", "backlog": 4096})
+    host = host_for(config)
+    address = host.start()
+    try:
+        yield address.port
+    finally:
+        host.stop()
+
+
+def _lateness(late_ns: Any, seconds: float) -> Lateness:
+    p50, p99, most = np.percentile(late_ns, [50, 99, 100]) / 1e6
+    return Lateness(len(late_ns) / seconds, p50, p99, most, int((late_ns < 0).sum()))
+
+
+def _show_lateness(what: str, runs: Sequence[Lateness]) -> None:
+    print(f"\nlateness of {what}")
+    for run in runs:
+        print(f"  {run.per_s:>8,.0f}/s   p50 {run.p50_ms:.3f}   p99 {run.p99_ms:.3f}   max {run.max_ms:.1f} ms")
+    p99 = statistics.median(run.p99_ms for run in runs)
+    early = sum(run.early for run in runs)
+    verdict = "reached" if p99 <= LATE_P99_MS and not early else "missed"
+    print(f"  median p99 {p99:.3f} ms, {early} early (target: {LATE_P99_MS} ms, none): {verdict}")
+
+
+def _percentiles(counts: dict[int, int], shares: Sequence[float]) -> list[int]:
+    values = np.repeat(list(counts), list(counts.values()))
+    return [int(value) for value in np.quantile(values, shares, method="inverted_cdf")]
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def _judge(what: str, ratio: float, target: float) -> None:
+    print(f"  {what}: {ratio:.2f} (target: {target}): {'reached' if ratio >= target else 'missed'}")
+
+
+def _all(rates: Sequence[float]) -> str:
+    return " ".join(f"{rate:,.0f}" for rate in sorted(rates))
+
+
+if __name__ == "__main__":
+    main()
