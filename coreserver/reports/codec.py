@@ -31,7 +31,8 @@ def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
     """Every fact of these connections, log events and messages included."""
     rows = [[_client_row(c.client), None if c.server is None else _server_row(c.server)] for c in connections]
     header = json.dumps([FORMAT, rows], separators=(",", ":")).encode()
-    return zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections]))
+    document = _HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections])
+    return zlib.compress(document, level=1)  # three times as fast as the default, and a tenth larger
 
 
 def decode_connections(data: bytes) -> list[JoinedConnection]:
