@@ -1,8 +1,8 @@
 """The cases: every model of `MODELS` in every placement it has, started with the options a story asks for.
 
 An interpreter of its own takes a third of a second to start, and what can differ there is the transport, not the
-design. So the suite tells the stories marked `every_case` for all models in a process, and the rest for `WHOLE` of them;
-`make test ARGS=--every-case` tells every story for every case.
+design. So the suite tells the stories marked `every_case` for all models in a process, and the rest for `WHOLE` of
+them; `make test ARGS=--every-case` tells every story for every case.
 """
 
 from __future__ import annotations
