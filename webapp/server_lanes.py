@@ -18,7 +18,7 @@ from webapp.look import Look
 WINDOW_S = 60
 WIDTH = 600  # units, so one is a tenth of a second
 UNIT_NS = WINDOW_S * NS_PER_S // WIDTH
-LANES_SHOWN = 64
+LANES_SHOWN = 65  # 64 workers and who accepts for them
 ACCEPTOR, WORKER = "acceptor", "worker-"
 
 Span = tuple[int, int]  # nanoseconds

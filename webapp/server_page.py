@@ -205,7 +205,7 @@ def _lane_row(lane: Lane, spans: list[Span], at_ns: int) -> LaneRow:
 
 def more_lanes(lanes: int, serving: int) -> str:
     """What is said of workers for which there is no room; the same words as in `server_lanes.js`."""
-    return f"and {figures.count(lanes)} more workers, who serve {figures.count(serving)} connections" if lanes else ""
+    return f"and {figures.count(lanes)} more, serving {figures.count(serving)} in all" if lanes else ""
 
 
 def _waiting_row(record: ConnectionRecord, at_ns: int) -> WaitingRow:

@@ -86,7 +86,7 @@ export class Lanes {
     }
     look.lanes.forEach((lane, place) => this.#fill(rows[place], lane, look.at_s));
     const more = look.more_lanes
-      ? `and ${count(look.more_lanes)} more workers, who serve ${count(look.more_serving)} connections`
+      ? `and ${count(look.more_lanes)} more, serving ${count(look.more_serving)} in all`
       : "";
     write(root.querySelector("[data-more-lanes]"), more);
   }

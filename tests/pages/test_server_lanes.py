@@ -137,7 +137,7 @@ def test_what_is_not_known_breaks_a_line_and_leaves_no_area() -> None:
 
 
 def test_what_was_seen_is_not_seen_again() -> None:
-    before = Seen.until(5)
+    before = Seen(5, 5, 5)
     assert Look(NOW, FakeLab().add_server()).seen(before) == before
     seen = Look(NOW, FakeLab().add_server(), ended=(record(1, "a", 1, 2),), samples=(SAMPLE,)).seen(before)
     assert seen == Seen(2 * NS_PER_S, NOW, 5)

@@ -1,4 +1,4 @@
-"""A server's stream: a snapshot first, then who is served and who waits as it changes, and an end when it is deleted."""
+"""A server's stream: a snapshot first, then who is served and who waits as it changes, and an end at its removal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_stream_tells_who_is_served_who_waits_and_what_was(api: httpx.Client, 
     assert first["look"]["lanes"] == [["acceptor", "accepts"], ["worker-1", "idle"]]
     with connect(server) as served, connect(server) as waits:
         look = next(look for name, look in stream if look["waiting"])
-        acceptor, worker = look["lanes"]
+        _, worker = look["lanes"]
         assert worker[:4] == ["worker-1", "serves", 1, f"127.0.0.1:{served.getsockname()[1]}"]
         assert worker[4] <= look["at_s"]
         assert look["waiting"][0][:2] == [2, f"127.0.0.1:{waits.getsockname()[1]}"]
