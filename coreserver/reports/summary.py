@@ -5,7 +5,7 @@ What could not be measured is None, never zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +67,9 @@ def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environmen
     Args:
         environment: as `describe_machine` gives it; its somaxconn bounds the server's backlog.
     """
-    groups = list(run.config.get("clients", []))
+    groups = {group["name"]: group for group in run.config.get("clients", []) if "name" in group}
     parts = _by_group(groups, result.connections)
-    windows = {name: _window(groups, name, members, result) for name, members in parts.items()}
+    windows = {name: _window(groups.get(name, {}), members, result) for name, members in parts.items()}
     window = hull(windows.values())
     table = table_of(connection.client for connection in result.connections)
     whole = _figures(result.connections, table, window)
@@ -77,14 +77,22 @@ def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environmen
     return {
         "schema_version": SCHEMA_VERSION,
         "run": {**asdict(run), "sentence": sentence(result), "schedule_sha256": result.load.schedule_sha256},
-        "verdict": judge(Evidence(result, table, whole["totals"], whole["latency"], served_by, groups, windows)),
+        "verdict": judge(
+            Evidence(result, table, whole["totals"], whole["latency"], served_by, list(groups.values()), windows)
+        ),
         "window": window.shown(result.load.started_ns) if window else None,
         **whole,
         "groups": [
-            {"name": name, "kind": _setting(groups, name, "kind"), **_group_figures(members, windows[name], result)}
+            {
+                "name": name,
+                "kind": groups.get(name, {}).get("kind"),
+                **_group_figures(members, windows[name], result.load.started_ns),
+            }
             for name, members in parts.items()
         ],
-        "theory": theory(result.connections, groups, server.config, from_ns=window.from_ns if window else 0),
+        "theory": theory(
+            result.connections, list(groups.values()), server.config, from_ns=window.from_ns if window else 0
+        ),
         "series": series(result, table),
         "histograms": _histograms(result, table),
         "server": served_by,
@@ -100,33 +108,23 @@ def _figures(connections: Sequence[JoinedConnection], table: MessageTable, windo
     }
 
 
-def _by_group(
-    groups: Sequence[Mapping[str, Any]], connections: Sequence[JoinedConnection]
-) -> dict[str, list[JoinedConnection]]:
+def _by_group(groups: Iterable[str], connections: Sequence[JoinedConnection]) -> dict[str, list[JoinedConnection]]:
     """The connections of each group, in the order asked for; also of a group whose clients never came into being."""
-    members: dict[str, list[JoinedConnection]] = {group["name"]: [] for group in groups if "name" in group}
+    members: dict[str, list[JoinedConnection]] = {name: [] for name in groups}
     for connection in connections:
         members.setdefault(connection.client.group, []).append(connection)
     return members
 
 
-def _group_figures(members: Sequence[JoinedConnection], window: Window | None, result: RunResult) -> dict[str, Any]:
+def _group_figures(members: Sequence[JoinedConnection], window: Window | None, started_ns: int) -> dict[str, Any]:
     """The same figures as the whole run's."""
     table = table_of(connection.client for connection in members)
-    shown = window.shown(result.load.started_ns) if window else None
-    return {"window": shown, **_figures(members, table, window)}
+    return {"window": window.shown(started_ns) if window else None, **_figures(members, table, window)}
 
 
-def _window(
-    groups: Sequence[Mapping[str, Any]], name: str, members: Sequence[JoinedConnection], result: RunResult
-) -> Window | None:
-    group = next((group for group in groups if group.get("name") == name), {})
-    load, clients = result.load, [connection.client for connection in members]
-    return group_window(group, clients, started_ns=load.started_ns, ended_ns=load.ended_ns)
-
-
-def _setting(groups: Sequence[Mapping[str, Any]], name: str, field: str) -> Any:
-    return next((group.get(field) for group in groups if group.get("name") == name), None)
+def _window(group: Mapping[str, Any], members: Sequence[JoinedConnection], result: RunResult) -> Window | None:
+    clients = [connection.client for connection in members]
+    return group_window(group, clients, started_ns=result.load.started_ns, ended_ns=result.load.ended_ns)
 
 
 def _histograms(result: RunResult, table: MessageTable) -> dict[str, Any]:

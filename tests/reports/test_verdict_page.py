@@ -1,0 +1,18 @@
+"""The page on verdicts has every reason there is, and no other."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from coreserver.run import FailureCode
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("verdict.py", "generator.py", "surroundings.py", "steadiness.py")
+
+
+def test_the_page_has_every_reason_and_no_other() -> None:
+    code = "".join((ROOT / "coreserver" / "reports" / name).read_text() for name in SOURCES)
+    given = set(re.findall(r'reason\("(\w+)"', code)) | set(get_args(FailureCode))
+    page = (ROOT / "docs" / "verdicts.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} == given
