@@ -14,8 +14,9 @@ help:  ## what this file can do
 run: $(VENV)/.runtime  ## start the lab on 127.0.0.1, port 8000 (PORT=8123 make run: another)
 	@exec $(BIN)/serverlab serve --port $(PORT)
 
+# Two workers, a file to one of them: most tests wait for sockets, and each worker comes to the browser tests last.
 test: $(VENV)/.dev chromium  ## the whole suite, browser tests last
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev  ## formatting, lint and types
 	$(BIN)/ruff format --check .
