@@ -3,19 +3,21 @@
     start ──connect──▶ connected ──▶ greeted ──▶ …sends and replies… ──▶ ended (ClientOutcome)
 
 Nothing is sent before `*` was seen. What a client says and when it has finished is for a subclass to decide; here is
-what all of them share: sockets, stamps, the check, the timeout, and the name of every way to end. It is an asyncio
-Protocol rather than a stream: streams cost three times the CPU, which would show as lateness.
+what all of them share: sockets, stamps, the check, the timeout, and the name of every way to end. Clients read and
+write their sockets by themselves (`poller.py` says why).
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import errno
 import socket
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import cast
 
+from coreserver.clients.poller import READ, WRITE
 from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind
 from coreserver.clients.replies import Replies, shown
 from coreserver.clients.stage import Place, Stage
@@ -23,6 +25,7 @@ from coreserver.clients.tally import Phase
 from coreserver.clock import now_ns
 from coreserver.protocol import GREETING
 
+READ_BYTES = 65536
 LOGGED_BYTES = 1024  # of one send or receive; a log is for reading
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
@@ -37,7 +40,7 @@ _CONNECT_OUTCOMES = {
 }
 
 
-class CheckedConnection(asyncio.Protocol, ABC):
+class CheckedConnection(ABC):
     """A client from its due time to its end; `record` tells the whole story.
 
     `timeout_s` bounds how long the client waits for its greeting or for a reply without any progress. Only clients with
@@ -56,12 +59,17 @@ class CheckedConnection(asyncio.Protocol, ABC):
         self._phase: Phase | None = None
         self._sock: socket.socket | None = None
         self._is_connecting = False
-        self._attaching: asyncio.Task[None] | None = None  # connected, and the loop's transport does not own it yet
-        self._transport: asyncio.Transport | None = None
+        self._unsent = b""  # what the kernel has not yet taken
+        self._reads = READ  # unless somebody paused it
+        self.read_bytes = READ_BYTES  # most that are read at a time
         self.replies = Replies(stage.columns)
-        self.is_write_blocked = False  # the kernel has not yet taken all that was sent
         self._progress_ns = 0  # last step towards greeting or reply, or the instant the wait for it began
         self._is_watched = False  # a look at the timeout is due
+
+    @property
+    def is_write_blocked(self) -> bool:
+        """Whether the kernel has not yet taken all that was sent."""
+        return bool(self._unsent)
 
     # --- what a kind of client supplies --------------------------------------------------------------------------
 
@@ -77,15 +85,13 @@ class CheckedConnection(asyncio.Protocol, ABC):
     def is_waiting_for_peer(self) -> bool:
         """Whether the greeted client can go on only when its peer acts; a deliberate pause is no such wait."""
 
-    def prepare(self, sock: socket.socket) -> None:
-        """The socket is about to connect: set what must be set before."""
+    def socket_options(self) -> Sequence[tuple[int, int, int]]:
+        """What to set on the socket before it connects, as setsockopt() takes it."""
+        return ()
 
     def on_connected(self) -> bool:
         """TCP has connected; whether the client goes on to wait for its greeting."""
         return True
-
-    def on_ended(self) -> None:
-        """The client has ended, with the outcome of its record."""
 
     # --- what it can use -----------------------------------------------------------------------------------------
 
@@ -102,7 +108,8 @@ class CheckedConnection(asyncio.Protocol, ABC):
             self.end(ClientOutcome.NOT_STARTED, _name(error.errno))
             return
         self._sock = sock
-        self.prepare(sock)
+        for option in self.socket_options():
+            sock.setsockopt(*option)
         self._is_connecting = True
         record.connect_start_ns = self._progress_ns = now_ns()
         failure = sock.connect_ex(stage.target.sockaddr)
@@ -112,7 +119,7 @@ class CheckedConnection(asyncio.Protocol, ABC):
             failure = sock.connect_ex(stage.target.sockaddr)
             if failure == errno.EALREADY:
                 self._enter(Phase.CONNECTING)
-                self._timers.loop.add_writer(sock, self._connect_ended)
+                stage.poller.watch(sock.fileno(), WRITE, self.on_event)
                 self._watch()
                 return
         elif not failure:
@@ -126,8 +133,27 @@ class CheckedConnection(asyncio.Protocol, ABC):
         sent_ns = now_ns()
         if self.keeps_log:
             self._log(sent_ns, LogKind.SENDING, data)
-        cast(asyncio.Transport, self._transport).write(data)
+        self.write(data)
         return sent_ns
+
+    def write(self, data: bytes) -> None:
+        """Hand `data` to the kernel as far as it takes it now, the rest when it takes more."""
+        if self.record.outcome is not None:
+            return
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            taken = cast(socket.socket, self._sock).send(data)
+        except BlockingIOError:
+            taken = 0
+        except OSError as error:
+            self._unsent = data
+            self.end(ClientOutcome.RESET, f"{_name(error.errno)} {self.where()}")
+            return
+        if taken < len(data):
+            self._unsent = data[taken:]
+            self._change(self._reads | WRITE)
 
     def wait_for_peer(self, at_ns: int) -> None:
         """From `at_ns` on the client waits for its peer; without progress it times out."""
@@ -166,14 +192,14 @@ class CheckedConnection(asyncio.Protocol, ABC):
             self._timeouts.forget(self)
         self._stage.open.pop(self, None)
         self._close()
-        self.on_ended()
 
     def pause_reading(self) -> None:
-        """Let nobody read but `read`."""
-        cast(asyncio.Transport, self._transport).pause_reading()
+        """Read only when `read` is called."""
+        self._reads = 0
+        self._change(WRITE if self._unsent else 0)
 
     def read(self, at_most: int) -> None:
-        """Read some bytes, if there are any, once `pause_reading` was called."""
+        """Read some bytes, if there are any, and do what follows from them."""
         try:
             data = cast(socket.socket, self._sock).recv(at_most)
         except BlockingIOError:
@@ -187,20 +213,26 @@ class CheckedConnection(asyncio.Protocol, ABC):
             self.eof_received()
 
     def close_own_side(self) -> None:
-        """Say that nothing more will be sent, once all is."""
-        cast(asyncio.Transport, self._transport).write_eof()
+        """Say that nothing more will be sent. Only when the kernel has taken everything."""
+        with contextlib.suppress(OSError):  # reset meanwhile: reading will tell
+            cast(socket.socket, self._sock).shutdown(socket.SHUT_WR)
 
     def reset_at_close(self) -> None:
         """Close with a RST when it comes to that, whatever is still to be sent or read."""
         if self._sock is not None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
 
-    # --- the loop calls these ------------------------------------------------------------------------------------
+    # --- what happens to it --------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The loop reads from now on; bytes may come before `create_connection` has returned."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)  # so pause_writing means "the kernel did not take it all"
+    def on_event(self, events: int) -> None:
+        """The socket is ready: for the poller to call."""
+        if self._is_connecting:
+            self._connected(cast(socket.socket, self._sock).getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            return
+        if events & WRITE and self._unsent:
+            self._write_on()
+        if events & ~WRITE and self.record.outcome is None:
+            self.read(self.read_bytes)
 
     def data_received(self, data: bytes) -> None:
         """Check what came, then let the client go on."""
@@ -238,29 +270,18 @@ class CheckedConnection(asyncio.Protocol, ABC):
         else:
             self.end(ClientOutcome.RESET, f"closed by the peer {self.where()}")
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed: by us, or torn by the peer."""
-        name = _name(exc.errno) if isinstance(exc, OSError) else str(exc)
-        self.end(ClientOutcome.RESET, f"{name} {self.where()}")
-        self._stage.tally.closed()
+    # --- inside --------------------------------------------------------------------------------------------------
 
-    def pause_writing(self) -> None:
-        """The kernel's buffer is full."""
-        self.is_write_blocked = True
-
-    def resume_writing(self) -> None:
-        """The kernel has taken everything: the peer reads, which is progress."""
-        self.is_write_blocked = False
-        if self.record.outcome is None:
+    def _write_on(self) -> None:
+        rest, self._unsent = self._unsent, b""
+        self.write(rest)
+        if not self._unsent and self.record.outcome is None:  # the kernel has taken it all: the peer reads
+            self._change(self._reads)
             self._progress_ns = now_ns()
             self.on_progress(self._progress_ns, b"")
 
-    # --- inside --------------------------------------------------------------------------------------------------
-
-    def _connect_ended(self) -> None:
-        sock = cast(socket.socket, self._sock)
-        self._timers.loop.remove_writer(sock)
-        self._connected(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    def _change(self, events: int) -> None:
+        self._stage.poller.change(cast(socket.socket, self._sock).fileno(), events)
 
     def _connected(self, failure: int) -> None:
         connected_ns = now_ns()
@@ -274,20 +295,17 @@ class CheckedConnection(asyncio.Protocol, ABC):
             port = self._stage.target.sockaddr[1]
             self.end(ClientOutcome.SELF_CONNECT, f"the kernel chose the target's own port {port} for the client")
             return
+        was_waiting = self._phase is Phase.CONNECTING
         self._enter(Phase.WAITING)
         if not self.on_connected():
             return
         self._is_connecting = False
         self._watch()
-        self._attaching = self._timers.loop.create_task(self._attach(cast(socket.socket, self._sock)))
-        self._attaching.add_done_callback(_pass_on_failure)
-
-    async def _attach(self, sock: socket.socket) -> None:
-        transport, _ = await self._timers.loop.create_connection(lambda: self, sock=sock)
-        # Had we closed earlier, uvloop would close the descriptor twice, the second time perhaps a stranger's.
-        self._attaching = None
-        if self.record.outcome is not None:
-            transport.abort()
+        if was_waiting:
+            self._change(READ)
+        else:
+            fd = cast(socket.socket, self._sock).fileno()
+            self._stage.poller.watch(fd, READ, self.on_event)
 
     def _connect_failed(self, failure: int) -> None:
         outcome = _CONNECT_OUTCOMES.get(failure, ClientOutcome.REFUSED)
@@ -296,21 +314,11 @@ class CheckedConnection(asyncio.Protocol, ABC):
         self.end(outcome, _name(failure))
 
     def _close(self) -> None:
-        if self._is_connecting:
-            self._is_connecting = False
-            sock = cast(socket.socket, self._sock)
-            self._timers.loop.remove_writer(sock)
-            sock.close()
-            self._stage.tally.closed()
-        elif self._attaching is not None:
-            pass  # _attach closes
-        elif self._transport is None:
-            self._stage.tally.closed()
-        elif self.record.outcome is ClientOutcome.COMPLETED:
-            self._transport.close()
-        else:
-            self.record.bytes_sent -= self._transport.get_write_buffer_size()
-            self._transport.abort()
+        self.record.bytes_sent -= len(self._unsent)
+        if self._sock is not None:
+            self._stage.poller.forget(self._sock.fileno())
+            self._sock.close()
+        self._stage.tally.closed()
 
     def _watch(self) -> None:
         if not self._is_watched:
@@ -334,12 +342,6 @@ class CheckedConnection(asyncio.Protocol, ABC):
 
     def _log(self, at_ns: int, kind: LogKind, data: bytes = b"") -> None:
         self.record.log.append(LogEvent(at_ns, kind, data[:LOGGED_BYTES]))
-
-
-def _pass_on_failure(task: asyncio.Task[None]) -> None:
-    """A task's exception is a bug of ours; the loop's handler must hear of it now, not when the task is collected."""
-    if not task.cancelled() and (error := task.exception()):
-        task.get_loop().call_exception_handler({"message": "attaching a socket failed", "exception": error})
 
 
 def _name(code: int | None) -> str:

@@ -1,16 +1,19 @@
 """A client that sends one message after the other's reply: closed groups and open ones are made of it.
 
 A hundred thousand times a second the same few things happen: a whole reply comes, it is right, it is stamped, and the
-next message goes out. `data_received` and `_send` do no more than that; everything else is for `CheckedConnection`.
+next message goes out. `on_event` and `_send` do no more than that; everything else is for `CheckedConnection`.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from coreserver.clients.columns import NOT_ANSWERED, REPLIED
-from coreserver.clients.connection import CheckedConnection
+from coreserver.clients.connection import READ_BYTES, CheckedConnection
+from coreserver.clients.poller import READ
 from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.clients.schedule import Message
 from coreserver.clients.stage import Place, Stage
@@ -51,6 +54,7 @@ class EchoPlayer(CheckedConnection):
         self._does_think = any(think_ns)
         self._until_ns = until_ns
         self._again = again
+        self._whole_bytes = min(READ_BYTES, len(pool[0].reply) + 1)  # one too many would show
         self._stamps = stage.columns.stamps
         self._row = 0  # of the message under way
         self._reply: bytes | None = None  # owed, and nothing of it has come yet
@@ -59,18 +63,28 @@ class EchoPlayer(CheckedConnection):
 
     def on_greeted(self, at_ns: int) -> None:
         """Begin, with a message that was due when the connection was."""
+        sock = cast(socket.socket, self._sock)
+        self._recv, self._send_now = sock.recv, sock.send
         self._send(self.record.due_ns)
 
-    def data_received(self, data: bytes) -> None:
+    def on_event(self, events: int) -> None:
         """Nearly always the whole reply; whatever else it is takes the long way."""
-        if data != self._reply:
-            self._reply = None
-            super().data_received(data)
+        if events != READ or self._reply is None:
+            super().on_event(events)
             return
-        self._progress_ns = at_ns = now_ns()
-        self.record.bytes_received += len(data)
-        self.replies.all_came()
-        self._answered(at_ns)
+        try:
+            data = self._recv(self.read_bytes)
+        except OSError:
+            super().on_event(events)  # which meets the same error, and names it
+            return
+        if data == self._reply:
+            self._progress_ns = at_ns = now_ns()
+            self.record.bytes_received += len(data)
+            self._answered(at_ns)
+        else:
+            self._reply = None
+            self.read_bytes = READ_BYTES
+            self.data_received(data) if data else self.eof_received()
 
     def on_progress(self, at_ns: int, reply: bytes) -> None:
         """A reply that comes in parts is complete with the last of them."""
@@ -89,17 +103,22 @@ class EchoPlayer(CheckedConnection):
             due_ns += self._thinks[self._next_think]
             self._next_think = (self._next_think + 1) % len(self._thinks)
         if not self._left or due_ns >= self._until_ns or self._stage.is_over:
-            self._reply = None
+            self._rest()
             self.end(ClientOutcome.COMPLETED)
             if self._again and not self._left:
                 self._again(due_ns)
         elif self._does_think:
-            self._reply = None
+            self._rest()
             self._is_thinking = True
             self._due_ns = due_ns
             self._timers.at(due_ns, self._thought)
         else:
             self._send(due_ns)
+
+    def _rest(self) -> None:
+        """Nothing is owed, until the next message."""
+        self._reply = None
+        self.replies.all_came()
 
     def _thought(self) -> None:
         if self.record.outcome is None:
@@ -110,8 +129,14 @@ class EchoPlayer(CheckedConnection):
     def _send(self, due_ns: int) -> None:
         data, self._reply = self._pool[self._next]
         self._next = (self._next + 1) % len(self._pool)
-        self.replies.owe(self._reply)
+        self.read_bytes = self._whole_bytes
+        self.replies.owe_alone(self._reply)
         self.record.bytes_sent += len(data)
         self._row = len(self._stamps)
         self._stamps.extend((self._index, due_ns, now_ns(), NOT_ANSWERED))
-        self._transport.write(data)  # type: ignore[union-attr]
+        try:
+            taken = self._send_now(data)
+        except OSError:
+            taken = 0  # `write` meets the same error, and knows what to do
+        if taken < len(data):
+            self.write(data[taken:])

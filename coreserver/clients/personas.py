@@ -156,9 +156,9 @@ class SlowWriterPlayer(_SlowPlayer):
 class SlowReaderPlayer(_SlowPlayer):
     """Asks for as much as the connection takes and reads the replies a trickle at a time; at the end it just goes."""
 
-    def prepare(self, sock: socket.socket) -> None:
+    def socket_options(self) -> Sequence[tuple[int, int, int]]:
         """A small buffer; set later it would no longer narrow the window."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        return [(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)]
 
     def on_greeted(self, at_ns: int) -> None:
         """From now on nobody reads but us."""
@@ -228,11 +228,11 @@ class HalfClosePlayer(CheckedConnection):
         sent_ns = self.send(*self._message)
         row = self._stage.columns.add(self._index, self.record.due_ns, sent_ns)
         self.replies.verify(row, self.replies.owed)
-        self.record.closed_ns = now_ns()
-        self.close_own_side()
+        self._close_own_side_when_sent()
 
     def on_progress(self, at_ns: int, reply: bytes) -> None:
-        """The peer's end is still to come."""
+        """Perhaps the kernel has taken all of the message; the peer's end is still to come."""
+        self._close_own_side_when_sent()
 
     def is_waiting_for_peer(self) -> bool:
         """Always."""
@@ -244,6 +244,11 @@ class HalfClosePlayer(CheckedConnection):
             self.end(ClientOutcome.COMPLETED)
         else:
             super().eof_received()
+
+    def _close_own_side_when_sent(self) -> None:
+        if self.record.closed_ns is None and not self.is_write_blocked and self.record.outcome is None:
+            self.record.closed_ns = now_ns()
+            self.close_own_side()
 
 
 class FloodPlayer(CheckedConnection):

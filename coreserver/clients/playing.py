@@ -77,7 +77,7 @@ class Playing:
         await stage.tally.wait_all_closed()
         ended_ns = now_ns()
         self._reporting.cancel()
-        stage.timers.close()
+        stage.close()
         started = Counter(place[0] for place, r in zip(stage.places, stage.records, strict=True) if r.connect_start_ns)
         return WorkerResult(
             ended_ns=ended_ns,

@@ -33,8 +33,14 @@ class Replies:
 
     def owe(self, reply: bytes) -> None:
         """`reply` follows what was owed before."""
-        self._owed = self._owed[self._at :] + reply  # mostly of nothing, which copies nothing
+        self._owed = self._owed[self._at :] + reply
         self._came += self._at
+        self._at = 0
+
+    def owe_alone(self, reply: bytes) -> None:
+        """`reply`, all before having come, whether it was shown here or only compared by the caller."""
+        self._came += len(self._owed)
+        self._owed = reply
         self._at = 0
 
     def all_came(self) -> None:

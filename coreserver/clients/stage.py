@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from coreserver.clients.columns import MessageColumns
+from coreserver.clients.poller import Poller
 from coreserver.clients.records import ClientRecord
 from coreserver.clients.tally import Tally
 from coreserver.clients.target import Target
@@ -29,6 +30,7 @@ class Stage:
     def __init__(self, target: Target, timers: Timers, tally: Tally, *, most_open: int = sys.maxsize) -> None:
         self.target = target
         self.timers = timers
+        self.poller = Poller(timers.loop)
         self.tally = tally
         self.most_open = most_open
         self.columns = MessageColumns()
@@ -51,6 +53,11 @@ class Stage:
         if timeout_ns not in self._timeouts:
             self._timeouts[timeout_ns] = Timeouts(self.timers, timeout_ns)
         return self._timeouts[timeout_ns]
+
+    def close(self) -> None:
+        """Every client has ended: free what they shared."""
+        self.timers.close()
+        self.poller.close()
 
     def cancel(self) -> None:
         """End every client that has begun, and begin no other."""

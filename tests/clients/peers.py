@@ -123,7 +123,7 @@ def play(
         if on_start:
             on_start(stage, groups)
         await stage.tally.wait_all_closed()
-        timers.close()
+        stage.close()
         return stage
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
