@@ -369,6 +369,14 @@ def test_clients_without_a_level_are_served_all_the_same() -> None:
     assert list(root)[1].text == "1 worker served 100 clients; loop served most, 100."
 
 
+def test_very_many_bars_that_touch_are_one() -> None:
+    row = replace(POOL[0], worker="loop")
+    busy = [replace(row, started_s=0.001 * k, finished_s=0.001 * (k + 1)) for k in range(3000)]
+    apart = [replace(row, started_s=4.0 + 0.1 * k, finished_s=4.05 + 0.1 * k) for k in range(3)]
+    (bars,) = Picture(draw_lanes([*busy, *apart], title="t")).root.iterfind(f".//{NS}g[@class='tl-dense']/{NS}path")
+    assert bars.attrib["d"].count("M") == 4
+
+
 def test_a_client_still_served_keeps_its_level_up_to_now() -> None:
     running = [replace(row, finished_s=None, outcome=None) for row in at_once(2)]
     picture = Picture(draw_lanes(running, now_s=5.0, title="t"))

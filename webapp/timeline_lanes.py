@@ -7,18 +7,27 @@ number beyond which a person no longer sees them apart; the picture says how man
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, text_width
 from webapp.timeline_frame import AXIS_HEIGHT, SMALL, Frame, LegendItem, document, gutter, names, stage
-from webapp.timeline_marks import Marks, counted, horizon, marks
-from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many, row_size, tooltip
+from webapp.timeline_marks import Marks, Span, counted, horizon, marks
+from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many_bars, row_size, tooltip
 
 LANES_UP_TO = 96  # lanes in all, when workers serve several at once: as many as a tall screen shows apart
 BLOCK_GAP = 0.4  # of a lane, between workers of several lanes
+
+
+class Served(NamedTuple):
+    """One connection that a worker took up, and where it is drawn."""
+
+    row: TimelineRow
+    signs: Marks
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Lane:
     A worker that serves one at a time has one level. `hidden` counts connections for which there was no level left.
     """
 
-    levels: list[list[TimelineRow]]
+    levels: list[list[Served]]
     hidden: int
 
     @property
@@ -68,15 +77,14 @@ def draw_lanes(
         title=None if embedded else title,
     )
     placed = [
-        (row, marks(row, edge), frame.top + 4 + y)
+        (level, frame.top + 4 + y)
         for lane, ys in zip(shown.values(), blocks, strict=True)
         for level, y in zip(lane.levels, ys, strict=True)
-        for row in level
     ]
-    if levels <= SINGLE_UP_TO and len(placed) <= LINES_UP_TO:
-        drawn = "".join(_served(row, signs, frame, y, size) for row, signs, y in placed)
+    if levels <= SINGLE_UP_TO and sum(len(level) for level, _ in placed) <= LINES_UP_TO:
+        drawn = "".join(_bar(served, frame, y, size) for level, y in placed for served in level)
     else:
-        drawn = draw_many([(signs, y) for _, signs, y in placed], frame, size, served_only=True)
+        drawn = draw_many_bars([(span, y) for level, y in placed for span in _merged(level, frame)], frame, size)
     middles = [frame.top + 4 + (ys[0] + ys[-1]) / 2 for ys in blocks]
     body = around + names(list(shown), middles, frame) + drawn
     whole = frame.bottom + AXIS_HEIGHT
@@ -97,12 +105,13 @@ def _lanes(rows: Sequence[TimelineRow], edge_s: float) -> dict[str, Lane]:
 
 def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float) -> Lane:
     """Each row on the lowest level that is free at its start, on at most so many levels; rows in order of start."""
-    levels: list[list[TimelineRow]] = []
+    levels: list[list[Served]] = []
     free: list[int] = []  # heap of levels
     taken: list[tuple[float, int]] = []  # heap of (end, level)
     hidden = 0
     for row in rows:
-        start, end = marks(row, edge_s).served or (0.0, 0.0)
+        signs = marks(row, edge_s)
+        start, end = span = signs.served or (edge_s, edge_s)
         while taken and taken[0][0] <= start:
             heappush(free, heappop(taken)[1])
         if not free and len(levels) == most:
@@ -112,7 +121,7 @@ def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float) -> Lane:
             levels.append([])
             free.append(len(levels) - 1)
         level = heappop(free)
-        levels[level].append(row)
+        levels[level].append(Served(row, signs, span))
         heappush(taken, (end, level))
     return Lane(levels, hidden)
 
@@ -146,11 +155,22 @@ def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], str]:
     return shown, " ".join(remarks)
 
 
-def _served(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: RowSize) -> str:
+def _merged(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
+    """The spans of a level, those less than half a pixel apart as one: no eye tells them apart in so many."""
+    gap_s = 0.5 * frame.horizon_s / (frame.right - frame.left)
+    begin, until = level[0].span
+    for _, _, (start, end) in level[1:]:
+        if start - until >= gap_s:
+            yield begin, until
+            begin = start
+        until = max(until, end)
+    yield begin, until
+
+
+def _bar(served: Served, frame: Frame, y: float, size: RowSize) -> str:
     """One connection in its worker's lane, with the client's name where it fits."""
-    if signs.served is None:
-        return ""
-    x1, x2 = (frame.x(at) for at in signs.served)
+    row, signs, span = served
+    x1, x2 = (frame.x(at) for at in span)
     shape = bar(x1, max(x1 + 1.5, x2 - 1), y, size.bar, open_ended=signs.open_ended)  # a hairline between neighbours
     parts = [f'<g class="tl-row"><title>{safe(tooltip(row, signs))}</title><path class="tl-served" d="{shape}"/>']
     if size.roomy and text_width(row.name, SMALL) + 20 <= x2 - x1:

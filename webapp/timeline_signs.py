@@ -101,12 +101,10 @@ def draw_single(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: Ro
     return "".join(parts) + "</g>"
 
 
-def draw_many(placed: Sequence[tuple[Marks, float]], frame: Frame, size: RowSize, *, served_only: bool = False) -> str:
+def draw_many(placed: Sequence[tuple[Marks, float]], frame: Frame, size: RowSize) -> str:
     """Very many rows: one path for each kind of mark, so that the file stays small and the browser quick."""
     served = [(signs.served, y) for signs, y in placed if signs.served]
-    bars = _path("tl-served", size.bar, (_stroke(frame, span, y) for span, y in served))
-    if served_only:
-        return f'<g class="tl-dense">{bars}</g>'
+    bars = _bars(served, frame, size)
     waits = [(name, span, y) for signs, y in placed for name, span in _thin_lines(signs)]
     lines = "".join(
         _path(f"tl-{kind}", size.pitch, (line(frame, span, y) for name, span, y in waits if name == kind))
@@ -117,6 +115,11 @@ def draw_many(placed: Sequence[tuple[Marks, float]], frame: Frame, size: RowSize
     failures = [(signs.failed_at, y) for signs, y in placed if signs.failed_at is not None]
     crosses = _path("tl-cross", 1, (cross(frame.x(at), y, half) for at, y in failures))
     return f'<g class="tl-dense">{lines}{bars}{arrivals}{crosses}</g>'
+
+
+def draw_many_bars(served: Sequence[tuple[Span, float]], frame: Frame, size: RowSize) -> str:
+    """Very many bars alone, as one path."""
+    return f'<g class="tl-dense">{_bars(served, frame, size)}</g>'
 
 
 def legend_items(signs: Sequence[Marks], horizon_s: float) -> list[LegendItem]:
@@ -171,6 +174,10 @@ def _bar_words(row: TimelineRow, signs: Marks, frame: Frame, y: float) -> str:
     if signs.failed_at is not None or x2 + 8 + text_width(words, SMALL) > frame.width:
         return ""
     return f'<text class="tl-beside" x="{num(x2 + 7)}" y="{num(y + 4)}">{safe(words)}</text>'
+
+
+def _bars(served: Sequence[tuple[Span, float]], frame: Frame, size: RowSize) -> str:
+    return _path("tl-served", size.bar, (_stroke(frame, span, y) for span, y in served))
 
 
 def _stroke(frame: Frame, span: Span, y: float) -> str:
