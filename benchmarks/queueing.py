@@ -133,7 +133,7 @@ def table(cells: Sequence[Cell]) -> str:
     for cell in cells:
         found = cell.found
         low, high = found["wait_low_ms"], found["wait_high_ms"]
-        interval = "too few" if low is None else f"{max(low, 0.0):.2f} to {high:.2f}"
+        interval = "too few" if low is None else f"{low:.2f} to {high:.2f}"
         erlang = found["erlang_c_wait_ms"]
         lines.append(
             f"| {cell.workers} | {cell.utilisation} ({found['utilisation']:.3f}) | {found['arrivals']:,} "

@@ -116,7 +116,7 @@ def compare(
         "mean_service_ms": _ms(service_s),
         "utilisation": rate * service_s / servers,
         "wait_ms": _ms(float(waits[counted].mean())),
-        "wait_low_ms": _ms(low),
+        "wait_low_ms": _ms(None if low is None else max(low, 0.0)),  # the interval is symmetric, waits are not
         "wait_high_ms": _ms(high),
         "recursion_wait_ms": _ms(float(predicted.mean())),
         "erlang_c_wait_ms": _ms(erlang_c_mean_wait_s(rate, service_s, servers)) if is_markovian else None,

@@ -108,6 +108,12 @@ def test_arrivals_of_the_warm_up_load_the_queue_but_are_not_compared() -> None:
     assert (found["wait_low_ms"], found["erlang_c_wait_ms"]) == (None, None)  # too few; as many as can be served
 
 
+def test_an_interval_never_begins_below_nothing() -> None:
+    through = [Passage(float(k), 100.0 if k < 20 else 0.0, 0.1) for k in range(400)]
+    found: dict[str, Any] = compare(through, 1, from_s=0.0, is_markovian=True)
+    assert found["wait_low_ms"] == 0.0 < found["wait_ms"] < found["wait_high_ms"]
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_arrival_is_nothing_to_compare(count: int) -> None:
     found = compare([Passage(0, 0, 1)] * count, 1, from_s=0.0, is_markovian=True)
