@@ -6,15 +6,13 @@ Another thread ends a session early by shutting the socket down, which wakes a b
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import struct
-import termios
 import threading
 
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config import ServerOptions
-from coreserver.models.connections import Connection
+from coreserver.models.connections import Connection, unacknowledged_bytes
 from coreserver.protocol import GREETING, ProtocolEngine
 from coreserver.telemetry import ServerOutcome
 from coreserver.work import burn, demands, per_connection, per_message
@@ -146,7 +144,7 @@ class Session:
                 # A slice of the timeout passed without room in the send buffer. The buffer frees in large steps, so a
                 # slow but healthy reader is told by the bytes it acknowledges meanwhile (SIOCOUTQ), not by the buffer.
                 self._check_session()
-                now, left = now_ns(), _unacknowledged(self._sock)
+                now, left = now_ns(), unacknowledged_bytes(self._sock)
                 if not progress_ns:
                     progress_ns, unacknowledged = now - int(self._send_slice_s * NS_PER_S), left
                 if left < unacknowledged:
@@ -157,9 +155,3 @@ class Session:
                 self._bytes_out += sent
                 view = view[sent:]
                 progress_ns = 0
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    """Bytes handed to the kernel that the peer has not acknowledged."""
-    count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-    return count

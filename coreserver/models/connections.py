@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import resource
 import socket
+import struct
+import termios
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -160,3 +163,9 @@ class OpenConnections:
         """Wait until none is open, at most `deadline_s` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, deadline_s)
+
+
+def unacknowledged_bytes(sock: socket.socket) -> int:
+    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    return count

@@ -6,11 +6,8 @@ waited. An event loop returns from every call, so what a connection is in the mi
 
 from __future__ import annotations
 
-import fcntl
 import select
 import socket
-import struct
-import termios
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ from dataclasses import dataclass
 
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config import NoWork, ServerOptions
-from coreserver.models.connections import Connection
+from coreserver.models.connections import Connection, unacknowledged_bytes
 from coreserver.protocol import ProtocolEngine
 from coreserver.telemetry import ServerOutcome
 from coreserver.work import burn, demands, per_connection, per_message
@@ -190,7 +187,7 @@ class Exchange(ABC):
         The send buffer frees in large steps, so a slow but healthy reader shows in the second long before the first.
         """
         taken = self.written - self.unsent_bytes()
-        return taken, taken - unacknowledged(self.connection.sock)
+        return taken, taken - unacknowledged_bytes(self.connection.sock)
 
     def _is_busy(self) -> bool:
         return self.order is not None or self.unsent_bytes() > 0
@@ -203,12 +200,6 @@ class Exchange(ABC):
         record.bytes_in = self.bytes_in
         record.bytes_out = self.written - self.unsent_bytes()
         record.messages = self.engine.messages_finished
-
-
-def unacknowledged(sock: socket.socket) -> int:
-    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
-    count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
-    return count
 
 
 def _has_input(sock: socket.socket) -> bool:

@@ -342,7 +342,7 @@ class OnePort(Target):
         return sock
 
 
-def test_a_client_without_a_free_port_is_not_started(loop: LoopFactory) -> None:
+def test_t24_a_client_without_a_free_port_is_not_started(loop: LoopFactory) -> None:
     free_port = closed_port()[1]
     with peer(honest) as address:
         load = script({"send": "^a$"}, {"wait_s": 0.2}, count=2)
@@ -352,7 +352,7 @@ def test_a_client_without_a_free_port_is_not_started(loop: LoopFactory) -> None:
     assert second.connect_start_ns is None
 
 
-def test_a_socket_connected_to_itself_is_noticed(loop: LoopFactory) -> None:
+def test_t23_a_socket_connected_to_itself_is_noticed(loop: LoopFactory) -> None:
     address = closed_port()
     (record,) = play(OnePort(address, address[1]), script({"send": "^a$"}), loop)
     assert record.outcome is ClientOutcome.SELF_CONNECT

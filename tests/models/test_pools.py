@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from coreserver.host import ServerHost
+from coreserver.run import _listen_overflows as listen_overflows
 from tests.support import Peer, assert_healthy, running, wait_until
 
 
@@ -69,7 +71,7 @@ def test_the_executor_accepts_everybody_and_the_bounded_pool_leaves_them_to_the_
         ("capped_threads", {"max_clients": 1, "when_full": "refuse"}),
     ],
 )
-def test_a_full_server_that_refuses_closes_cleanly_within_100_ms(model: str, options: dict[str, object]) -> None:
+def test_t21_a_full_server_that_refuses_closes_cleanly_within_100_ms(model: str, options: dict[str, object]) -> None:
     room = 2 if options.get("queue_limit") == 1 else 1
     with running(model, **options) as server, ExitStack() as stack:
         admitted = connect(server, 1, stack)
@@ -109,6 +111,20 @@ def test_an_elastic_pool_grows_while_connections_wait_and_shrinks_when_workers_i
         assert_healthy(server)
 
 
+def test_t17_a_full_backlog_shows_in_connect_and_not_in_the_greeting() -> None:
+    overflows = listen_overflows()
+    with running("sequential", backlog=1) as server, ExitStack() as stack:
+        stack.enter_context(Peer(server)).greeted()
+        connect(server, 2, stack)  # the backlog and one more, as the kernel counts
+        wait_until(lambda: server.snapshot().accept_queue == 2, "the kernel's queue is full")
+        late = stack.enter_context(socket.socket())
+        late.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            late.connect(server.address or ("", 0))
+        assert server.snapshot().totals.accepted == 1
+    assert (listen_overflows() or 0) > (overflows or 0)
+
+
 def test_stop_answers_a_full_pool_whose_accept_loop_is_blocked() -> None:
     with running("bounded_pool", workers=1, queue_limit=0) as server, ExitStack() as stack:
         connect(server, 4, stack)
@@ -127,7 +143,7 @@ def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("model", ["thread_per_client", "capped_threads", "executor_pool"])
-def test_a_machine_without_threads_costs_one_client_and_the_server_lives(
+def test_t07_a_machine_without_threads_costs_one_client_and_the_server_lives(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(model) as server:
