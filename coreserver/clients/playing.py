@@ -16,6 +16,7 @@ from coreserver.clients.groups import GroupClients
 from coreserver.clients.records import WorkerUsage
 from coreserver.clients.result_file import WorkerResult
 from coreserver.clients.stage import Stage
+from coreserver.clients.timers import Timers
 from coreserver.clock import NS_PER_MS, NS_PER_S, milliseconds, now_ns, seconds
 
 REPORT_EVERY_NS = 25 * NS_PER_MS  # while there is news
@@ -56,6 +57,9 @@ class Playing:
         self._last_line_ns = 0
         self._cancelled = False
         self._stopped_by: str | None = None
+        self._lag_timers = Timers(
+            stage.timers.loop
+        )  # of its own: behind a crowd that is due it would measure the crowd
         self._lags = array("q")
 
     def cancel(self) -> None:
@@ -77,6 +81,7 @@ class Playing:
         await stage.tally.wait_all_closed()
         ended_ns = now_ns()
         self._reporting.cancel()
+        self._lag_timers.close()
         stage.close()
         started = Counter(place[0] for place, r in zip(stage.places, stage.records, strict=True) if r.connect_start_ns)
         return WorkerResult(
@@ -134,8 +139,8 @@ class Playing:
 
     def _look_at_lag(self, due_ns: int) -> None:
         self._lags.append(max(0, now_ns() - due_ns))
-        next_ns = due_ns + LAG_EVERY_NS
-        self._stage.timers.at(next_ns, lambda: self._look_at_lag(next_ns))
+        next_ns = due_ns + LAG_EVERY_NS  # also of instants missed meanwhile: a long stall is many lags
+        self._lag_timers.at(next_ns, lambda: self._look_at_lag(next_ns))
 
     def _usage(self, ended_ns: int) -> WorkerUsage:
         lags = sorted(self._lags[1:]) or [0]  # the first look was before the run
