@@ -20,6 +20,15 @@ app = typer.Typer(
 )
 
 
+AllowTarget = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADDRESS[/BITS]:PORT[-PORT]",
+        help="Where runs may be sent beside the lab's own servers, such as 127.0.0.1:9000-9100; may be repeated.",
+    ),
+]
+
+
 class Format(StrEnum):
     """How `run` prints."""
 
@@ -48,9 +57,10 @@ def _serve(
         int | None, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.  [default: 8000]")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where servers and runs are kept.")] = None,
+    allow_target: AllowTarget = None,
 ) -> None:
     """Serve the pages and the REST API until Ctrl-C; settings also come from SERVERLAB_... variables."""
-    settings = _settings(host=host, port=port, data_dir=data_dir)
+    settings = _settings(host=host, port=port, data_dir=data_dir, allow_target=tuple(allow_target or ()) or None)
     try:
         serve(settings, lambda url: print(f"Serverlab is at {url}", flush=True))  # noqa: T201 - the one line it says
     except NotLoopback as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coreserver.config import ScriptGroup, ServerOptions
+from coreserver.config import ServerOptions
 from coreserver.reports.article_log import article_log
 from coreserver.reports.codec import decode_connections
 from coreserver.reports.connections import connections_rows
@@ -17,7 +17,8 @@ from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp import designs
 from webapp.feed import Feed
 from webapp.look import Look, Seen
-from webapp.problems import Conflict, FieldError, Invalid, NotFound
+from webapp.problems import Conflict, NotFound
+from webapp.quotas import refuse_load
 from webapp.runner import Runner
 from webapp.schemas import (
     ModelResource,
@@ -102,8 +103,11 @@ class Lab:
     # --- runs ----------------------------------------------------------------------------------------------------
 
     def create_run(self, spec: RunSpec) -> RunResource:
-        """Queue a run; Conflict when its server is not listening, NotFound, Invalid (it would last too long), Quota."""
-        self._refuse_too_long(spec)
+        """Queue a run; Conflict when its server is not listening, NotFound, Invalid (it would last too long), Quota.
+
+        A name in its server's address is resolved here, which may take a while.
+        """
+        refuse_load(spec, self.settings)
         return self.run(self._runner.submit(spec))
 
     def runs(self, which: RunFilter | None = None) -> RunList:
@@ -204,20 +208,12 @@ class Lab:
             raise NotFound(f"run {row.id} ended as {row.state} without a result")
         return result
 
-    def _refuse_too_long(self, spec: RunSpec) -> None:
-        limit_s = self.settings.max_run_s
-        for place, group in enumerate(spec.clients):
-            if group.least_s > limit_s:
-                part = "script" if isinstance(group, ScriptGroup) else "start_s"
-                message = f"max_run_s: a run lasts at most {limit_s:g} s, and this {group.kind} alone takes longer"
-                raise Invalid(message, errors=[FieldError(f"clients.{place}.{part}", message)])
-
     def _resource(self, row: RunRow) -> RunResource:
         live = self._runner.live(row.id)
         ending = self._runner.unsaved(row.id)
         outline = row.outline or {}
         path = f"/api/v1/runs/{row.id}"
-        names = ("report", "connections", "log", "events", "cancel")
+        names = ("report", "connections", "log", "histogram", "events", "cancel")
         return RunResource.model_validate(
             {
                 "id": row.id,

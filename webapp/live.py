@@ -12,8 +12,9 @@ from coreserver.clock import NS_PER_S, now_ns, seconds
 from coreserver.host import ServerHost
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.reports.timing import join
+from webapp.destination import Destination
 from webapp.schemas import Reason, RunProgress, RunSpec
-from webapp.servers import Claim
+from webapp.server_entry import Claim
 
 _NUMBER = re.compile(r"\d+\Z")
 
@@ -24,7 +25,7 @@ class LiveRun:
 
     id: int
     spec: RunSpec
-    claim: Claim | None
+    destination: Destination
     cancel: threading.Event = field(default_factory=threading.Event)
     cancelled_because: Reason | None = None  # set before `cancel`
     started_at: str | None = None
@@ -33,8 +34,13 @@ class LiveRun:
     _progress: Progress | None = None
     _clients: dict[str, ClientRecord] = field(default_factory=dict)
 
-    def begin(self, host: ServerHost) -> None:
-        """The clients are about to go to this server."""
+    @property
+    def claim(self) -> Claim | None:
+        """Its hold on a server of the lab."""
+        return self.destination.claim
+
+    def begin(self, host: ServerHost | None) -> None:
+        """The clients are about to go to this server; None: to one that is not ours."""
         with self._lock:
             self._host = host
 
@@ -62,11 +68,12 @@ class LiveRun:
         """The rows of this instant, and its distance from the run's start in seconds."""
         with self._lock:
             progress, host, clients = self._progress, self._host, list(self._clients.values())
-        if progress is None or host is None:
+        if progress is None:
             return [], None
         groups = {group.name: place for place, group in enumerate(self.spec.clients)}
         clients.sort(key=lambda client: (groups.get(client.group, 0), _number(client.name)))
-        servers = {record.number: record for record in [*host.open_connections(), *host.recent()]}
+        seen = [*host.open_connections(), *host.recent()] if host is not None else []
+        servers = {record.number: record for record in seen}
         ours = [record for record in servers.values() if record.accepted_ns >= progress.started_ns]
         return timeline_rows(join(clients, ours), progress.started_ns), (now_ns() - progress.started_ns) / NS_PER_S
 

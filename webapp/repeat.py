@@ -83,11 +83,16 @@ def _command_line(base_url: str, body: Mapping[str, Any]) -> str:
         return ""
     group, server = body["clients"][0], dict(body["server"])
     words = ["serverlab", "run", "--url", base_url]
-    words += ["--server", str(server["id"])] if "id" in server else ["--model", server.pop("model")]
+    if "id" in server:
+        words += ["--server", str(server.pop("id"))]
+    elif "address" in server:
+        words += ["--target", server.pop("address")]
+    else:
+        words += ["--model", server.pop("model")]
     for name, value in server.items():
         if name in FLAGS:
             words += [f"--{name.replace('_', '-')}", str(value)]
-        elif name != "id":
+        else:
             words += ["--option", f"{name}={_option_value(value)}"]
     words += ["--clients", str(group["count"])]
     for name in ("seed", "label"):

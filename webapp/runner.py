@@ -10,17 +10,17 @@ from collections import deque
 from collections.abc import Iterator
 
 from coreserver.clients.process import Progress
-from coreserver.config import ServerOptions
 from coreserver.host import ServerHost
 from coreserver.reports.codec import encode_connections
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.summary import RunInfo, ServerInfo, build_report
 from coreserver.run import RunResult, execute
+from webapp.destination import CouldNotServe, described, destination_of, reached
 from webapp.feed import LAB, Feed, run_topic
 from webapp.live import LiveRun
-from webapp.problems import Conflict, Problem, Quota, StorageFull, Unavailable
-from webapp.schemas import Reason, RunSpec, ServerRef
-from webapp.servers import Servers, start_host
+from webapp.problems import Quota, StorageFull, Unavailable
+from webapp.schemas import Reason, RunSpec
+from webapp.servers import Servers
 from webapp.settings import Settings
 from webapp.store import Ending, Result, Store, now
 
@@ -53,23 +53,23 @@ class Runner:
     # --- any thread ----------------------------------------------------------------------------------------------
 
     def submit(self, spec: RunSpec) -> int:
-        """Write a run down and queue it; its id. Conflict, NotFound, Quota, StorageFull: there is no such run."""
-        claim = self._servers.claim(spec.server.id) if isinstance(spec.server, ServerRef) else None
-        model = spec.server.model if isinstance(spec.server, ServerOptions) else ""
+        """Write a run down and queue it; its id. Any Problem: there is no such run."""
+        destination = destination_of(spec, self._servers, self._settings)
+        claim = destination.claim
         try:
             with self._place():
                 run_id = self._store.add_run(
                     spec.model_dump(mode="json"),
                     label=spec.label,
                     note=spec.note,
-                    model=claim.model if claim else model,
+                    model=destination.model,
                     server_id=claim.server_id if claim else None,
                     created_at=now(),
                 )
                 if claim:
                     claim.run_id = run_id
                 with self._changed:
-                    self._queue.append(LiveRun(run_id, spec, claim))
+                    self._queue.append(LiveRun(run_id, spec, destination))
                     self._changed.notify_all()
         except BaseException:
             self._servers.release(claim)
@@ -164,14 +164,14 @@ class Runner:
         try:
             self._store.start_run(run.id, run.started_at)
             self.touch(run.id)
-            with self._host(run) as host:
+            with reached(run.destination, self._servers) as host:
                 run.begin(host)
                 result = self._measured(run, host)
-                info = self._server_info(run, host)
+                info = described(run.destination, host, self._servers)
             return self._ending(run, info, result)
         except (StorageFull, Unavailable) as problem:
             return Ending("failed", now(), Reason(code="storage", detail=problem.detail))
-        except _CouldNotServe as error:
+        except CouldNotServe as error:
             return Ending("failed", now(), Reason(code=error.code, detail=str(error)))
         except Exception:
             log.exception("run %d broke", run.id)
@@ -180,7 +180,7 @@ class Runner:
             watchdog.cancel()
             watchdog.join()
 
-    def _measured(self, run: LiveRun, host: ServerHost) -> RunResult:
+    def _measured(self, run: LiveRun, host: ServerHost | None) -> RunResult:
         path = self._work_dir / f"run-{run.id}.json"
 
         def on_progress(progress: Progress) -> None:
@@ -188,35 +188,16 @@ class Runner:
             self.touch(run.id)
 
         try:
-            return execute(host, run.spec.load(), result_path=path, cancel=run.cancel, on_progress=on_progress)
+            return execute(
+                host,
+                run.spec.load(),
+                result_path=path,
+                cancel=run.cancel,
+                on_progress=on_progress,
+                address=run.destination.target,
+            )
         finally:
             path.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _host(self, run: LiveRun) -> Iterator[ServerHost]:
-        """The server of a run: a listening one of the lab, or one that lives for this run alone."""
-        if run.claim is not None:
-            host = self._servers.host(run.claim.server_id)
-            if host is None:
-                raise _CouldNotServe("could_not_connect", f"server {run.claim.server_id} is not listening any more")
-            yield host
-            return
-        assert isinstance(run.spec.server, ServerOptions)  # noqa: S101 - the other kind has a claim
-        try:
-            # Its service times are drawn from the run's seed, so that the run can be repeated.
-            host = start_host(run.spec.server.model_copy(update={"seed": run.spec.seed}))
-        except Problem as problem:
-            code = "could_not_connect" if isinstance(problem, Conflict) else "server_failed"
-            raise _CouldNotServe(code, problem.detail) from problem
-        try:
-            yield host
-        finally:
-            host.stop()
-
-    def _server_info(self, run: LiveRun, host: ServerHost) -> ServerInfo:
-        server_id = run.claim.server_id if run.claim else None
-        name = self._servers.one(server_id).name if server_id else host.config.name
-        return ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"), id=server_id, name=name)
 
     def _ending(self, run: LiveRun, server: ServerInfo, result: RunResult) -> Ending:
         """The state that follows from the result, and the report that goes with it."""
@@ -292,11 +273,3 @@ class Runner:
                 return
             with self._changed:
                 del self._unsaved[run_id]
-
-
-class _CouldNotServe(Exception):
-    """There was no server to send the clients at."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code

@@ -43,13 +43,25 @@ class ServerRef(Settings):
     id: Id
 
 
+class ServerTarget(Settings):
+    """A server of somebody else that speaks the protocol; the lab must have been told that it may be reached."""
+
+    address: str = Field(
+        min_length=1,
+        max_length=300,
+        description="host:port, an IPv6 address in brackets; must be within an `--allow-target` of the lab",
+    )
+
+
 def _server_kind(server: Any) -> str:
-    by_id = "id" in server if isinstance(server, dict) else isinstance(server, ServerRef)
-    return "server by id" if by_id else "server config"
+    named = server if isinstance(server, dict) else type(server).model_fields if isinstance(server, Settings) else {}
+    return "server by id" if "id" in named else "target" if "address" in named else "server config"
 
 
 RunServer = Annotated[
-    Annotated[ServerRef, Tag("server by id")] | Annotated[ServerConfig, Tag("server config")],
+    Annotated[ServerRef, Tag("server by id")]
+    | Annotated[ServerTarget, Tag("target")]
+    | Annotated[ServerConfig, Tag("server config")],
     Discriminator(_server_kind),
 ]
 
@@ -60,7 +72,8 @@ class RunSpec(LoadConfig):
     label: Label = Field(default="", description="a short name to find the run by")
     note: Note = Field(default="", description="anything worth remembering")
     server: RunServer = Field(
-        description='`{"id": 3}` for a listening server of the lab, or the config of one that lives for this run alone'
+        description='`{"id": 3}` for a listening server of the lab; the config of one that lives for this run alone; '
+        'or `{"address": "127.0.0.1:9000"}` for one that is not ours'
     )
 
     def load(self) -> LoadConfig:
@@ -82,7 +95,7 @@ class RunFilter(Settings):
 
     state: RunState | None = None
     label: Label | None = None
-    model: str | None = None
+    model: str | None = Field(default=None, max_length=80, description="a design's name, or `external`")
     verdict: VerdictStatus | None = None
     server_id: Id | None = None
     sort: Literal["-created_at", "created_at", "label", "-label"] = "-created_at"
@@ -193,8 +206,8 @@ class RunResource(Answer):
     state: RunState
     label: str
     note: str
-    model: str
-    server_id: int | None = Field(description="null where the server lives for this run alone")
+    model: str = Field(description="the server's design; `external` for a server that is not ours")
+    server_id: int | None = Field(description="null where the server lives for this run alone, or is not ours")
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

@@ -8,12 +8,14 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from webapp.app import create_app
 from webapp.database import DatabaseError
 from webapp.datadir import InUse, locked, remove_address, write_address
 from webapp.http import BACKLOG, LabServer
 from webapp.lab import Lab
+from webapp.quotas import raise_descriptor_limit
 from webapp.settings import Settings
 from webapp.store import Store
 
@@ -34,6 +36,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     Raises:
         CannotServe: nothing was started and nothing is left behind.
     """
+    raise_descriptor_limit()
     with _made_ready(settings, announce) as (server, listener):
         server.run(sockets=[listener])
 
@@ -60,9 +63,13 @@ def embedded(settings: Settings) -> Iterator[str]:
 def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator[tuple[LabServer, socket.socket]]:
     """Everything a lab needs, in the order in which it is refused; closed in reverse."""
     host = loopback(settings.host)
-    with _held(settings), _listener(host, settings.port) as listener, _lab(settings) as lab:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_held(settings))
+        listener = stack.enter_context(_listener(host, settings.port))
+        settings = replace(settings, port=listener.getsockname()[1])  # no run may be sent to it
+        lab = stack.enter_context(_lab(settings))
         shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{listener.getsockname()[1]}/"
+        url = f"http://{shown}:{settings.port}/"
 
         def on_listening() -> None:
             write_address(settings.data_dir, url)

@@ -13,8 +13,6 @@ import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -24,11 +22,13 @@ from coreserver.config import ServerOptions
 from coreserver.errors import CannotStart, ConfigError, LifecycleError, PortInUse
 from coreserver.host import ServerHost, host_for
 from coreserver.models import ServerConfig
-from coreserver.models.base import Snapshot, State
+from coreserver.models.base import State
 from webapp.feed import LAB, Feed
 from webapp.look import Look, Seen, look_at
 from webapp.problems import Conflict, FieldError, Invalid, NotFound, Problem, Quota, Unavailable
-from webapp.schemas import AddressResource, Reason, ServerResource, ServerState, ServerStats
+from webapp.quotas import refuse_too_much
+from webapp.schemas import Reason, ServerResource, ServerState
+from webapp.server_entry import Claim, Entry, resource_of
 from webapp.settings import Settings
 from webapp.store import Store, now
 
@@ -57,56 +57,24 @@ def start_host(config: ServerOptions) -> ServerHost:
     return host
 
 
-@dataclass(eq=False)
-class Claim:
-    """A run's hold on a server: while it lasts, the server cannot be deleted."""
-
-    server_id: int
-    model: str
-    run_id: int | None = None  # known a moment later
-
-
-@dataclass
-class _Entry:
-    """One resource; its fields are guarded by the lock of `Servers`."""
-
-    id: int
-    name: str
-    config: ServerOptions
-    created_at: str
-    phase: ServerState = "stopped"
-    host: ServerHost | None = None  # of its present life, or of its last one
-    reason: Reason | None = None
-    claims: set[Claim] = field(default_factory=set)
-
-    @property
-    def state(self) -> ServerState:
-        if self.phase == "listening" and self.host is not None and self.host.state is State.FAILED:
-            return "failed"
-        return self.phase
-
-    @property
-    def is_moving(self) -> bool:
-        return self.phase in ("starting", "draining")
-
-
 class Servers:
     """All server resources."""
 
     def __init__(self, settings: Settings, store: Store, feed: Feed) -> None:
-        self._limit = settings.max_servers
+        self._settings = settings
         self._store = store
         self._feed = feed
         self._moved = threading.Condition()  # guards everything below; notified at the end of every move
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, Entry] = {}
         self._names: set[str] = set()  # also those of servers about to be created
+        self._coming: list[ServerOptions] = []  # what those ask for
         self._closed = False
         for row in store.servers():
             self._restore(row.id, row.name, row.config, row.created_at)
 
     def _restore(self, server_id: int, name: str, config: Mapping[str, Any], created_at: str) -> None:
         try:
-            self._entries[server_id] = _Entry(server_id, name, CONFIG.validate_python(config), created_at)
+            self._entries[server_id] = Entry(server_id, name, CONFIG.validate_python(config), created_at)
         except ValidationError:  # written by a version whose options were others; the row stays for that version
             log.warning("server %d is left out: its stored config does not fit this version", server_id)
         self._names.add(name)
@@ -116,12 +84,17 @@ class Servers:
     def all(self) -> list[ServerResource]:
         """Every server, oldest first."""
         with self._moved:
-            return [_resource(entry) for entry in self._entries.values()]
+            return [resource_of(entry) for entry in self._entries.values()]
 
     def one(self, server_id: int) -> ServerResource:
         """One server, or NotFound."""
         with self._moved:
-            return _resource(self._entry(server_id))
+            return resource_of(self._entry(server_id))
+
+    def running(self) -> list[ServerOptions]:
+        """What the servers that are up, or about to be, were told."""
+        with self._moved:
+            return self._running()
 
     def host(self, server_id: int) -> ServerHost | None:
         """What serves, if it is listening."""
@@ -133,14 +106,14 @@ class Servers:
         """What there is to see of it in its present or last life."""
         with self._moved:
             entry = self._entry(server_id)
-            server, host = _resource(entry), entry.host
+            server, host = resource_of(entry), entry.host
         return look_at(server, host, seen)
 
     # --- moves ---------------------------------------------------------------------------------------------------
 
     def create(self, config: ServerOptions) -> ServerResource:
         """Start a server and list it, or leave nothing behind."""
-        name = self._reserve_name(config)
+        name = self._reserve(config)
         host: ServerHost | None = None
         try:
             host = start_host(config)
@@ -148,13 +121,16 @@ class Servers:
             server_id = self._store.add_server(name, config.model_dump(mode="json"), created_at)
             with self._moved:
                 self._refuse_when_closed()
-                self._entries[server_id] = _Entry(server_id, name, config, created_at, "listening", host)
+                self._entries[server_id] = Entry(server_id, name, config, created_at, "listening", host)
         except BaseException:
             if host is not None:
                 host.stop()
             with self._moved:
                 self._names.discard(name)
             raise
+        finally:
+            with self._moved:
+                self._coming.remove(config)
         self._feed.touch(LAB)
         return self.one(server_id)
 
@@ -165,6 +141,7 @@ class Servers:
             entry = self._entry(server_id)
             if entry.state not in ("stopped", "failed"):
                 raise Conflict(f"server {server_id} is {entry.state}; only a stopped or failed one can be started")
+            refuse_too_much(entry.config, self._running(), self._settings)
             before, entry.phase, entry.reason = entry.host, "starting", None
         self._feed.touch(LAB)
         host = before
@@ -188,7 +165,7 @@ class Servers:
             self._moved.wait_for(lambda: not entry.is_moving)
             host = entry.host
             if entry.phase == "stopped" or host is None:
-                return _resource(entry)
+                return resource_of(entry)
             entry.phase, entry.reason = "draining", None
         self._feed.touch(LAB)
         self._end(entry, host, drain_s)
@@ -243,30 +220,37 @@ class Servers:
 
     # --- below, the steps of a move --------------------------------------------------------------------------------
 
-    def _entry(self, server_id: int, field_name: str | None = None) -> _Entry:
+    def _entry(self, server_id: int, field_name: str | None = None) -> Entry:
         if server_id not in self._entries:
             message = f"there is no server {server_id}"
             raise NotFound(message, errors=[FieldError(field_name, message)] if field_name else [])
         return self._entries[server_id]
 
+    def _running(self) -> list[ServerOptions]:
+        return [*self._coming, *(entry.config for entry in self._entries.values() if entry.is_up)]
+
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise Unavailable("the lab is closing")
 
-    def _reserve_name(self, config: ServerOptions) -> str:
+    def _reserve(self, config: ServerOptions) -> str:
+        """Its name, kept from others, as is the room it takes; `create` gives both back."""
         with self._moved:
             self._refuse_when_closed()
-            if len(self._names) >= self._limit:
-                raise Quota("max_servers", f"the lab keeps at most {self._limit} servers; delete one first")
+            limit = self._settings.max_servers
+            if len(self._names) >= limit:
+                raise Quota("max_servers", f"the lab keeps at most {limit} servers; delete one first")
+            refuse_too_much(config, self._running(), self._settings)
             if config.name in self._names:
                 message = "another server has this name"
                 raise Conflict(f"name: {message}", errors=[FieldError("name", message)])
             made_up = (f"{config.model}-{number}" for number in count(1))
             name = config.name or next(name for name in made_up if name not in self._names)
             self._names.add(name)
+            self._coming.append(config)
             return name
 
-    def _end(self, entry: _Entry, host: ServerHost, drain_s: float) -> None:
+    def _end(self, entry: Entry, host: ServerHost, drain_s: float) -> None:
         """Drain or stop the host of an entry that is marked as draining, and settle it whatever happens."""
         try:
             if drain_s > 0:
@@ -279,46 +263,8 @@ class Servers:
             reason = Reason(code="failed", detail=host.failure or "it did not stop") if failed else None
             self._settle(entry, "failed" if failed else "stopped", host, reason)
 
-    def _settle(self, entry: _Entry, phase: ServerState, host: ServerHost | None, reason: Reason | None) -> None:
+    def _settle(self, entry: Entry, phase: ServerState, host: ServerHost | None, reason: Reason | None) -> None:
         with self._moved:
             entry.phase, entry.host, entry.reason = phase, host, reason
             self._moved.notify_all()
         self._feed.touch(LAB)
-
-
-def _resource(entry: _Entry) -> ServerResource:
-    state, host = entry.state, entry.host
-    reason = entry.reason
-    if state == "failed" and reason is None and host is not None:
-        reason = Reason(code="failed", detail=host.failure or "the server failed")
-    address = host.address if host is not None and state in ("listening", "draining") else None
-    path = f"/api/v1/servers/{entry.id}"
-    return ServerResource(
-        id=entry.id,
-        name=entry.name,
-        state=state,
-        reason=reason,
-        model=entry.config.model,
-        pid=host.pid if host is not None and address is not None else None,
-        address=AddressResource(host=address.host, port=address.port) if address else None,
-        config=entry.config.model_dump(mode="json"),
-        created_at=datetime.fromisoformat(entry.created_at),
-        stats=_stats(host.snapshot()) if host is not None else None,
-        run_ids=sorted(claim.run_id for claim in entry.claims if claim.run_id is not None),
-        links={"self": path, "start": f"{path}/start", "stop": f"{path}/stop", "page": f"/servers/{entry.id}"},
-    )
-
-
-def _stats(snapshot: Snapshot) -> ServerStats:
-    totals = snapshot.totals
-    return ServerStats(
-        accepted=totals.accepted,
-        waiting=totals.waiting,
-        in_service=totals.in_service,
-        outcomes=totals.outcomes,
-        events=totals.events,
-        threads_alive=snapshot.threads_alive,
-        threads_busy=snapshot.threads_busy,
-        queue_depth=snapshot.queue_depth,
-        accept_queue=snapshot.accept_queue,
-    )

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from coreserver.clients.allow import allowed_entry
+from coreserver.errors import ConfigError
+
 ENV_PREFIX = "SERVERLAB_"
 
 
@@ -23,7 +26,10 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = field(default_factory=lambda: default_data_dir(os.environ))
+    allow_target: tuple[str, ...] = ()  # where runs may go beside the lab's own servers: `127.0.0.1:9000-9100`
     max_servers: int = 32
+    max_threads: int = 12_000  # that running servers may have by their settings, all together
+    max_connections: int = 50_000  # the same of connections, and of the clients of one run
     max_queued_runs: int = 100  # beside the one that runs: runs would disturb each other's figures
     max_run_s: float = 600.0
     max_streams: int = 32
@@ -37,7 +43,7 @@ class Settings:
         """Settings from the environment and from the flags that were given (None: not given).
 
         Raises:
-            ValueError: a variable does not hold what its setting needs; the message names the variable.
+            ValueError: a variable or flag does not hold what its setting needs; the message names it.
         """
         values: dict[str, object] = {"data_dir": default_data_dir(env)}
         for setting in fields(cls):
@@ -45,7 +51,10 @@ class Settings:
             if text:
                 values[setting.name] = _parse(setting.name, text)
         values.update({name: value for name, value in flags.items() if value is not None})
-        return cls(**values)  # type: ignore[arg-type]
+        settings = cls(**values)  # type: ignore[arg-type]
+        for entry in settings.allow_target:
+            _check_target(entry)
+        return settings
 
 
 def _parse(name: str, text: str) -> object:
@@ -53,6 +62,8 @@ def _parse(name: str, text: str) -> object:
         return text
     if name == "data_dir":
         return Path(text).expanduser()
+    if name == "allow_target":
+        return tuple(entry.strip() for entry in text.split(",") if entry.strip())
     try:
         number = float(text) if name.endswith("_s") else int(text)
     except ValueError:
@@ -60,3 +71,10 @@ def _parse(name: str, text: str) -> object:
     if not 0 <= number < 2**31:
         raise ValueError(f"{ENV_PREFIX}{name.upper()} is out of range")
     return number
+
+
+def _check_target(entry: str) -> None:
+    try:
+        allowed_entry(entry)
+    except ConfigError as error:
+        raise ValueError(f"--allow-target (or {ENV_PREFIX}ALLOW_TARGET): {error}") from None
