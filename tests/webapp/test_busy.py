@@ -1,0 +1,52 @@
+"""The control plane beside servers that burn CPU in the same interpreter."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import httpx
+import pytest
+
+CROWD = 16
+MESSAGE = b"^x$"
+
+
+@contextmanager
+def hammered(address: tuple[str, int]) -> Iterator[None]:
+    """That many clients that ask for work without a pause."""
+    stopping = threading.Event()
+
+    def ask(sock: socket.socket) -> None:
+        with suppress(OSError):
+            while not stopping.is_set():
+                sock.sendall(MESSAGE)
+                sock.recv(16)
+
+    with ExitStack() as stack:
+        socks = [stack.enter_context(socket.create_connection(address, timeout=10.0)) for _ in range(CROWD)]
+        threads = [threading.Thread(target=ask, args=(sock,)) for sock in socks]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+
+
+@pytest.mark.parametrize("model", ["thread_per_client", "event_loop"])
+def test_t26_the_lab_answers_while_a_server_of_its_own_burns_cpu(api: httpx.Client, model: str) -> None:
+    body = {"model": model, "work": {"kind": "cpu", "mean_ms": 50}}
+    server = api.post("/api/v1/servers", json=body).raise_for_status().json()
+    with hammered((server["address"]["host"], server["address"]["port"])):
+        took = []
+        for _ in range(12):
+            began = time.monotonic()
+            assert api.get("/healthz").status_code == 200
+            took.append(time.monotonic() - began)
+    assert sorted(took)[-2] < 1.0
