@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from coreserver.clients.messages import MessageTable
+from coreserver.clock import NS_PER_S
 from coreserver.reports.window import Window
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Evidence:
     @property
     def took_s(self) -> float:
         """From the run's start to its end."""
-        return (self.result.load.ended_ns - self.result.load.started_ns) / 1e9
+        return (self.result.load.ended_ns - self.result.load.started_ns) / NS_PER_S
 
 
 def reason(code: str, severity: Severity, detail: str) -> Reason:

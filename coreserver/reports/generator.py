@@ -16,6 +16,8 @@ BUSY_SHARE = 0.8
 SATURATED_SHARE = 0.9
 BUSY_FROM_S = 1.0  # of traffic: in less, collecting garbage once or a first import would decide
 
+FREE_OF_THE_LOCK = ("c_threads",)  # models that serve outside of an interpreter
+
 # Its event loop's lateness for a timer of every 10 ms, which a process that wants the CPU and does not get it shows as
 # well. A healthy loop is 0.1 ms late, a stall of the machine (25 to 40 ms) touches one look in a hundred at the most.
 LAG_P99_MS = 20.0
@@ -55,19 +57,31 @@ def _saturated(evidence: Evidence) -> Iterator[Reason]:
         return
     share = max(worker.cpu_s / worker.elapsed_s for worker in workers)
     advice = "ask for more client processes, or for less load"
-    if share > SATURATED_SHARE:
+    if share > SATURATED_SHARE and not _server_is_saturated(evidence):
         detail = f"a client process used {share:.0%} of a core: the figures show its limit, not the server's; {advice}"
         yield reason("client_saturated", "invalid", detail)
-    elif share > BUSY_SHARE:
-        detail = f"a client process used {share:.0%} of a core: part of the latency may be its own; {advice}"
+        return
+    if share > BUSY_SHARE:
+        detail = f"a client process used {share:.0%} of a core: part of the latency is its own; {advice}"
         yield reason("clients_busy", "suspect", detail)
     lag, limit = max(worker.lag_p99_ms for worker in workers), _tolerable(evidence, LAG_P99_MS)
-    if lag > limit and share <= SATURATED_SHARE:
+    if lag > limit:
         detail = (
             f"a client process got to its work late: its event loop's lag had a p99 of {lag:.1f} ms, where "
             f"{limit:.1f} ms would be tolerable; something else has its CPU"
         )
         yield reason("client_saturated", "invalid", detail)
+
+
+def _server_is_saturated(evidence: Evidence) -> bool:
+    """Whether the server had used up its core as well, so that its limit is in the figures beside the clients'.
+
+    Clients that never think drive any quick server and themselves to the limit together. One interpreter serves on one
+    core at a time; the server in C has no such limit.
+    """
+    used_s = evidence.server["cpu_s"]
+    one_core = evidence.server["model"] not in FREE_OF_THE_LOCK
+    return used_s is not None and one_core and used_s > SATURATED_SHARE * evidence.took_s
 
 
 def _late(evidence: Evidence) -> Iterator[Reason]:

@@ -191,6 +191,9 @@ def use(
     return MachineUse(elapsed_s, cores, busy_s, steal_s, own_s)
 
 
+SERVER = {"model": "asyncio", "config": {}, "backlog_effective": None, "cpu_s": None}
+
+
 def evidence(
     of: RunResult, *, groups: Sequence[Mapping[str, Any]] = (), placement: str = "process", **server: Any
 ) -> Evidence:
@@ -206,7 +209,8 @@ def evidence(
         table=messages,
         totals=totals(of.connections, messages, None),
         latency=latency(of.connections, messages),
-        server={"placement": placement, "config": {}, "backlog_effective": None, "cpu_s": None, **server},
+        server={"model": "asyncio", "placement": placement, "config": {}, "backlog_effective": None, "cpu_s": None}
+        | server,
         groups=groups,
         windows=windows,
     )

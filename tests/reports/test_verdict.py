@@ -124,6 +124,22 @@ def test_the_loops_lag_is_measured_against_slow_answers_too() -> None:
     assert "client_saturated" not in codes(result([JoinedConnection(slow, None)], workers=[worker(lag_ms=90)]))
 
 
+@pytest.mark.parametrize(
+    ("cpu_s", "model", "code"),
+    [
+        (None, "asyncio", "client_saturated"),
+        (1.7, "asyncio", "client_saturated"),
+        (1.9, "asyncio", "clients_busy"),
+        (1.9, "c_threads", "client_saturated"),
+    ],
+)
+def test_clients_that_drive_the_server_to_its_limit_as_well_are_suspect_only(
+    cpu_s: float | None, model: str, code: str
+) -> None:
+    found = codes(result(workers=[worker(cpu_s=1.95)], ended=2000), cpu_s=cpu_s, model=model)
+    assert found.keys() & {"client_saturated", "clients_busy"} == {code}
+
+
 def test_the_cpu_of_a_server_in_a_process_of_its_own_is_the_runs() -> None:
     found = result(machine=use(busy_s=2.0, own_s=0.5))
     assert "machine_busy" in codes(found, cpu_s=1.0, placement="thread")  # there it is in own_s already
