@@ -191,7 +191,7 @@ def use(
     return MachineUse(elapsed_s, cores, busy_s, steal_s, own_s)
 
 
-SERVER = {"model": "asyncio", "config": {}, "backlog_effective": None, "cpu_s": None}
+SERVER: dict[str, Any] = {"model": "asyncio", "config": {}, "backlog_effective": None, "cpu_s": None}
 
 
 def evidence(
