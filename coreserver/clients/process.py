@@ -10,10 +10,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
 from coreserver.clients import wire
+from coreserver.clients.allow import refusal
 from coreserver.clients.client_process import CANCEL_S, ClientProcess
 from coreserver.clients.limits import processes_for
 from coreserver.clients.merging import Beginning, merged
@@ -43,6 +45,8 @@ class LoadProcesses:
     """A load's client processes, used once and as a context manager: however the block ends, they are gone after it."""
 
     def __init__(self, address: tuple[str, int], load: LoadConfig, *, result_path: Path) -> None:
+        if reason := refusal(ip_address(address[0])):
+            raise CannotStart(f"nothing is sent to {address[0]}: {reason}")
         processes = processes_for(load)
         self._group_names = [group.name for group in load.clients]
         self._specs = [
