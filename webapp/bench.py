@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from coreserver.config import ScriptGroup, ServerOptions
+from coreserver.config import ServerOptions
 from coreserver.models import MODELS
 from webapp.forms import FormField, Problems, Submitted, check, document_of, fields_of, problems_of, submitted_from
+from webapp.group_forms import GroupForm, group_forms, groups_of, one_more, submitted_from_groups
 from webapp.schemas import ModelResource, RunSpec, ServerResource
 
 DEFAULT_MODEL = "bounded_pool"  # the article's picture; two workers and three clients show it at once
 FIRST_OPTIONS = ("name", "port", "work")  # of the common ones, those that people change
 OWN_SERVER = "new"
-GROUP = "clients."  # prefix of the client group's fields, and of the run's own: server fields are named as in a config
-RUN = "run."
-GROUP_FIELDS = ("start_s", "timeout_s", "name")
-VERBS = {"send": "send", "hex": "send_hex", "wait": "wait_s", "expect": "expect"}
-ARTICLE_STEPS = """\
-send ^abc$de^abte$f
-wait 1
-send xyz^123
-wait 1
-send 25$^ab0000$abab
-wait 0.2
-expect 1111
-"""
+RUN = "run."  # prefix of the run's own fields: server fields are named as in a config
+RUN_FIELDS = ("label", "seed", "client_processes", "client_cpus")
 
 
 @dataclass(frozen=True)
@@ -56,25 +47,35 @@ class Target:
 
 @dataclass(frozen=True)
 class LaunchForm:
-    """Which clients go where; `origin` is the page that shows the form, for when it must be shown again."""
+    """Which clients go where; `origin` is the page that shows the form, for when it must be shown again.
+
+    `place` is that page's address, to which `kinds` are added to choose other groups.
+    """
 
     origin: str
+    place: str
     targets: tuple[Target, ...]
     server: str
     server_problem: str
-    count: FormField
-    script: str
-    steps: str
-    steps_problem: str
+    groups: tuple[GroupForm, ...]
+    one_more: str
     label: FormField
-    seed: FormField
     more: tuple[FormField, ...]
     problem: str = ""
+
+    @property
+    def kinds(self) -> str:
+        """The kinds of its groups, as the field of that name has them."""
+        return ",".join(group.kind for group in self.groups)
 
     @property
     def is_open(self) -> bool:
         """Whether the folded fields must be seen."""
         return any(field.has_problem for field in self.more)
+
+    def with_groups(self, kinds: str) -> str:
+        """The address of the page with groups of these kinds."""
+        return f"{self.place}{'&' if '?' in self.place else '?'}{urlencode({'kinds': kinds})}#clients"
 
 
 # --- the design ------------------------------------------------------------------------------------------------------
@@ -105,54 +106,45 @@ def server_config(submitted: Submitted) -> tuple[ServerOptions | None, dict[str,
 
 
 def launch_form(
-    origin: str, targets: Sequence[Target], submitted: Submitted, problems: Problems, problem: str = ""
+    origin: str, place: str, targets: Sequence[Target], submitted: Submitted, problems: Problems, problem: str = ""
 ) -> LaunchForm:
     """The form that sends clients, holding what was typed. Problems are named as in a run's body, `clients.0.count`."""
-    group = {name.removeprefix("clients.0."): reason for name, reason in problems.items()}
-    defaults = {GROUP + "count": "3", **submitted}
-    [count] = fields_of(ScriptGroup, defaults, group, prefix=GROUP, only=["count"])
-    label, seed = fields_of(RunSpec, submitted, problems, prefix=RUN, only=["label", "seed"])
+    label, *more = fields_of(RunSpec, submitted, problems, prefix=RUN, only=RUN_FIELDS)
     return LaunchForm(
         origin=origin,
+        place=place,
         targets=tuple(targets),
         server=submitted.get("server", targets[0].value if targets else OWN_SERVER),
         server_problem=problems.get("server", "") or problems.get("server.id", ""),
-        count=count,
-        script=submitted.get("script", "article"),
-        steps=submitted.get("steps", ARTICLE_STEPS),
-        steps_problem=next((_step_problem(name, why) for name, why in group.items() if name.startswith("script")), ""),
+        groups=group_forms(submitted, problems),
+        one_more=one_more(submitted),
         label=label,
-        seed=seed,
-        more=fields_of(ScriptGroup, submitted, group, prefix=GROUP, only=GROUP_FIELDS),
-        problem=problem,
+        more=tuple(more),
+        problem=problem or problems.get("clients", ""),
     )
 
 
 def run_spec(submitted: Submitted) -> tuple[RunSpec | None, dict[str, str]]:
     """The run that was asked for, or None and what is wrong, named as in a run's body (`server.workers`)."""
-    problems: dict[str, str] = {}
-    server, found = _run_server(submitted)
+    server, problems = _run_server(submitted)
+    groups, found = groups_of(submitted)
     problems |= found
-    script, steps_problem = _script(submitted)
-    document = {**document_of(ScriptGroup, submitted, prefix=GROUP), "kind": "script", "script": script}
-    group, found = check(ScriptGroup, document)
-    problems |= {f"clients.0.{name}": reason for name, reason in found.items()}
-    if steps_problem:
-        problems["clients.0.script"] = steps_problem
     run = document_of(RunSpec, {name: value for name, value in submitted.items() if name.startswith(RUN)}, prefix=RUN)
     try:
-        spec = RunSpec.model_validate({**run, "server": server, "clients": [group]})
+        spec = RunSpec.model_validate({**run, "server": server, "clients": groups})
     except ValidationError as error:
-        return None, _run_problems(error, server is not None) | problems
+        return None, _run_problems(error, server is not None, has_groups=not found) | problems
     return (None if problems else spec), problems
 
 
-def _run_problems(error: ValidationError, has_server: bool) -> dict[str, str]:
+def _run_problems(error: ValidationError, has_server: bool, has_groups: bool) -> dict[str, str]:
     """What is wrong with the run itself; a missing server or group was found and named before."""
     found = problems_of(error)
-    named = {name: reason for name, reason in found.items() if name in ("label", "seed")}
+    named = {name: reason for name, reason in found.items() if name.split(".")[0] in RUN_FIELDS}
     if has_server and any(name.startswith("server") for name in found):
         named["server"] = "choose one of the servers listed"
+    if has_groups and "clients" in found:
+        named["clients"] = found["clients"]
     return named
 
 
@@ -166,60 +158,16 @@ def _run_server(submitted: Submitted) -> tuple[dict[str, int] | BaseModel | None
     return None, {"server": "choose one of the servers listed"}
 
 
-def _script(submitted: Submitted) -> tuple[str | list[dict[str, Any]], str]:
-    if submitted.get("script", "article") == "article":
-        return "article", ""
-    steps, problem = parse_steps(submitted.get("steps", ""))
-    return ("article", problem) if problem else (steps, "")  # a stand-in, so that the rest is checked all the same
-
-
-def parse_steps(text: str) -> tuple[list[dict[str, Any]], str]:
-    """Steps written a line each (`send …`, `hex …`, `wait …`, `expect …`), and what is wrong with the first bad one."""
-    steps: list[dict[str, Any]] = []
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        if not line.strip():
-            continue
-        verb, _, rest = line.partition(" ")
-        kind = VERBS.get(verb)
-        if kind is None or not rest:
-            return steps, f"line {number}: write send, hex, wait or expect, a space, and what"
-        if kind == "wait_s":
-            try:
-                steps.append({kind: float(rest)})
-            except ValueError:
-                return steps, f"line {number}: wait needs a number of seconds"
-        else:
-            steps.append({kind: rest.replace(" ", "") if kind == "send_hex" else rest})
-    return steps, "" if steps else "write at least one step"
-
-
-def _step_problem(name: str, reason: str) -> str:
-    """The reason, with the step it is about."""
-    step = next((int(part) + 1 for part in name.split(".") if part.isdigit()), None)
-    return reason if step is None else f"step {step}: {reason}"
-
-
-def steps_text(steps: Sequence[Mapping[str, Any]]) -> str:
-    """The lines that `parse_steps` reads as these steps."""
-    verbs = {kind: verb for verb, kind in VERBS.items()}
-    return "".join(f"{verbs[kind]} {value}\n" for step in steps for kind, value in step.items())
-
-
 # --- an earlier run, to be changed and run again ---------------------------------------------------------------------
 
 
 def submitted_from_run(config: Mapping[str, Any]) -> dict[str, str]:
-    """The fields that show the forms as they stood for this run; of several groups the first."""
-    server, group = config["server"], config["clients"][0]
-    script = group.get("script", "article")
-    fields = {} if "id" in server else submitted_from(server)
-    fields |= submitted_from({name: group[name] for name in ("count", *GROUP_FIELDS) if name in group}, prefix=GROUP)
-    fields |= {RUN + "label": str(config.get("label", "")), RUN + "seed": str(config.get("seed", 0))}
+    """The fields that show the forms as they stood for this run."""
+    server = config["server"]
+    fields = submitted_from(server) if "model" in server else {}
+    fields |= submitted_from({name: config[name] for name in RUN_FIELDS if config.get(name) is not None}, prefix=RUN)
     fields["server"] = str(server.get("id", OWN_SERVER))
-    fields["script"] = "article" if script == "article" else "steps"
-    if script != "article":
-        fields["steps"] = steps_text(script)
-    return fields
+    return fields | submitted_from_groups(config["clients"])
 
 
 def targets_of(servers: Sequence[ServerResource]) -> list[Target]:

@@ -110,12 +110,20 @@ def run_row(run: RunResource) -> RunRow:
         model=run.model,
         mark=figures.mark(run.state),
         verdict=figures.mark(run.verdict.status) if run.verdict else None,
-        clients=figures.count(sum(group.get("count", 0) for group in run.config["clients"])),
+        clients=_clients(run),
         sentence=run.sentence or (run.reason.detail if run.reason else ""),
         took=figures.seconds(run.totals.get("duration_s")) if run.totals else figures.NONE,
         at=figures.moment(run.created_at),
         at_iso=figures.iso(run.created_at),
     )
+
+
+def _clients(run: RunResource) -> str:
+    """How many clients it had; of arrivals under way only the schedule knows."""
+    if run.totals:
+        return figures.count(run.totals["connections"]["due"])
+    counts = [group.get("count") for group in run.config["clients"]]
+    return figures.NONE if None in counts else figures.count(sum(counts))
 
 
 def address(server: ServerResource) -> str:
@@ -167,7 +175,14 @@ def dashboard(
         servers=tuple(server_row(server) for server in servers),
         models=tuple(models),
         design=design_form(model, submitted, {**inline, **(server_problems or {})}, "" if about_run else problem),
-        launch=launch_form("dashboard", [own, *targets_of(servers)], submitted, run_problems, problem * about_run),
+        launch=launch_form(
+            "dashboard",
+            f"/?model={model.name}",
+            [own, *targets_of(servers)],
+            submitted,
+            run_problems,
+            problem * about_run,
+        ),
         runs=tuple(run_row(run) for run in lab.runs(RunFilter(limit=RECENT_RUNS)).runs),
         machine=figures.pairs({name: machine[name] for name in MACHINE if name in machine}, missing="not known"),
     )

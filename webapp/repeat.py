@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coreserver.config import ScriptGroup
 from coreserver.models import MODELS
+from webapp.group_forms import KINDS
 
 FLAGS = ("workers", "queue_limit", "when_full")  # options of a design that `serverlab run` has flags for
 
@@ -47,7 +47,7 @@ def _short(config: Mapping[str, Any]) -> dict[str, Any]:
     model = MODELS.get(server.get("model", ""))
     body["server"] = _without_defaults(server, model.Config, "model") if model else dict(server)
     body["clients"] = [
-        _without_defaults(group, ScriptGroup, "kind", "count", "script") if group.get("kind") == "script" else group
+        _without_defaults(group, KINDS[group["kind"]], "kind", "count", "script")
         for group in config["clients"]
     ]
     return body

@@ -127,7 +127,9 @@ def server_page(
         events=tuple(_event_row(event, look.at_ns) for event in reversed(look.events[-EVENTS_SHOWN:])),
         config=figures.pairs({name: value for name, value in server.config.items() if name not in ("model", "name")}),
         model=lab.model(server.model),
-        launch=launch_form("server", listening, submitted, problems, problem) if listening else None,
+        launch=launch_form("server", f"/servers/{server.id}", listening, submitted, problems, problem)
+        if listening
+        else None,
         drain=drain,
         is_up=server.state in ("starting", "listening", "draining"),
         in_use=", ".join(f"run {run_id}" for run_id in server.run_ids),

@@ -85,7 +85,17 @@ def test_text_stays_text(visitor: TestClient, lab: FakeLab, path: str) -> None:
 
 @pytest.mark.parametrize("form", ["/servers", "/runs"])
 def test_a_typed_value_comes_back_as_text(visitor: TestClient, form: str) -> None:
-    names = ("name", "workers", "port", "clients.count", "steps", "run.label", "work.kind", "script")
+    names = (
+        "name",
+        "workers",
+        "port",
+        "clients.0.count",
+        "clients.0.steps",
+        "run.label",
+        "work.kind",
+        "clients.0.script",
+        "kinds",
+    )
 
     def page(text: str) -> Element:
         typed = {"model": "bounded_pool", "server": "new", **dict.fromkeys(names, text)}

@@ -9,8 +9,11 @@ from pydantic import Field
 
 from coreserver.config import ServerOptions, Settings
 from coreserver.models import MODELS
-from webapp.bench import ARTICLE_STEPS, parse_steps, run_spec, server_config, steps_text, submitted_from_run
+from webapp.bench import run_spec, server_config, submitted_from_run
 from webapp.forms import check, document_of, fields_of, read_form, submitted_from
+from webapp.group_forms import ARTICLE_STEPS, KINDS, group_forms, one_more, parse_stages, parse_steps, steps_text
+
+BAD_STAGES = parse_stages("9")[1]
 
 
 class Brew(Settings):
@@ -146,19 +149,19 @@ def test_steps_are_written_a_line_each() -> None:
 )
 def test_a_bad_step_is_named_by_its_line(text: str, problem: str) -> None:
     assert parse_steps(text)[1] == problem
-    spec, problems = run_spec({"server": "1", "script": "steps", "steps": text})
+    spec, problems = run_spec({"server": "1", "clients.0.script": "steps", "clients.0.steps": text})
     assert (spec, problems) == (None, {"clients.0.script": problem})
 
 
 def test_the_shown_steps_are_those_of_the_article() -> None:
-    typed, problems = run_spec({"server": "1", "script": "steps", "steps": ARTICLE_STEPS})
+    typed, problems = run_spec({"server": "1", "clients.0.script": "steps", "clients.0.steps": ARTICLE_STEPS})
     assert typed is not None
     assert problems == {}
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     spec, problems = run_spec(
-        {"server": "new", "model": "bounded_pool", "workers": "0", "clients.count": "many", "run.label": "<b>"}
+        {"server": "new", "model": "bounded_pool", "workers": "0", "clients.0.count": "many", "run.label": "<b>"}
     )
     assert spec is None
     assert set(problems) == {"server.workers", "clients.0.count", "label"}
@@ -173,7 +176,8 @@ def test_a_server_that_is_none_is_refused(server: str) -> None:
 def test_an_earlier_run_fills_the_forms_in() -> None:
     typed = {
         "server": "new", "model": "bounded_pool", "workers": "2", "work.kind": "sleep", "work.sleep.mean_ms": "7",
-        "clients.count": "4", "script": "steps", "steps": "send ^a$\nexpect b\n", "run.label": "again", "run.seed": "5",
+        "clients.0.count": "4", "clients.0.script": "steps", "clients.0.steps": "send ^a$\nexpect b\n",
+        "run.label": "again", "run.seed": "5",
     }  # fmt: skip
     spec, _ = run_spec(typed)
     assert spec is not None
@@ -185,3 +189,64 @@ def test_an_earlier_run_fills_the_forms_in() -> None:
 def test_server_options_have_words_for_everything() -> None:
     for field in fields_of(ServerOptions, {}, {}):
         assert field.help, f"{field.name} has no description"
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_group_runs_as_the_form_shows_it() -> None:
+    for kind in KINDS:
+        [form] = group_forms({"kinds": kind}, {})
+        typed = {field.name: field.value for field in (*form.fields, *form.more)}
+        spec, problems = run_spec({"server": "1", "kinds": kind, **typed})
+        assert problems == {}
+        assert spec is not None
+        assert spec.clients[0].kind == kind
+        assert run_spec(submitted_from_run(spec.model_dump(mode="json"))) == (spec, {})
+
+
+def test_groups_stand_beside_each_other_under_names_of_their_own() -> None:
+    typed = {"server": "1", "kinds": "closed,idle,closed", "clients.0.think_s": "0.5", "clients.1.hold_s": "3"}
+    spec, problems = run_spec(typed)
+    assert problems == {}
+    assert spec is not None
+    assert [group.name for group in spec.clients] == ["closed", "idle", "closed-3"]
+    found = spec.model_dump()["clients"]
+    assert (found[0]["think_s"], found[1]["hold_s"], found[2]["think_s"]) == (0.5, 3.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "problems"),
+    [
+        ({"kinds": "idle,closed", "clients.1.count": "0"}, {"clients.1.count": "must be 1 or more"}),
+        ({"kinds": "idle,closed", "clients.1.name": "idle"}, {"clients": "two groups have the same name"}),
+        ({"kinds": "open", "clients.0.rate_per_s": "1", "clients.0.stages": "9"}, {"clients.0.stages": BAD_STAGES}),
+        ({"kinds": "closed", "run.client_processes": "0"}, {"client_processes": "must be 1 or more"}),
+    ],
+)
+def test_what_is_wrong_with_a_group_is_named_as_in_a_body(typed: dict[str, str], problems: dict[str, str]) -> None:
+    assert run_spec({"server": "1", **typed}) == (None, problems)
+
+
+def test_stages_are_written_as_people_say_them() -> None:
+    typed = {"server": "1", "kinds": "open", "clients.0.rate_per_s": "", "clients.0.duration_s": ""}
+    spec, problems = run_spec({**typed, "clients.0.stages": "20 for 5, 0.5 for 2.5"})
+    assert problems == {}
+    assert spec is not None
+    stages = spec.model_dump()["clients"][0]["stages"]
+    assert stages == [{"rate_per_s": 20.0, "duration_s": 5.0}, {"rate_per_s": 0.5, "duration_s": 2.5}]
+    assert submitted_from_run(spec.model_dump(mode="json"))["clients.0.stages"] == "20 for 5, 0.5 for 2.5"
+
+
+@pytest.mark.parametrize("kinds", ["", "junk", ",,", "junk,<b>"])
+def test_a_form_without_a_kind_is_a_script(kinds: str) -> None:
+    assert [form.kind for form in group_forms({"kinds": kinds}, {})] == ["script"]
+
+
+def test_links_change_add_and_remove_groups() -> None:
+    first, second = group_forms({"kinds": "open,idle"}, {})
+    assert {choice.kind: choice.kinds for choice in first.choices}["flood"] == "flood,idle"
+    assert [choice.kind for choice in second.choices if choice.is_current] == ["idle"]
+    assert (first.without, second.without) == ("idle", "open")
+    assert one_more({"kinds": "open,idle"}) == "open,idle,closed"
+    assert one_more({"kinds": "open,idle,idle,idle"}) == ""

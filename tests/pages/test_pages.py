@@ -43,7 +43,7 @@ def test_an_empty_list_of_runs_says_where_to_begin(visitor: TestClient) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_design_can_be_chosen_by_a_link_and_shows_its_own_options(visitor: TestClient, name: str) -> None:
     page = see(visitor, f"/?model={name}")
-    [chosen] = [link for link in page.all("a") if link.attributes.get("aria-current") == "true"]
+    [chosen] = page.all("a", data_design=name, aria_current="true")
     assert chosen.text == name
     own = set(MODELS[name].Config.model_fields) - set(ServerOptions.model_fields)
     shown = [field.name for field in fields_of(MODELS[name].Config, {}, {})]
@@ -70,8 +70,11 @@ def test_the_dashboard_lists_servers_and_runs_with_their_states_in_words(visitor
 
 
 def test_a_link_can_fill_the_forms_in(visitor: TestClient) -> None:
-    page = see(visitor, "/?model=bounded_pool&workers=2&clients.count=12&script=steps&steps=wait%201&run.label=mine")
-    assert [value_of(page, field) for field in ("workers", "clients.count", "steps", "run.label")] == [
+    page = see(
+        visitor,
+        "/?model=bounded_pool&workers=2&clients.0.count=12&clients.0.script=steps&clients.0.steps=wait%201&run.label=mine",
+    )
+    assert [value_of(page, field) for field in ("workers", "clients.0.count", "clients.0.steps", "run.label")] == [
         "2", "12", "wait 1", "mine",
     ]  # fmt: skip
 
@@ -129,7 +132,7 @@ def test_a_limit_is_said_above_the_form(visitor: TestClient, lab: FakeLab) -> No
 
 
 def test_clients_are_sent_at_a_fresh_server(visitor: TestClient, lab: FakeLab) -> None:
-    form = {"server": "new", "model": "bounded_pool", "workers": "2", "clients.count": "3", "run.label": "first"}
+    form = {"server": "new", "model": "bounded_pool", "workers": "2", "clients.0.count": "3", "run.label": "first"}
     response = visitor.post("/runs", data=form)
     assert (response.status_code, response.headers["location"]) == (303, "/runs/1")
     config = lab.run(1).config
@@ -139,7 +142,13 @@ def test_clients_are_sent_at_a_fresh_server(visitor: TestClient, lab: FakeLab) -
 
 def test_clients_are_sent_at_a_server_that_stands(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server()
-    form = {"origin": "server", "server": "1", "script": "steps", "steps": "send ^a$\r\nexpect b", "workers": "junk"}
+    form = {
+        "origin": "server",
+        "server": "1",
+        "clients.0.script": "steps",
+        "clients.0.steps": "send ^a$\r\nexpect b",
+        "workers": "junk",
+    }
     assert visitor.post("/runs", data=form).status_code == 303
     assert lab.run(1).config["server"] == {"id": 1}
     assert lab.run(1).config["clients"][0]["script"] == [{"send": "^a$"}, {"expect": "b"}]
@@ -148,15 +157,26 @@ def test_clients_are_sent_at_a_server_that_stands(visitor: TestClient, lab: Fake
 @pytest.mark.parametrize("origin", ["dashboard", "server"])
 def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient, lab: FakeLab, origin: str) -> None:
     lab.add_server(name="target")
-    form = {"origin": origin, "server": "1", "clients.count": "0", "script": "steps", "steps": "jump", "run.label": "<"}
+    form = {
+        "origin": origin,
+        "server": "1",
+        "clients.0.count": "0",
+        "clients.0.script": "steps",
+        "clients.0.steps": "jump",
+        "run.label": "<",
+    }
     response = visitor.post("/runs", data=form)
     page = read(response.text)
     assert response.status_code == 422
     assert page.one("head").one("title").text.startswith("Dashboard" if origin == "dashboard" else "Server 1")
-    assert problem_beside(page, "clients.count") == "must be 1 or more"
-    assert problem_beside(page, "steps") == "line 1: write send, hex, wait or expect, a space, and what"
+    assert problem_beside(page, "clients.0.count") == "must be 1 or more"
+    assert problem_beside(page, "clients.0.steps") == "line 1: write send, hex, wait or expect, a space, and what"
     assert problem_beside(page, "run.label") == "only letters, digits, spaces and . : - _"
-    assert (value_of(page, "clients.count"), value_of(page, "steps"), value_of(page, "run.label")) == ("0", "jump", "<")
+    assert (value_of(page, "clients.0.count"), value_of(page, "clients.0.steps"), value_of(page, "run.label")) == (
+        "0",
+        "jump",
+        "<",
+    )
     assert lab.runs().runs == []
 
 
@@ -305,7 +325,7 @@ def test_a_run_can_be_changed_and_run(visitor: TestClient, lab: FakeLab) -> None
     lab.add_run(label="article", connections=article_connections())
     [link] = [link for link in see(visitor, "/runs/1").all("a") if link.text == "Change and run"]
     page = see(visitor, link.attributes["href"])
-    assert (value_of(page, "workers"), value_of(page, "clients.count"), value_of(page, "run.label")) == (
+    assert (value_of(page, "workers"), value_of(page, "clients.0.count"), value_of(page, "run.label")) == (
         "2", "3", "article",
     )  # fmt: skip
 

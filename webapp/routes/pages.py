@@ -74,9 +74,9 @@ def start_server(lab: LabDep, submitted: FormDep) -> Response:
 
 
 @router.get("/servers/{server_id}")
-def show_server(lab: LabDep, server_id: ServerId) -> HTMLResponse:
-    """One server."""
-    return _page(server_page(lab, server_id, {}))
+def show_server(request: Request, lab: LabDep, server_id: ServerId) -> HTMLResponse:
+    """One server. The query may fill the form for clients in."""
+    return _page(server_page(lab, server_id, dict(request.query_params)))
 
 
 @router.post("/servers/{server_id}/start")
