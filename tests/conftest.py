@@ -26,9 +26,7 @@ _call_failed = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Our own options."""
-    parser.addoption(
-        "--every-case", action="store_true", help="conformance: every story for every case"
-    )
+    parser.addoption("--every-case", action="store_true", help="conformance: every story for every case")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
