@@ -36,6 +36,7 @@ from coreserver.clients.process import LoadProcesses
 from coreserver.clients.records import ClientOutcome, LoadResult
 from coreserver.config import LoadConfig
 from coreserver.host import host_for
+from coreserver.machine import MachineWatch
 from coreserver.models import ServerConfig
 
 CONNECTIONS = 64
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument("--server", default="epoll_server", help="epoll_server, or a model of the lab")
     asked = parser.parse_args()
     print(machine())
+    watch = MachineWatch()
     with tempfile.TemporaryDirectory() as directory:
         programs = Programs(Path(directory))
         with _server(asked.server, programs) as port:
@@ -75,6 +77,12 @@ def main() -> None:
             bench.lateness_of_messages()
             bench.lateness_of_connects()
             bench.connections()
+    if use := watch.so_far():
+        # Every program of ours has ended, so that what it used is known.
+        others = max(0.0, use.busy_s - use.own_s) / (use.elapsed_s * use.cores)
+        print(
+            f"\nmeanwhile others used {100 * others:.0f} % of the machine, and {use.steal_s:.1f} s were stolen from it"
+        )
 
 
 class Bench:

@@ -78,7 +78,7 @@ async def run_asyncio_streams() -> None:
 
 def run_gevent() -> None:
     """gevent's StreamServer: a greenlet a client."""
-    from gevent.server import StreamServer  # type: ignore[import-untyped]
+    from gevent.server import StreamServer
 
     server = StreamServer(("127.0.0.1", 0), lambda sock, _: serve(sock), backlog=BACKLOG)
     server.start()

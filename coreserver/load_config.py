@@ -73,7 +73,10 @@ _WARM_UP_S = Field(
 
 
 class ClosedGroup(_CountedGroup):
-    """Clients that each wait for their reply, think, and send the next message: the server sets the pace."""
+    """Clients that each wait for their reply, think, and send the next message: the server sets the pace.
+
+    A client whose connection fails or is refused does not try again.
+    """
 
     kind: Literal["closed"]
     name: Name = "closed"
