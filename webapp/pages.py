@@ -20,6 +20,7 @@ from webapp.bench import (
     launch_form,
     targets_of,
 )
+from webapp.demonstrations import demonstrations
 from webapp.figures import Figure, Mark
 from webapp.forms import FormField, Problems, Submitted, fields_of
 from webapp.lab import Lab
@@ -131,6 +132,15 @@ def address(server: ServerResource) -> str:
     return f"{server.address.host}:{server.address.port}" if server.address else ""
 
 
+@dataclass(frozen=True)
+class DemonstrationRow:
+    """One experiment that starts in one click."""
+
+    name: str
+    label: str
+    note: str
+
+
 # --- the dashboard ---------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +157,7 @@ class DashboardPage(Page):
     launch: LaunchForm
     runs: tuple[RunRow, ...]
     machine: tuple[Figure, ...]
+    demonstrations: tuple[DemonstrationRow, ...]
 
     @property
     def title(self) -> str:
@@ -185,6 +196,7 @@ def dashboard(
         ),
         runs=tuple(run_row(run) for run in lab.runs(RunFilter(limit=RECENT_RUNS)).runs),
         machine=figures.pairs({name: machine[name] for name in MACHINE if name in machine}, missing="not known"),
+        demonstrations=tuple(DemonstrationRow(name, spec.label, spec.note) for name, spec in demonstrations().items()),
     )
 
 

@@ -47,8 +47,7 @@ def _short(config: Mapping[str, Any]) -> dict[str, Any]:
     model = MODELS.get(server.get("model", ""))
     body["server"] = _without_defaults(server, model.Config, "model") if model else dict(server)
     body["clients"] = [
-        _without_defaults(group, KINDS[group["kind"]], "kind", "count", "script")
-        for group in config["clients"]
+        _without_defaults(group, KINDS[group["kind"]], "kind", "count", "script") for group in config["clients"]
     ]
     return body
 

@@ -96,6 +96,36 @@ def test_a_run_is_cancelled_changed_and_run_again(context: BrowserContext) -> No
     expect(page.locator("[data-run-state]")).to_have_text("completed")
 
 
+def test_groups_are_chosen_added_and_taken_away_and_keep_what_was_typed(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_label("how many clients").fill("2")
+    page.get_by_role("link", name="closed", exact=True).click()
+    page.get_by_label("duration").fill("0.3")
+    page.get_by_role("link", name="Add another group").click()
+    second = page.locator(".group").nth(1)
+    second.get_by_role("link", name="idle", exact=True).click()
+    second.get_by_label("hold").fill("0.5")
+    page.get_by_role("link", name="Add another group").click()
+    page.get_by_role("link", name="Take group 3 away").click()
+    expect(page.locator(".group")).to_have_count(2)
+    expect(page.get_by_label("how many clients").first).to_have_value("2")
+    page.get_by_role("button", name="Launch the clients").click()
+    expect(page.locator("[data-run-state]")).to_have_text("completed")
+    groups = page.get_by_role("region", name="Table: Groups")
+    expect(groups.get_by_role("row", name="closed")).to_contain_text("2")
+    expect(groups.get_by_role("row", name="idle")).to_be_visible()
+
+
+def test_a_demonstration_is_one_click_away(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/")
+    page.get_by_role("button", name="A thread for each").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("A thread for each")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("[data-run-state]")).to_have_text("cancelled")
+
+
 def test_the_dashboard_follows_what_others_do(context: BrowserContext) -> None:
     page, other = context.new_page(), context.new_page()
     page.goto("/")

@@ -10,6 +10,7 @@ from coreserver.models import MODELS
 from coreserver.telemetry import Event
 from tests.pages.fake_lab import FakeLab, article_connections, in_service, waiting
 from tests.pages.reading import Element, problem_beside, read, value_of
+from webapp.demonstrations import demonstrations
 from webapp.forms import fields_of
 from webapp.problems import Conflict, FieldError, NotFound, Quota
 from webapp.schemas import Reason, RunProgress, Verdict
@@ -192,6 +193,23 @@ def test_a_server_that_stopped_meanwhile_is_said(visitor: TestClient, lab: FakeL
     response = visitor.post("/runs", data={"origin": "dashboard", "server": "1"})
     assert response.status_code == 409
     assert read(response.text).one(role="alert").text == "server 1 is stopped"
+
+
+def test_demonstrations_start_in_one_click(visitor: TestClient, lab: FakeLab) -> None:
+    buttons = [form for form in see(visitor, "/").all("form") if "/demonstrations/" in form.attributes["action"]]
+    assert len(buttons) == len(demonstrations()) == 7
+    for number, button in enumerate(buttons, start=1):
+        answer = visitor.post(button.attributes["action"])
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{number}")
+        assert lab.run(number).label == button.one("button").text
+
+
+def test_a_demonstration_that_is_refused_says_so(visitor: TestClient, lab: FakeLab) -> None:
+    assert visitor.post("/demonstrations/none").status_code == 404
+    lab.refusal = Quota("max_queued_runs", "there are 100 already")
+    answer = visitor.post("/demonstrations/1_sequential")
+    assert answer.status_code == 429
+    assert "there are 100 already" in read(answer.text).one(role="alert").text
 
 
 # --- a server --------------------------------------------------------------------------------------------------------

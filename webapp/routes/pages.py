@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from webapp.bench import run_spec, server_config
+from webapp.demonstrations import demonstrations
 from webapp.forms import Submitted, check, document_of, read_form
 from webapp.lab import Lab
 from webapp.pages import Page, dashboard, runs_page
-from webapp.problems import Conflict, Invalid, Problem
+from webapp.problems import Conflict, Invalid, NotFound, Problem
 from webapp.routes.deps import LabDep, RunId, ServerId
 from webapp.run_page import run_page
 from webapp.schemas import RunFilter, RunSpec, StopOptions
@@ -131,6 +132,18 @@ def launch(lab: LabDep, submitted: FormDep) -> Response:
     except Problem as problem:
         found = _fields(problem)
         return _launch_again(lab, submitted, found, _unplaced(problem, found), problem.status)
+    return _see(f"/runs/{run.id}")
+
+
+@router.post("/demonstrations/{name}")
+def demonstrate(lab: LabDep, name: str) -> Response:
+    """Start one of the prepared experiments."""
+    if name not in demonstrations():
+        raise NotFound("there is no such demonstration")
+    try:
+        run = lab.create_run(demonstrations()[name])
+    except Problem as problem:
+        return _page(dashboard(lab, {}, problem=problem.detail), problem.status)
     return _see(f"/runs/{run.id}")
 
 
