@@ -11,7 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from webapp.routes.system import lab_version
-from webapp.run_command import EXIT_USAGE, Failure, Request, carry_out
+from webapp.run_command import EXIT_USAGE, Failure, carry_out
+from webapp.run_request import LoadFlags, Request, UsageError, groups_of, objectives_of, server_of
 from webapp.serve import CannotServe, NotLoopback, serve
 from webapp.settings import Settings
 
@@ -71,43 +72,92 @@ def _serve(
 
 @app.command("run")
 def _run(
-    model: Annotated[str, typer.Option(help="Design of a server that lives for this run.")] = "sequential",
+    model: Annotated[
+        str | None, typer.Option(help="Design of a server that lives for this run.  [default: sequential]")
+    ] = None,
     server: Annotated[int | None, typer.Option(min=1, help="A listening server of the lab, by id, instead.")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A server that is not ours, within an --allow-target.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Option of the pool designs.")] = None,
     queue_limit: Annotated[int | None, typer.Option(help="Option of bounded_pool.")] = None,
     when_full: Annotated[str | None, typer.Option(help="Option of bounded_pool: wait or refuse.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any option of the design; may be repeated.")
     ] = None,
-    clients: Annotated[int, typer.Option(min=1, help="How many clients play the script.")] = 3,
-    script: Annotated[str, typer.Option(help="`article`, or a file with a JSON list of steps.")] = "article",
+    clients: Annotated[
+        int | None, typer.Option(min=1, help="How many clients; with --duration each sends message after message.")
+    ] = None,
+    script: Annotated[
+        str | None, typer.Option(help="What clients play: `article`, or a file with a JSON list of steps.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(help="Clients that arrive in a second, served or not.")] = None,
+    arrivals: Annotated[str | None, typer.Option(help="With --rate: poisson or constant.")] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long messages begin: 5s, 500ms, 2m.")
+    ] = None,
+    warm_up: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Left out of the figures at the beginning.")
+    ] = None,
+    think: Annotated[str | None, typer.Option(metavar="TIME", help="Each client's pause after a reply.")] = None,
+    message_bytes: Annotated[int | None, typer.Option(help="Payload of a message.")] = None,
+    messages_per_connection: Annotated[int | None, typer.Option(help="Then the client connects anew.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="JSON", help="A client group more, as in a run's body; may be repeated.")
+    ] = None,
+    client_processes: Annotated[int | None, typer.Option(min=1, help="Processes that share the clients.")] = None,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIGURE<NUMBER", help="What must be reached, as response_p99_ms<50; may be repeated."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     label: Annotated[str, typer.Option(help="A short name to find the run by.")] = "",
     url: Annotated[
         str | None, typer.Option(envvar="SERVERLAB_URL", help="The lab to use, instead of the running one.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Whose running lab to use.")] = None,
+    allow_target: AllowTarget = None,
     output: Annotated[Format, typer.Option("--format", help="json: the report alone, as one document.")] = Format.TEXT,
 ) -> None:
     """Send clients at a server and print what happened.
 
-    The lab at --url is used, else the running one of the data dir, else one that lives as long as this command.
+    The lab at --url is used, else the running one of the data dir, else one that lives as long as this command (and
+    knows the --allow-target given here).
 
-    Ends with 0; 2: wrong usage; 3: no lab or no server to connect to; 4: the run is invalid; 130: interrupted.
+    Figures of --slo: {response, round_trip, lateness, connect, backlog, queue, greeting, session}_{mean, min, p50, p90,
+    p99, p99_9, max}_ms; throughput_messages_per_s; duration_s; peak_in_service; {due, connected, greeted, completed,
+    failed, refused, reset, timed_out, corrupted, ...}_connections; {sent, verified, corrupted, unanswered}_messages. A
+    figure that is withheld, for there were too few samples, counts as missed.
+
+    Ends with 0; 2: wrong usage; 3: no lab or no server to connect to; 4: the run is invalid; 99: an objective was
+    missed; 130: interrupted, and the report is of the part that was done.
     """
     named = {"workers": workers, "queue_limit": queue_limit, "when_full": when_full}
+    options = {key: value for key, value in named.items() if value is not None}
+    flags = LoadFlags(
+        clients=clients,
+        script=script,
+        rate=rate,
+        arrivals=arrivals,
+        duration=duration,
+        warm_up=warm_up,
+        think=think,
+        message_bytes=message_bytes,
+        messages_per_connection=messages_per_connection,
+    )
+    settings = _settings(data_dir=data_dir, allow_target=tuple(allow_target or ()) or None)
     try:
-        request = Request.parse(
-            model=model,
-            server_id=server,
-            options={key: value for key, value in named.items() if value is not None},
-            more_options=option or [],
-            clients=clients,
-            script=script,
-            seed=seed,
-            label=label,
+        request = Request(
+            server_of(model, server, target, options, option or []),
+            groups_of(flags, group or []),
+            seed,
+            label,
+            client_processes,
+            objectives_of(slo or []),
         )
-        raise typer.Exit(carry_out(request, _settings(data_dir=data_dir), url, as_json=output is Format.JSON))
+        raise typer.Exit(carry_out(request, settings, url, as_json=output is Format.JSON))
+    except UsageError as error:
+        _fail(str(error), EXIT_USAGE)
     except Failure as failure:
         _fail(str(failure), failure.code)
 

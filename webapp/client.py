@@ -4,18 +4,21 @@ with LabClient("http://127.0.0.1:8000") as lab:
     server = lab.start_server(model="bounded_pool", workers=2)
     run = lab.wait(lab.run(server, clients=3).id)
     print(lab.report(run.id)["totals"])
+    run = lab.wait(lab.run(server, [closed(8, name="probe"), open_loop(200, duration_s=5)]).id)
+    print(lab.histogram(run.id))
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from pydantic import BaseModel
 
+from coreserver.config import ClosedGroup, OpenGroup
 from webapp.problems import FieldError
 from webapp.schemas import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
 
@@ -106,12 +109,17 @@ class LabClient:
         label: str = "",
         note: str = "",
         seed: int = 0,
+        client_processes: int | None = None,
+        client_cpus: Sequence[int] | None = None,
     ) -> RunResource:
         """Queue a run, and return at once.
 
         Args:
-            server: a server of the lab or its id, or the config of one that lives for this run alone.
-            clients: client groups; or how many clients shall play `script`.
+            server: a server of the lab or its id; the config of one that lives for this run alone; or
+                `{"address": "host:port"}` of one that is not ours, if the lab was told that it may be reached.
+            clients: client groups, such as `closed` and `open_loop` make; or how many clients shall play `script`.
+            client_processes: that share the clients; None: as many as leave a core to the server.
+            client_cpus: the CPUs these may run on; None: all.
         """
         groups = [{"kind": "script", "count": clients, "script": script}] if isinstance(clients, int) else clients
         body = {
@@ -120,14 +128,20 @@ class LabClient:
             "seed": seed,
             "server": _server(server),
             "clients": [_plain(group) for group in groups],
+            "client_processes": client_processes,
+            "client_cpus": None if client_cpus is None else list(client_cpus),
         }
         return RunResource.model_validate(self._ask("POST", "/api/v1/runs", body))
 
-    def wait(self, run_id: int, timeout_s: float = 660.0) -> RunResource:
-        """The run once it is over; TimeoutError if it is not by then."""
+    def wait(
+        self, run_id: int, timeout_s: float = 660.0, *, on_look: Callable[[RunResource], object] | None = None
+    ) -> RunResource:
+        """The run once it is over; TimeoutError if it is not by then. `on_look` sees it at every look until then."""
         deadline = time.monotonic() + timeout_s
         pause_s, longest_s = POLL_S
         while not (run := self.get_run(run_id)).is_over:
+            if on_look is not None:
+                on_look(run)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"run {run_id} is still {run.state} after {timeout_s:g} s")
             time.sleep(pause_s)
@@ -164,6 +178,14 @@ class LabClient:
         """Its clients' log, in the article's format."""
         return self._send("GET", f"/api/v1/runs/{run_id}/log").text
 
+    def histogram(self, run_id: int, of: Literal["response", "round_trip"] = "response") -> str:
+        """Its latencies as the percentile text that HdrHistogram's tools print and plot, in milliseconds."""
+        return self._send("GET", f"/api/v1/runs/{run_id}/histogram", params={"of": of}).text
+
+    def chart(self, run_id: int, name: Literal["timeline", "lanes"] = "timeline") -> str:
+        """One of its drawings, as SVG."""
+        return self._send("GET", f"/api/v1/runs/{run_id}/charts/{name}.svg").text
+
     # --- requests ------------------------------------------------------------------------------------------------
 
     def _ask(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
@@ -180,6 +202,62 @@ class LabClient:
         if answer.is_error:
             raise _refusal(answer)
         return answer
+
+
+def closed(
+    count: int = 16,
+    *,
+    name: str = "closed",
+    duration_s: float = 5.0,
+    warm_up_s: float = 0.0,
+    message_bytes: int = 14,
+    think_s: float = 0.0,
+    think: Literal["fixed", "exponential"] = "fixed",
+    messages_per_connection: int | None = None,
+    start_s: float = 0.0,
+    timeout_s: float = 30.0,
+) -> ClosedGroup:
+    """So many clients that each wait for their reply before they send again: the server sets the pace."""
+    return ClosedGroup(
+        kind="closed",
+        name=name,
+        count=count,
+        duration_s=duration_s,
+        warm_up_s=warm_up_s,
+        message_bytes=message_bytes,
+        think_s=think_s,
+        think=think,
+        messages_per_connection=messages_per_connection,
+        start_s=start_s,
+        timeout_s=timeout_s,
+    )
+
+
+def open_loop(
+    rate_per_s: float,
+    *,
+    name: str = "open",
+    arrivals: Literal["poisson", "constant"] = "poisson",
+    duration_s: float = 5.0,
+    warm_up_s: float = 0.0,
+    message_bytes: int = 14,
+    messages_per_connection: int = 1,
+    start_s: float = 0.0,
+    timeout_s: float = 30.0,
+) -> OpenGroup:
+    """Clients that arrive at a rate, whether or not earlier ones were served; for stages, use `OpenGroup` itself."""
+    return OpenGroup(
+        kind="open",
+        name=name,
+        rate_per_s=rate_per_s,
+        arrivals=arrivals,
+        duration_s=duration_s,
+        warm_up_s=warm_up_s,
+        message_bytes=message_bytes,
+        messages_per_connection=messages_per_connection,
+        start_s=start_s,
+        timeout_s=timeout_s,
+    )
 
 
 def _server(server: int | ServerResource | Mapping[str, Any] | BaseModel) -> dict[str, Any]:

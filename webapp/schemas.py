@@ -196,7 +196,9 @@ class RunProgress(Answer):
     """Where the clients of a run are now."""
 
     elapsed_s: float
-    counts: dict[str, int] = Field(description="clients by phase: due, connecting, waiting, in_service, completed, …")
+    counts: dict[str, int] = Field(
+        description="clients by phase: due, connecting, waiting, in_service, completed, failed; and `messages` sent"
+    )
 
 
 class RunResource(Answer):

@@ -116,6 +116,7 @@ class Playing:
     def _line(self, at_most: int) -> bytes:
         self._last_line_ns = at_ns = now_ns()
         counts = self._stage.tally.counts(sum(group.due(at_ns) for group in self._groups))
+        counts["messages"] = len(self._stage.columns)
         progress = wire.Progress(at_ns, self._started_ns, counts, self._stage.tally.take_changed(at_most))
         return wire.write_line(wire.Line(progress, time.process_time() - self._cpu_before_s))
 

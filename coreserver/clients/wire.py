@@ -36,8 +36,8 @@ class Progress:
     """Where the clients of a run stand at one instant.
 
     `counts` has `due` (how many due times have come), `connecting`, `waiting` (connected, not greeted), `in_service`
-    (greeted), and `completed` and `failed` so far. `rows` are copies, without log and messages, of records that changed
-    since the last Progress; in a burst of changes some follow later.
+    (greeted), and `completed` and `failed` so far; and `messages`, how many were sent. `rows` are copies, without log
+    and messages, of records that changed since the last Progress; in a burst of changes some follow later.
     """
 
     at_ns: int

@@ -64,8 +64,9 @@ def test_progress_adds_up_to_the_result(tmp_path: Path) -> None:
     with peer(honest) as address:
         load = script({"send": "^ab$"}, {"wait_s": 0.3}, count=300)
         result = measure(address, load, tmp_path, on_progress=lambda _, progress: lines.append(progress))
-    assert lines[0].counts.keys() == {"due", "connecting", "waiting", "in_service", "completed", "failed"}
-    assert lines[-1].counts == lines[0].counts | {"due": 300, "completed": 300, "in_service": 0}
+    phases = {"due", "connecting", "waiting", "in_service", "completed", "failed"}
+    assert lines[0].counts.keys() == phases | {"messages"}
+    assert lines[-1].counts == dict.fromkeys(phases, 0) | {"due": 300, "completed": 300, "messages": 300}
     assert {line.started_ns for line in lines} == {result.started_ns}
     assert all(len(line.rows) <= 1000 for line in lines)
     seen = [row for line in lines for row in line.rows]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import server_config
 from tests.webapp.stories import LONG, QUICK
-from webapp.client import LabClient, LabError, LabUnreachable
+from webapp.client import LabClient, LabError, LabUnreachable, closed, open_loop
 
 
 def test_a_script_starts_a_server_runs_clients_and_reads_what_came_of_it(lab_url: str) -> None:
@@ -37,6 +37,22 @@ def test_servers_and_groups_may_be_settings_objects_or_plain_documents(lab_url: 
         run = lab.wait(lab.run(config, clients=groups).id)
         assert [row.group for row in lab.connections(run.id)] == ["a", "b"]
         assert lab.wait(lab.run(1, clients=1, script=QUICK).id).server_id == 1
+
+
+def test_groups_can_be_written_as_calls(lab_url: str) -> None:
+    with LabClient(lab_url) as lab:
+        groups = [closed(2, duration_s=0.2, message_bytes=5), open_loop(50, name="probe", duration_s=0.2, start_s=0.1)]
+        looks: list[str] = []
+        run = lab.run({"model": "event_loop"}, groups, seed=1, client_processes=1, client_cpus=None)
+        run = lab.wait(run.id, on_look=lambda run: looks.append(run.state))
+        assert run.state == "completed"
+        assert set(looks) <= {"queued", "running"}
+        assert [group["name"] for group in lab.report(run.id)["groups"]] == ["closed", "probe"]
+        for histogram in (lab.histogram(run.id), lab.histogram(run.id, "round_trip")):
+            assert histogram.lstrip().startswith("Value")
+            assert "#[Mean" in histogram
+        assert lab.chart(run.id).startswith("<svg")
+        assert lab.chart(run.id, "lanes").startswith("<svg")
 
 
 def test_a_refusal_carries_the_problem(lab_url: str) -> None:

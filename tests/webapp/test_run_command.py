@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support import wait_until
+from tests.support import running, wait_until
 from tests.webapp.shell import serverlab, started
 from tests.webapp.stories import LONG, QUICK
 from webapp.datadir import write_address
@@ -102,7 +102,21 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--model", "bounded_pool", "--workers", "0"], 2, "workers: must be"),
         (["--option", "workers"], 2, "KEY=VALUE"),
         (["--server", "9"], 2, "there is no server 9"),
-        (["--server", "9", "--option", "a=1"], 2, "takes no options"),
+        (["--server", "9", "--option", "a=1"], 2, "takes no design and no options"),
+        (["--server", "9", "--model", "sequential"], 2, "takes no design"),
+        (["--target", "127.0.0.1:9000"], 2, "address: not among the targets the lab was started with"),
+        (["--target", "127.0.0.1:9000", "--workers", "2"], 2, "--target is a running server"),
+        (["--target", "127.0.0.1:9000", "--allow-target", "nonsense"], 2, "--allow-target"),
+        (["--duration", "5 parsecs"], 2, "--duration '5 parsecs' should be a time"),
+        (["--duration", "5s", "--script", "article"], 2, "--script does not go with"),
+        (["--rate", "100", "--clients", "5"], 2, "--clients does not go with arrivals"),
+        (["--arrivals", "constant"], 2, "--arrivals needs --rate"),
+        (["--rate", "-1"], 2, "rate_per_s: must be greater than 0"),
+        (["--duration", "11m"], 2, "duration_s: must be less than or equal to 600"),
+        (["--group", "{}"], 2, "--group must be an object with a kind"),
+        (["--group", '{"kind": "idle", "cuont": 1}'], 2, "clients.0.cuont: there is no such field"),
+        (["--slo", "response_p99_ms"], 2, "should be FIGURE<NUMBER"),
+        (["--slo", "respnse_p99_ms<5"], 2, "there is no figure 'respnse_p99_ms'"),
         (["--script", "/nowhere.json"], 2, "/nowhere.json"),
         (["--label", "<b>"], 2, "label: holds characters"),
         (["--clients", "0"], 2, "clients"),
@@ -158,3 +172,67 @@ def test_an_interrupted_run_still_writes_its_partial_report(
         report = json.loads(output)
         assert report["run"]["state"] == "cancelled"
         assert report["totals"]["messages"]["verified"] == 1
+
+
+# --- other loads than scripts; whether their figures can be believed depends on what else this machine does ------------
+
+
+def test_a_closed_group_prints_the_verdict_first_and_no_log(tmp_path: Path) -> None:
+    load = ("--clients", "4", "--duration", "300ms", "--message-bytes", "20", "--client-processes", "1", "--seed", "5")
+    ended = serverlab("run", "--model", "asyncio", *load, "--data-dir", tmp_path / "none")
+    assert ended.returncode in (0, 4), ended.stderr
+    assert ended.stdout.startswith("verdict      ")
+    assert "clients      4 of 4 completed" in ended.stdout
+    assert re.search(r"^throughput   [\d,.]+ messages/s$", ended.stdout, re.MULTILINE)
+    assert re.search(r"^response      +[\d,]+  ", ended.stdout, re.MULTILINE)
+    assert re.search(r"^queue wait    +4 ", ended.stdout, re.MULTILINE)
+    assert "INFO:" not in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_an_open_group_and_another_one_as_one_json_document(tmp_path: Path) -> None:
+    load = ("--rate", "100", "--arrivals", "constant", "--duration", "500ms", "--warm-up", "100ms")
+    more = (
+        "--group",
+        '{"kind": "idle", "count": 2, "hold_s": 0.3}',
+        "--slo",
+        "due_connections==52",
+        "--format",
+        "json",
+    )
+    ended = serverlab("run", "--model", "event_loop", *load, *more, "--data-dir", tmp_path / "none")
+    assert ended.returncode in (0, 4), ended.stderr
+    report = json.loads(ended.stdout)
+    assert [(group["kind"], group["totals"]["connections"]["due"]) for group in report["groups"]] == [
+        ("open", 50),
+        ("idle", 2),
+    ]
+    assert report["run"]["config"]["clients"][0]["warm_up_s"] == 0.1
+    judged = {"objective": "due_connections==52", "value": 52, "met": True, "detail": "met: 52"}
+    assert report["objectives"] == [judged]
+
+
+def test_a_missed_objective_ends_with_99(tmp_path: Path, quick: Path) -> None:
+    objectives = ("--slo", "completed_connections==1", "--slo", "response_p99_ms<60000")
+    ended = serverlab("run", "--clients", "1", "--script", quick, *objectives, "--data-dir", tmp_path / "none")
+    assert ended.returncode == 99, ended.stderr
+    assert "objective    completed_connections==1 met: 1\n" in ended.stdout
+    assert "objective    response_p99_ms<60000 missed: withheld, 1 samples are too few (1,000 needed)" in ended.stdout
+
+
+def test_a_server_that_is_not_ours(tmp_path: Path, quick: Path) -> None:
+    with running("thread_per_client") as host:
+        assert host.address is not None
+        target = f"127.0.0.1:{host.address.port}"
+        arguments = ("--target", target, "--allow-target", target, "--script", quick, "--clients", "2")
+        ended = serverlab("run", *arguments, "--data-dir", tmp_path / "none")
+    assert ended.returncode == 0, ended.stderr
+    assert f"server       external at {target}" in ended.stdout
+    assert "clients      2 of 2 completed\n" in ended.stdout
+
+
+def test_nobody_at_the_target_ends_with_3(tmp_path: Path) -> None:
+    target = ("--target", "127.0.0.1:1111", "--allow-target", "127.0.0.1:1111")
+    ended = serverlab("run", *target, "--duration", "200ms", "--slo", "failed_connections<1", "--data-dir", tmp_path)
+    assert ended.returncode == 3, ended.stdout
+    assert "could_not_connect" in ended.stdout

@@ -1,0 +1,83 @@
+"""What a run has to reach: how it is written, what it is compared with, and what withheld figures count as."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from webapp.objectives import METRICS, Objective, figure
+
+SPAN = {"count": 150, "mean": 2.0, "min": 1.0, "p50": 1.5, "p90": 3.0, "p99": None, "p99_9": None, "max": 9.0}
+NONE = dict.fromkeys(SPAN, None) | {"count": 0}
+CONNECTIONS = {
+    "due": 20,
+    "connected": 19,
+    "greeted": 19,
+    "completed": 17,
+    "refused": 1,
+    "reset": 2,
+    "timed_out": 0,
+    "corrupted": 0,
+    "not_started": 0,
+    "self_connect": 0,
+    "cancelled": 0,
+    "unfinished": 0,
+}
+REPORT: dict[str, Any] = {
+    "latency": dict.fromkeys(("response_ms", "round_trip_ms", "lateness_ms"), SPAN),
+    "waits": dict.fromkeys(("connect_ms", "backlog_ms", "greeting_ms", "session_ms"), SPAN) | {"queue_ms": NONE},
+    "totals": {
+        "connections": CONNECTIONS,
+        "messages": {"sent": 160, "verified": 150, "corrupted": 0, "unanswered": 10},
+        "throughput_messages_per_s": 75.5,
+        "duration_s": 2.0,
+        "peak_in_service": None,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "met", "detail"),
+    [
+        ("response_p50_ms<1.6", True, "met: 1.5"),
+        ("response_p50_ms<1.5", False, "missed: 1.5"),
+        ("response_p50_ms<=1.5", True, "met: 1.5"),
+        (" response_mean_ms == 2 ", True, "met: 2"),
+        ("lateness_max_ms<9", False, "missed: 9"),
+        ("throughput_messages_per_s>=75.5", True, "met: 75.5"),
+        ("throughput_messages_per_s>75.5", False, "missed: 75.5"),
+        ("failed_connections<3", False, "missed: 3"),
+        ("failed_connections<=3", True, "met: 3"),
+        ("timed_out_connections==0", True, "met: 0"),
+        ("unanswered_messages<1", False, "missed: 10"),
+        ("response_p99_ms<1000", False, "missed: withheld, 150 samples are too few (1,000 needed)"),
+        ("queue_p99_9_ms<1000", False, "missed: withheld, 0 samples are too few (10,000 needed)"),
+        ("queue_mean_ms<1000", False, "missed: it was not measured"),
+        ("peak_in_service<1000", False, "missed: it was not measured"),
+    ],
+)
+def test_an_objective_is_one_figure_and_a_bound(text: str, met: bool, detail: str) -> None:
+    judged = Objective.parse(text).judged(REPORT)
+    assert (judged.met, judged.detail) == (met, detail)
+    assert judged.objective == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*("", "response_p99_ms", "response_p99_ms<", "<5", "response_p99_ms<-5", "response_p99_ms<fast", "a b<5"),
+     *("response_p99<5", "response_p95_ms<5", "response_p99_ms!=5", "response_p99_ms<5ms", "response_p99_ms<nan")],
+)  # fmt: skip
+def test_what_is_no_objective_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"should be FIGURE<NUMBER|there is no figure"):
+        Objective.parse(text)
+
+
+def test_every_figure_is_found_in_a_report() -> None:
+    for metric in METRICS:
+        figure(metric, REPORT)
+
+
+def test_without_a_report_nothing_was_reached() -> None:
+    judged = Objective.parse("corrupted_messages<1").judged(None)
+    assert (judged.value, judged.met) == (None, False)

@@ -1,0 +1,113 @@
+"""From the flags of `serverlab run` to client groups, and the line that shows a run going on."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from webapp.run_request import LoadFlags, UsageError, groups_of, server_of
+from webapp.run_text import ProgressLine
+from webapp.schemas import RunProgress, RunResource
+
+
+@pytest.mark.parametrize(
+    ("flags", "group"),
+    [
+        ({}, {"kind": "script", "count": 3, "script": "article"}),
+        ({"clients": 7}, {"kind": "script", "count": 7, "script": "article"}),
+        ({"script": "article"}, {"kind": "script", "count": 3, "script": "article"}),
+        ({"clients": 64, "duration": "5s"}, {"kind": "closed", "count": 64, "duration_s": 5.0}),
+        ({"duration": "1.5m"}, {"kind": "closed", "duration_s": 90.0}),
+        ({"duration": "2", "warm_up": "250ms"}, {"kind": "closed", "duration_s": 2.0, "warm_up_s": 0.25}),
+        ({"think": "10ms", "message_bytes": 100}, {"kind": "closed", "think_s": 0.01, "message_bytes": 100}),
+        ({"messages_per_connection": 4}, {"kind": "closed", "messages_per_connection": 4}),
+        ({"rate": 200.0}, {"kind": "open", "rate_per_s": 200.0}),
+        (
+            {"rate": 200.0, "arrivals": "constant", "duration": "5s", "message_bytes": 9},
+            {"kind": "open", "rate_per_s": 200.0, "arrivals": "constant", "duration_s": 5.0, "message_bytes": 9},
+        ),
+    ],
+    ids=str,
+)
+def test_flags_describe_one_group(flags: dict[str, Any], group: dict[str, Any]) -> None:
+    assert groups_of(LoadFlags(**flags), []) == [group]
+
+
+def test_further_groups_are_json() -> None:
+    probe = {"kind": "open", "rate_per_s": 5, "name": "probe"}
+    text = '{"kind": "open", "rate_per_s": 5, "name": "probe"}'
+    assert groups_of(LoadFlags(), [text]) == [probe]
+    assert groups_of(LoadFlags(duration="1s"), [text]) == [{"kind": "closed", "duration_s": 1.0}, probe]
+    for bad in ("{", "[]", '{"count": 1}', '{"kind": "idle", "kind": "idle"}'):
+        with pytest.raises(UsageError, match="--group"):
+            groups_of(LoadFlags(), [bad])
+
+
+def test_a_server_is_a_design_or_an_id_or_an_address() -> None:
+    assert server_of(None, None, None, {}, []) == {"model": "sequential"}
+    assert server_of("bounded_pool", None, None, {"workers": 2}, ["when-full=refuse"]) == {
+        "model": "bounded_pool",
+        "workers": 2,
+        "when_full": "refuse",
+    }
+    assert server_of(None, 4, None, {}, []) == {"id": 4}
+    assert server_of(None, None, "127.0.0.1:9000", {}, []) == {"address": "127.0.0.1:9000"}
+    with pytest.raises(UsageError):
+        server_of(None, 4, "127.0.0.1:9000", {}, [])
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def seen(state: str, elapsed_s: float | None = None, **counts: int) -> RunResource:
+    """A run as a look at it gives it."""
+    return RunResource(
+        id=1,
+        state=state,  # type: ignore[arg-type]
+        label="",
+        note="",
+        model="asyncio",
+        server_id=None,
+        created_at=datetime.now(UTC),
+        started_at=None,
+        ended_at=None,
+        progress=None if elapsed_s is None else RunProgress(elapsed_s=elapsed_s, counts=counts),
+        verdict=None,
+        sentence=None,
+        totals=None,
+        reason=None,
+        config={},
+        links={},
+    )
+
+
+def test_a_terminal_sees_one_line_that_is_gone_in_the_end() -> None:
+    terminal = Terminal()
+    line = ProgressLine(terminal)
+    line.show(seen("queued"))
+    line.show(seen("running", 0.5, waiting=3, in_service=61, messages=1000))
+    line.show(seen("running", 0.7, waiting=0, in_service=64, messages=1000))
+    line.show(seen("running", 1.0, waiting=0, in_service=64, messages=5000))
+    line.clear()
+    assert terminal.getvalue().split("\r\x1b[K")[1:] == [
+        "queued",
+        "running 0.5 s, 2,000 messages/s, 64 in flight",
+        "running 0.7 s, 2,000 messages/s, 64 in flight",
+        "running 1.0 s, 8,000 messages/s, 64 in flight",
+        "",
+    ]
+
+
+def test_elsewhere_nothing_is_written() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    line.show(seen("running", 0.5, messages=1))
+    line.clear()
+    assert stream.getvalue() == ""
