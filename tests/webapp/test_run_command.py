@@ -174,7 +174,7 @@ def test_an_interrupted_run_still_writes_its_partial_report(
         assert report["totals"]["messages"]["verified"] == 1
 
 
-# --- other loads than scripts; whether their figures can be believed depends on what else this machine does ------------
+# --- other loads than scripts; whether their figures can be believed depends on what else this machine does -----------
 
 
 def test_a_closed_group_prints_the_verdict_first_and_no_log(tmp_path: Path) -> None:

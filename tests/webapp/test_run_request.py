@@ -70,7 +70,7 @@ def seen(state: str, elapsed_s: float | None = None, **counts: int) -> RunResour
     """A run as a look at it gives it."""
     return RunResource(
         id=1,
-        state=state,  # type: ignore[arg-type]
+        state=state,
         label="",
         note="",
         model="asyncio",
