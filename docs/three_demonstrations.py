@@ -4,7 +4,11 @@ import sys
 
 import httpx
 
-SERVERS = [{"model": "sequential"}, {"model": "thread_per_client"}, {"model": "bounded_pool", "workers": 2}]
+SERVERS: list[dict[str, str | int]] = [
+    {"model": "sequential"},
+    {"model": "thread_per_client"},
+    {"model": "bounded_pool", "workers": 2},
+]
 CLIENTS = [{"kind": "script", "count": 3, "script": "article"}]
 
 with httpx.Client(base_url=sys.argv[1], timeout=90) as lab:

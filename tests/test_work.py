@@ -49,7 +49,7 @@ def test_mixed_work_scales_both_parts_by_one_draw() -> None:
 
 
 def test_the_same_seed_and_connection_cost_the_same_and_others_do_not() -> None:
-    fields = {"kind": "sleep", "distribution": "exponential"}
+    fields: dict[str, Any] = {"kind": "sleep", "distribution": "exponential"}
     assert drawn(10, **fields) == drawn(10, **fields)
     assert drawn(10, **fields) != drawn(10, connection=2, **fields)
     assert drawn(10, **fields) != drawn(10, seed=8, **fields)
