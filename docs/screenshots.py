@@ -15,6 +15,7 @@ from webapp.serve import embedded
 from webapp.settings import Settings
 
 IMAGES = Path(__file__).parent / "images"
+SECOND_WAVE = "[data-outcomes] dd"  # somebody was served, so others have just begun
 STORIES: tuple[dict[str, Any], ...] = (
     {"model": "sequential"},
     {"model": "thread_per_client"},
@@ -32,20 +33,28 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        lab.start_server(model="bounded_pool", workers=2)
-        for server in STORIES:
-            run = lab.wait(lab.run(server, clients=3, label=server["model"].replace("_", " ")).id)
-            photograph(
-                browser, urljoin(address, f"runs/{run.id}"), IMAGES / f"{server['model']}.png", part="[data-timeline]"
-            )
+        server = lab.start_server(model="bounded_pool", workers=4, name="pool of four")
+        for story in STORIES:
+            run = lab.wait(lab.run(story, clients=3, label=story["model"].replace("_", " ")).id)
+            picture = IMAGES / f"{story['model']}.png"
+            photograph(browser, urljoin(address, f"runs/{run.id}"), picture, part="[data-timeline]", sharpness=1.5)
+        run = lab.run({"id": server.id}, clients=12, label="twelve for a pool of four")
+        photograph(browser, urljoin(address, f"servers/{server.id}"), IMAGES / "server.png", once=SECOND_WAVE)
+        lab.wait(run.id)
         photograph(browser, address, IMAGES / "dashboard.png")
         browser.close()
 
 
-def photograph(browser: Browser, url: str, target: Path, *, part: str = "body") -> None:
-    """Save one part of the page at `url`, as a light screen of a laptop shows it."""
-    page = browser.new_page(viewport={"width": 1120, "height": 760}, device_scale_factor=1.5, color_scheme="light")
+def photograph(
+    browser: Browser, url: str, target: Path, *, part: str = "body", once: str = "", sharpness: float = 1
+) -> None:
+    """Save one part of the page at `url` as a light screen of a laptop shows it, once something is to be seen there."""
+    page = browser.new_page(
+        viewport={"width": 1120, "height": 760}, device_scale_factor=sharpness, color_scheme="light"
+    )
     page.goto(url)
+    if once:
+        page.locator(once).wait_for()
     page.locator(part).screenshot(path=target, animations="disabled")
     page.close()
 

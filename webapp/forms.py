@@ -28,6 +28,7 @@ PATTERNS = {  # what a pattern asks for, in words
     r"^[\w .:\-]*$": "only letters, digits, spaces and . : - _",
     r"^[\w .:\-]+$": "only letters, digits, spaces and . : - _, at least one",
     r"^([0-9a-fA-F]{2})+$": "must be pairs of hex digits",
+    r"^[^\x00-\x09\x0b-\x1f\x7f]*$": "no control characters but line ends",
 }
 REASONS = {  # Pydantic's words for programmers, in a person's
     "int_type": "must be a whole number",

@@ -9,14 +9,16 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from coreserver.load_config import most_clients
 from webapp import figures
 from webapp.bench import submitted_from_run
 from webapp.figures import Figure, Mark
+from webapp.forms import FormField, Problems, Submitted, check, fields_of
 from webapp.lab import Lab
 from webapp.pages import Page, RunRow, run_row
 from webapp.problems import Conflict, NotFound
 from webapp.repeat import Recipe, recipes
-from webapp.schemas import RunResource
+from webapp.schemas import RunPatch, RunResource, RunSpec
 from webapp.timeline import draw_responsive
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
@@ -126,6 +128,8 @@ class RunPage(Page):
     events_url: str
     takeaways: tuple[tuple[str, str], ...]
     problem: str
+    label: FormField
+    note_field: FormField
 
     @property
     def title(self) -> str:
@@ -133,11 +137,20 @@ class RunPage(Page):
         return f"Run {self.row.id} {self.row.mark.word}" + (f": {self.row.label}" if self.row.label else "")
 
 
-def run_page(lab: Lab, run_id: int, base_url: str, problem: str = "") -> RunPage:
-    """The page of one run as it is now."""
+def run_page(
+    lab: Lab,
+    run_id: int,
+    base_url: str,
+    problem: str = "",
+    *,
+    submitted: Submitted | None = None,
+    problems: Problems | None = None,
+) -> RunPage:
+    """The page of one run as it is now; the form for its label and note holds `submitted`."""
     run = lab.run(run_id)
     counts = run.progress.counts if run.progress else {}
-    clients = sum(group.get("count", 0) for group in run.config["clients"])
+    spec, _ = check(RunSpec, run.config)
+    label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
     return RunPage(
         row=run_row(run),
@@ -151,7 +164,7 @@ def run_page(lab: Lab, run_id: int, base_url: str, problem: str = "") -> RunPage
         has_begun=run.started_at is not None,
         elapsed=figures.seconds(run.progress.elapsed_s if run.progress else None),
         phases=tuple(Figure(label, figures.count(counts.get(name, 0)), name) for name, label in PHASES.items()),
-        clients=clients,
+        clients=most_clients(spec.clients) if spec else 1,
         ended=counts.get("completed", 0) + counts.get("failed", 0),
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run),
@@ -161,6 +174,8 @@ def run_page(lab: Lab, run_id: int, base_url: str, problem: str = "") -> RunPage
         events_url=f"/api/v1/runs/{run.id}/events",
         takeaways=_takeaways(run),
         problem=problem,
+        label=label,
+        note_field=note,
     )
 
 

@@ -26,6 +26,7 @@ from webapp.schemas import (
     Reason,
     RunFilter,
     RunList,
+    RunPatch,
     RunProgress,
     RunResource,
     RunSpec,
@@ -239,6 +240,10 @@ class FakeLab(Lab):
     def run(self, run_id: int) -> RunResource:
         if run_id not in self.all_runs:
             raise NotFound("there is no such run")
+        return self.all_runs[run_id]
+
+    def patch_run(self, run_id: int, patch: RunPatch) -> RunResource:
+        self.all_runs[run_id] = self.run(run_id).model_copy(update=patch.model_dump(exclude_none=True))
         return self.all_runs[run_id]
 
     def cancel_run(self, run_id: int) -> RunResource:

@@ -15,7 +15,7 @@ from webapp.pages import Page, dashboard, runs_page
 from webapp.problems import Conflict, Invalid, NotFound, Problem
 from webapp.routes.deps import LabDep, RunId, ServerId
 from webapp.run_page import run_page
-from webapp.schemas import RunFilter, RunSpec, StopOptions
+from webapp.schemas import RunFilter, RunPatch, RunSpec, StopOptions
 from webapp.server_page import server_page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -180,6 +180,17 @@ def run_again(request: Request, lab: LabDep, run_id: RunId) -> Response:
     except Problem as problem:
         return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
     return _see(f"/runs/{again.id}")
+
+
+@router.post("/runs/{run_id}/edit")
+def edit_run(request: Request, lab: LabDep, run_id: RunId, submitted: FormDep) -> Response:
+    """Change a run's label and note."""
+    typed = {name: submitted.get(name, "").replace("\r\n", "\n") for name in RunPatch.model_fields}
+    patch, problems = check(RunPatch, typed)
+    if patch is None:
+        return _page(run_page(lab, run_id, _base_url(request), submitted=typed, problems=problems), 422)
+    lab.patch_run(run_id, patch)
+    return _see(f"/runs/{run_id}")
 
 
 @router.post("/runs/{run_id}/delete")
