@@ -28,6 +28,7 @@ from benchmarks.tools import machine
 from coreserver.clock import NS_PER_S
 from coreserver.config import LoadConfig
 from coreserver.host import host_for
+from coreserver.machine import MachineWatch
 from coreserver.models import ServerConfig
 from coreserver.reports.theory import compare, passages
 from coreserver.run import execute
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the first cell; each has its own")
     asked = parser.parse_args()
     print(f"{machine()}\n")
+    watch = MachineWatch()
     pairs = [(workers, utilisation) for workers in WORKERS for utilisation in UTILISATIONS]
     with ThreadPoolExecutor(asked.at_once) as at_once:
         jobs = [
@@ -90,6 +92,9 @@ def main() -> None:
         cells = [job.result() for job in jobs]
     print(table(cells))
     print(summary(cells))
+    if use := watch.so_far():  # all servers and clients have ended, so all of theirs is our own
+        others = max(0.0, use.busy_s - use.own_s) / (use.elapsed_s * use.cores)
+        print(f"meanwhile others used {others:.0%} of the machine: above a few percent the waits above are theirs too")
 
 
 def measure(workers: int, utilisation: float, *, arrivals: int, seed: int) -> Cell:
