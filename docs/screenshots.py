@@ -39,23 +39,28 @@ def main() -> None:
             picture = IMAGES / f"{story['model']}.png"
             photograph(browser, urljoin(address, f"runs/{run.id}"), picture, part="[data-timeline]", sharpness=1.5)
         run = lab.run({"id": server.id}, clients=12, label="twelve for a pool of four")
-        photograph(browser, urljoin(address, f"servers/{server.id}"), IMAGES / "server.png", once=SECOND_WAVE)
+        photograph(
+            browser, urljoin(address, f"servers/{server.id}"), IMAGES / "server.png", once=SECOND_WAVE, height=1300
+        )
         lab.wait(run.id)
-        photograph(browser, address, IMAGES / "dashboard.png")
+        photograph(browser, address, IMAGES / "dashboard.png", height=1180)
         browser.close()
 
 
 def photograph(
-    browser: Browser, url: str, target: Path, *, part: str = "body", once: str = "", sharpness: float = 1
+    browser: Browser, url: str, target: Path, *, part: str = "", once: str = "", height: int = 760, sharpness: float = 1
 ) -> None:
-    """Save one part of the page at `url` as a light screen of a laptop shows it, once something is to be seen there."""
+    """Save a page, or one part of it, as a light screen of a laptop shows it once something is to be seen there."""
     page = browser.new_page(
-        viewport={"width": 1120, "height": 760}, device_scale_factor=sharpness, color_scheme="light"
+        viewport={"width": 1120, "height": height}, device_scale_factor=sharpness, color_scheme="light"
     )
     page.goto(url)
     if once:
         page.locator(once).wait_for()
-    page.locator(part).screenshot(path=target, animations="disabled")
+    if part:
+        page.locator(part).screenshot(path=target, animations="disabled")
+    else:
+        page.screenshot(path=target, animations="disabled")
     page.close()
 
 
