@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import time
 from array import array
@@ -70,9 +69,6 @@ class Playing:
     async def measure(self) -> WorkerResult:
         """Play every client to its end."""
         stage = self._stage
-        gc.collect()
-        gc.freeze()
-        gc.disable()  # our records make no cycles worth a pause of all clients
         self._cpu_before_s = time.process_time()
         for group in self._groups:
             group.begin(self._started_ns)
@@ -148,7 +144,7 @@ class Playing:
         return WorkerUsage(
             pid=os.getpid(),
             cpu_s=time.process_time() - self._cpu_before_s,
-            elapsed_s=seconds(ended_ns - self._started_ns),
+            elapsed_s=seconds(max(0, ended_ns - self._started_ns)),
             lag_p50_ms=milliseconds(lags[len(lags) // 2]),
             lag_p99_ms=milliseconds(lags[len(lags) * 99 // 100]),
             lag_max_ms=milliseconds(lags[-1]),

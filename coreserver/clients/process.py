@@ -25,7 +25,7 @@ from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
 from coreserver.config import LoadConfig
 from coreserver.errors import CannotStart, WorkerDied
 
-LEAD_NS = 50 * NS_PER_MS  # from the order to begin to the run's zero, so that the order's way is never lateness
+LEAD_NS = 100 * NS_PER_MS  # from the order to begin to the run's zero, so that the order's way is never lateness
 TICK_S = 0.05  # how long a set `cancel` may go unseen; a threading.Event cannot wake a selector
 TELL_EVERY_S = 0.1
 ROWS_AT_ONCE = 1000

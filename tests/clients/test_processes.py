@@ -25,7 +25,7 @@ from coreserver.errors import CannotStart
 from tests.clients.peers import honest, peer
 
 OPEN = {"kind": "open", "name": "open", "rate_per_s": 200.0, "duration_s": 0.4}
-CLOSED = {"kind": "closed", "name": "closed", "count": 5, "duration_s": 0.3, "warm_up_s": 0.1, "think_s": 0.01}
+CLOSED = {"kind": "closed", "name": "closed", "count": 5, "duration_s": 0.5, "warm_up_s": 0.1, "think_s": 0.01}
 UNBOUND = "0.0.0.0"  # noqa: S104  # it will be 127.0.0.1, as that is where it connects to
 ENDLESS = {"kind": "closed", "count": 4, "duration_s": 600.0, "think_s": 0.01}
 
