@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from coreserver.reports.hdr import percentile_text
@@ -27,6 +25,7 @@ from webapp.schemas import (
     RunResource,
     RunSpec,
 )
+from webapp.tables import csv_table, json_list
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 
@@ -122,11 +121,11 @@ def get_report(lab: LabDep, run_id: RunId) -> dict[str, Any]:
     return lab.report(run_id)
 
 
-@router.get("/runs/{run_id}/connections", responses=documented(404, 409))
-@router.get("/runs/{run_id}/connections.json", responses=documented(404, 409), include_in_schema=False)
-def get_connections(lab: LabDep, run_id: RunId) -> ConnectionList:
+@router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=documented(404, 409))
+@router.get("/runs/{run_id}/connections.json", include_in_schema=False)
+def get_connections(lab: LabDep, run_id: RunId) -> Response:
     """Every connection of the run; `.csv` after the address gives the same as a table."""
-    return ConnectionList.model_validate({"connections": lab.connections(run_id)})
+    return StreamingResponse(json_list("connections", lab.connections(run_id)), media_type="application/json")
 
 
 @router.get(
@@ -136,21 +135,11 @@ def get_connections(lab: LabDep, run_id: RunId) -> ConnectionList:
 )
 def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
     """Every connection of the run as a table."""
-    table = io.StringIO()
-    columns = list(ConnectionRow.model_fields)
-    writer = csv.writer(table, lineterminator="\r\n")
-    writer.writerow(columns)
-    for row in lab.connections(run_id):
-        writer.writerow([_cell(row[column]) for column in columns])
+    table = csv_table(list(ConnectionRow.model_fields), lab.connections(run_id))
     name = f"run-{run_id}-connections.csv"
-    return Response(
-        table.getvalue(), media_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(
+        table, media_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
-
-
-def _cell(value: object) -> object:
-    """Text that a spreadsheet would take for a formula is marked as text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404, 409))
