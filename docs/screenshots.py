@@ -43,7 +43,7 @@ def main() -> None:
             browser, urljoin(address, f"servers/{server.id}"), IMAGES / "server.png", once=SECOND_WAVE, height=1300
         )
         lab.wait(run.id)
-        photograph(browser, address, IMAGES / "dashboard.png", height=1180)
+        photograph(browser, address, IMAGES / "dashboard.png", height=1080)
         browser.close()
 
 
