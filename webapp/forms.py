@@ -39,6 +39,7 @@ REASONS = {  # Pydantic's words for programmers, in a person's
     "less_than_equal": "must be {le} or less",
 }
 _FLOURISH = re.compile(r"^(Input|String|List) should ")
+_FIELD_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)*_(?:per_s|ms|us|s|bytes)\b")
 _INTEGER = re.compile(r"[+-]?\d{1,20}")
 _NUMBER = re.compile(r"[+-]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,4})?")
 
@@ -176,7 +177,7 @@ def _field(
         unit=unit,
         kind=_kind(plain),
         value=submitted.get(prefix + path, _shown(schema.get("default"))),
-        help=schema.get("description", ""),
+        help=_help(schema),
         problem=_problem(plain, path, problems),
         choices=tuple(plain.get("enum", ())),
         minimum=_limit(plain, "minimum", "exclusiveMinimum"),
@@ -206,11 +207,16 @@ def _union_field(
         unit=unit,
         kind="choice",
         value=submitted.get(name, default),
-        help=schema.get("description", ""),
+        help=_help(schema),
         problem=problems.get(path, "") or problems.get(f"{path}.kind", ""),
         choices=tuple(members),
         variants=tuple(variant for variant in variants if variant.fields),
     )
+
+
+def _help(schema: Schema) -> str:
+    """What the settings say of a field, other fields called as the form calls them."""
+    return _FIELD_NAME.sub(lambda name: f"“{label_and_unit(name[0])[0]}”", schema.get("description", ""))
 
 
 def label_and_unit(name: str) -> tuple[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+from fastapi.testclient import TestClient
+
 VOID = frozenset({"meta", "link", "input", "br", "hr", "img"})
 
 
@@ -68,6 +70,13 @@ def read(html: str) -> Element:
     reader.close()
     assert reader._open == [reader.root], "an element was never closed"
     return reader.root
+
+
+def see(visitor: TestClient, path: str, status: int = 200) -> Element:
+    """The page at `path`."""
+    response = visitor.get(path)
+    assert response.status_code == status
+    return read(response.text)
 
 
 def problem_beside(page: Element, field: str) -> str:

@@ -30,7 +30,7 @@ class Kettle(Settings):
 
     model: Literal["kettle"] = "kettle"
     cups: int = Field(default=2, ge=1, le=9, description="how many to fill")
-    heat_ms: float | None = Field(default=None, description="empty: until it boils")
+    heat_ms: float | None = Field(default=None, description="empty: until it boils, whatever heat_ms is")
     lid: bool = True
     tea: Literal["black", "green"] = "black"
     plates: list[int] | None = None
@@ -48,6 +48,7 @@ def test_a_settings_class_nobody_knows_becomes_a_form() -> None:
         "9",
         "how many to fill",
     )
+    assert shown["heat_ms"].help == "empty: until it boils, whatever “heat” is"
     assert (shown["heat_ms"].label, shown["heat_ms"].unit, shown["heat_ms"].value) == ("heat", "ms", "")
     assert (shown["lid"].kind, shown["lid"].value) == ("tick", "true")
     assert shown["tea"].choices == ("black", "green")
