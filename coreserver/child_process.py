@@ -24,7 +24,7 @@ from coreserver.errors import CannotStart
 from coreserver.wire import Decoder, Frame, WireError
 
 TICK_S = 0.25
-PAUSED_S = 1.0  # no frame for so long, and the kernel says "stopped": somebody sent SIGSTOP
+PAUSED_S = 1.6  # no frame for so long, and the kernel says "stopped": beyond the one-second freeze of our own experiment
 SILENT_S = 10.0  # no frame for so long from a child that samples itself ten times a second
 EXIT_S = 1.0  # from the end of stdout to the end of the process
 LAST_WORDS = 20

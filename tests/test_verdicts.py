@@ -96,10 +96,11 @@ def test_a_generator_that_is_starved_makes_its_run_invalid(tmp_path: Path) -> No
 
 
 def test_an_accept_queue_that_is_too_small_is_seen(tmp_path: Path) -> None:
-    hold = {"kind": "script", "count": 5, "script": [{"send": "^a$"}, {"wait_s": 0.2}]}
+    hold = {"kind": "script", "count": 5, "timeout_s": 10, "script": [{"send": "^a$"}, {"wait_s": 0.2}]}
     found = report(tmp_path, {"model": "sequential", "backlog": 1}, hold)
     assert codes(found)["listen_overflow"] == "suspect"
-    assert found["totals"]["connections"]["completed"] == 5
+    # The kernel may drop a handshake's last step as well: that client believes it is connected and waits in vain.
+    assert found["totals"]["connections"]["completed"] >= 4
     assert found["waits"]["connect_ms"]["max"] > 900  # a lost SYN is sent again after a second
 
 

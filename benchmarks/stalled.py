@@ -1,0 +1,119 @@
+"""A server that freezes for a second, seen by an open and a closed load: what coordinated omission hides.
+
+Run `python -m benchmarks.stalled`; `--pictures DIRECTORY` also draws each run's timeline. 250 clients a second arrive
+for five seconds, whatever the server does, or four clients take turns with it. In the middle the serving process is
+stopped (SIGSTOP) for one second. A third run has a backlog of 64, too small for the second that 250 clients wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import server_config
+from benchmarks.tools import machine
+from coreserver.clients.process import Progress
+from coreserver.clock import NS_PER_S, now_ns
+from coreserver.config import LoadConfig
+from coreserver.host import ServerHost, host_for
+from coreserver.reports.environment import describe_machine
+from coreserver.reports.summary import RunInfo, ServerInfo, build_report
+from coreserver.reports.timeline_rows import timeline_rows
+from coreserver.run import RunResult, execute
+from webapp.timeline import draw
+
+OPEN = {"kind": "open", "rate_per_s": 250, "arrivals": "constant", "duration_s": 5}
+CLOSED = {"kind": "closed", "count": 4, "duration_s": 5, "think_s": 0.01}  # some 300 messages a second
+FREEZE_AFTER_S = 2.0
+FREEZE_S = 1.0
+
+
+class Freeze:
+    """Stops the serving process once, FREEZE_S long, FREEZE_AFTER_S into the run."""
+
+    def __init__(self, host: ServerHost) -> None:
+        self._host = host
+        self._thread: threading.Thread | None = None
+
+    def on_progress(self, progress: Progress) -> None:
+        """Called with the first sign of the run's start."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._freeze, args=(progress.started_ns,))
+            self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the server goes on."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _freeze(self, started_ns: int) -> None:
+        pid = self._host.pid
+        if pid is None or pid == os.getpid():
+            raise SystemExit("only a server in a process of its own can be frozen")
+        wait = threading.Event().wait
+        wait(max(0.0, (started_ns - now_ns()) / NS_PER_S + FREEZE_AFTER_S))
+        os.kill(pid, signal.SIGSTOP)
+        wait(FREEZE_S)
+        os.kill(pid, signal.SIGCONT)
+
+
+def run_frozen(group: dict[str, Any], backlog: int) -> tuple[dict[str, Any], RunResult]:
+    """The report and the result of one run with a freeze in the middle."""
+    work = {"kind": "sleep", "mean_ms": 1}
+    host = host_for(server_config("thread_per_client", backlog=backlog, work=work, placement="process"))
+    load = LoadConfig.model_validate({"clients": [group], "seed": 1})
+    freeze = Freeze(host)
+    host.start()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "result"
+            result = execute(host, load, result_path=path, cancel=threading.Event(), on_progress=freeze.on_progress)
+    finally:
+        freeze.join()
+        host.stop()
+    run = RunInfo(1, "", "", load.seed, load.model_dump(mode="json"), "", None, None, result.outcome)
+    server = ServerInfo(host.config.model, host.config.model_dump(mode="json"))
+    return build_report(run, result, server, describe_machine()), result
+
+
+CASES: dict[str, tuple[dict[str, Any], int]] = {
+    "open, backlog 4096": (OPEN, 4096),
+    "closed, backlog 4096": (CLOSED, 4096),
+    "open, backlog 64": (OPEN, 64),
+}
+
+
+def main() -> None:
+    """A row a case."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, help="draw each run's timeline into this directory")
+    asked = parser.parse_args()
+    print(f"{machine()}\n")
+    print("| load | answered | response p99 ms | round trip p99 ms | connect max ms | listen overflows | reasons |")
+    print("|---|---:|---:|---:|---:|---:|---|")
+    for name, (group, backlog) in CASES.items():
+        report, result = run_frozen(group, backlog)
+        latency, reasons = report["latency"], report["verdict"]["reasons"]
+        print(
+            f"| {name} | {report['totals']['messages']['verified']} | {_ms(latency['response_ms']['p99'])} "
+            f"| {_ms(latency['round_trip_ms']['p99'])} | {_ms(report['waits']['connect_ms']['max'])} "
+            f"| {report['server']['listen_overflows']} | {', '.join(reason['code'] for reason in reasons)} |",
+            flush=True,
+        )
+        if asked.pictures:
+            rows = timeline_rows(result.connections, result.load.started_ns)
+            file_name = f"stalled-{name.replace(', ', '-').replace(' ', '-')}.svg"
+            (asked.pictures / file_name).write_text(draw(rows, title=f"Frozen for a second: {name}"), encoding="utf-8")
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+if __name__ == "__main__":
+    main()
