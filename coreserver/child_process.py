@@ -24,7 +24,9 @@ from coreserver.errors import CannotStart
 from coreserver.wire import Decoder, Frame, WireError
 
 TICK_S = 0.25
-PAUSED_S = 1.6  # no frame for so long, and the kernel says "stopped": beyond the one-second freeze of our own experiment
+PAUSED_S = (
+    1.6  # no frame for so long, and the kernel says "stopped"; a freeze of one second, as in our experiment, passes
+)
 SILENT_S = 10.0  # no frame for so long from a child that samples itself ten times a second
 EXIT_S = 1.0  # from the end of stdout to the end of the process
 LAST_WORDS = 20
