@@ -37,9 +37,12 @@ export function follow(url, handlers, reopened = () => {}) {
     const control = new AbortController();
     const answer = await fetch(url, { signal: control.signal }).catch(() => null);
     control.abort();
-    if (answer?.status !== 404) open();
-    else handlers.end?.({ state: "deleted" });
-    if (answer) lostNotice.hidden = true;
+    if (answer?.status !== 404) {
+      open();
+    } else {
+      lostNotice.hidden = true;
+      handlers.end?.({ state: "deleted" });
+    }
   }
 
   function end() {
