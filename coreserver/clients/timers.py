@@ -38,6 +38,8 @@ class Timers:
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
         self._in_turn = False  # callbacks are being called: what they ask for is armed once, after them
         self._count = 0  # orders callbacks that are due at the same instant as they were asked for
+        self._spec = _Itimerspec()
+        self._due, self._spec_at = self._spec.value, ctypes.byref(self._spec)
         self._fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
         loop.add_reader(self._fd, self._ready)
 
@@ -70,8 +72,8 @@ class Timers:
     def _arm(self) -> None:
         if self._heap:
             due_ns = max(1, self._heap[0][0])  # 0 would disarm; an instant that has passed fires at once
-            spec = _Itimerspec(_Timespec(0, 0), _Timespec(*divmod(due_ns, NS_PER_S)))
-            _checked(_libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None))
+            self._due.seconds, self._due.nanoseconds = divmod(due_ns, NS_PER_S)
+            _checked(_libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, self._spec_at, None))
 
 
 def _checked(result: int) -> int:
