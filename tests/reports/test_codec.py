@@ -64,11 +64,18 @@ def document(header: str, stamps: bytes = b"") -> bytes:
     return zlib.compress(struct.pack("<Q", len(header)) + header.encode() + stamps)
 
 
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1203])
+def test_many_connections_come_back_in_order(count: int) -> None:
+    clients = [ClientRecord(f"conn{number}", "load", number) for number in range(count)]
+    back = decode_connections(encode_connections([JoinedConnection(client, None) for client in clients]))
+    assert [connection.client.name for connection in back] == [client.name for client in clients]
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
-        *(b"", b"no deflate", zlib.compress(b"[]"), document("[]"), document(f'[{FORMAT},[["x"]]]')),
-        *(document(f"[{FORMAT},[]]", b"odd"), document(f"[{FORMAT},[]]", bytes(8))),
+        *(b"", b"no deflate", zlib.compress(b"[]"), document("[]"), document(f'[{FORMAT}]\n[["x"]]')),
+        *(document(f"[{FORMAT}]", b"odd"), document(f"[{FORMAT}]", bytes(8)), document(f"[{FORMAT},[]]")),
     ],
 )
 def test_damaged_bytes_are_refused(damaged: bytes) -> None:
