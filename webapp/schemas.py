@@ -89,18 +89,20 @@ class RunPatch(Settings):
 
 
 class RunFilter(Settings):
-    """Which runs to list. `label` matches anywhere in the label, without regard to case."""
+    """Which runs to list, and how."""
 
     model_config = ConfigDict(strict=False)  # a query string has text only
 
-    state: RunState | None = None
-    label: Label | None = None
+    state: RunState | None = Field(default=None, description="only runs in this state")
+    label: Label | None = Field(default=None, description="only runs with this in their label, capitals or not")
     model: str | None = Field(default=None, max_length=80, description="a design's name, or `external`")
-    verdict: VerdictStatus | None = None
-    server_id: Id | None = None
-    sort: Literal["-created_at", "created_at", "label", "-label"] = "-created_at"
-    limit: int = Field(default=50, ge=1, le=500)
-    cursor: str | None = Field(default=None, max_length=400)
+    verdict: VerdictStatus | None = Field(default=None, description="only runs with this verdict")
+    server_id: Id | None = Field(default=None, description="only runs against this server of the lab")
+    sort: Literal["-created_at", "created_at", "label", "-label"] = Field(
+        default="-created_at", description="a minus: the other way round"
+    )
+    limit: int = Field(default=50, ge=1, le=500, description="runs of a page")
+    cursor: str | None = Field(default=None, max_length=400, description="`next_cursor` of the page before")
 
 
 # --- answered --------------------------------------------------------------------------------------------------------
