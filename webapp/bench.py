@@ -18,6 +18,7 @@ from webapp.schemas import ModelResource, RunSpec, ServerResource
 DEFAULT_MODEL = "bounded_pool"  # the article's picture; two workers and three clients show it at once
 FIRST_OPTIONS = ("name", "port", "work")  # of the common ones, those that people change
 OWN_SERVER = "new"
+ELSEWHERE = "address"
 RUN = "run."  # prefix of the run's own fields: server fields are named as in a config
 RUN_FIELDS = ("label", "seed", "client_processes", "client_cpus")
 
@@ -57,11 +58,18 @@ class LaunchForm:
     targets: tuple[Target, ...]
     server: str
     server_problem: str
+    address: str
+    address_problem: str
     groups: tuple[GroupForm, ...]
     one_more: str
     label: FormField
     more: tuple[FormField, ...]
     problem: str = ""
+
+    @property
+    def may_go_elsewhere(self) -> bool:
+        """Whether the lab allows runs against servers that are not its own."""
+        return any(target.value == ELSEWHERE for target in self.targets)
 
     @property
     def kinds(self) -> str:
@@ -116,6 +124,8 @@ def launch_form(
         targets=tuple(targets),
         server=submitted.get("server", targets[0].value if targets else OWN_SERVER),
         server_problem=problems.get("server", "") or problems.get("server.id", ""),
+        address=submitted.get("address", ""),
+        address_problem=problems.get("server.address", ""),
         groups=group_forms(submitted, problems),
         one_more=one_more(submitted),
         label=label,
@@ -141,18 +151,22 @@ def _run_problems(error: ValidationError, has_server: bool, has_groups: bool) ->
     """What is wrong with the run itself; a missing server or group was found and named before."""
     found = problems_of(error)
     named = {name: reason for name, reason in found.items() if name.split(".")[0] in RUN_FIELDS}
-    if has_server and any(name.startswith("server") for name in found):
+    if "server.target.address" in found:
+        named["server.address"] = found["server.target.address"]
+    elif has_server and any(name.startswith("server") for name in found):
         named["server"] = "choose one of the servers listed"
     if has_groups and "clients" in found:
         named["clients"] = found["clients"]
     return named
 
 
-def _run_server(submitted: Submitted) -> tuple[dict[str, int] | BaseModel | None, dict[str, str]]:
+def _run_server(submitted: Submitted) -> tuple[dict[str, Any] | BaseModel | None, dict[str, str]]:
     chosen = submitted.get("server", OWN_SERVER)
     if chosen == OWN_SERVER:
         config, found = server_config(submitted)
         return config, {f"server.{name}": reason for name, reason in found.items()}
+    if chosen == ELSEWHERE:
+        return {"address": submitted.get("address", "").strip()}, {}
     if chosen.isascii() and chosen.isdigit() and len(chosen) < 15:
         return {"id": int(chosen)}, {}
     return None, {"server": "choose one of the servers listed"}
@@ -166,12 +180,13 @@ def submitted_from_run(config: Mapping[str, Any]) -> dict[str, str]:
     server = config["server"]
     fields = submitted_from(server) if "model" in server else {}
     fields |= submitted_from({name: config[name] for name in RUN_FIELDS if config.get(name) is not None}, prefix=RUN)
-    fields["server"] = str(server.get("id", OWN_SERVER))
+    fields["server"] = ELSEWHERE if "address" in server else str(server.get("id", OWN_SERVER))
+    fields |= {"address": server["address"]} if "address" in server else {}
     return fields | submitted_from_groups(config["clients"])
 
 
 def targets_of(servers: Sequence[ServerResource]) -> list[Target]:
-    """The servers that clients can be sent at now."""
+    """The servers of the lab that clients can be sent at now."""
     return [
         Target(str(server.id), f"{server.name} ({server.model}, port {server.address.port})")
         for server in servers

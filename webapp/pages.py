@@ -12,6 +12,7 @@ from webapp import figures
 from webapp.assets import asset_dir
 from webapp.bench import (
     DEFAULT_MODEL,
+    ELSEWHERE,
     OWN_SERVER,
     DesignForm,
     LaunchForm,
@@ -181,6 +182,7 @@ def dashboard(
     run_problems = run_problems or {}
     inline = {name.removeprefix("server."): why for name, why in run_problems.items() if name.startswith("server.")}
     about_run = bool(run_problems) or server_problems is None
+    elsewhere = [Target(ELSEWHERE, "a server elsewhere, at the address below")] if lab.settings.allow_target else []
     own = Target(OWN_SERVER, f"a fresh {model.name} as set up above, for this run only")
     return DashboardPage(
         servers=tuple(server_row(server) for server in servers),
@@ -189,7 +191,7 @@ def dashboard(
         launch=launch_form(
             "dashboard",
             f"/?model={model.name}",
-            [own, *targets_of(servers)],
+            [own, *targets_of(servers), *elsewhere],
             submitted,
             run_problems,
             problem * about_run,

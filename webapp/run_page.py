@@ -110,6 +110,7 @@ class RunPage(Page):
     row: RunRow
     note: str
     server_id: int | None
+    target: str
     verdict: Mark | None
     reasons: tuple[Reason, ...]
     notes: tuple[Reason, ...]
@@ -156,6 +157,7 @@ def run_page(
         row=run_row(run),
         note=run.note,
         server_id=run.server_id,
+        target=run.config["server"].get("address", ""),
         verdict=figures.mark(run.verdict.status) if run.verdict else None,
         reasons=tuple(reason for reason in reasons if reason.tone != "idle"),
         notes=tuple(reason for reason in reasons if reason.tone == "idle"),

@@ -34,6 +34,7 @@ from webapp.schemas import (
     ServerStats,
     Verdict,
 )
+from webapp.settings import Settings
 from webapp.timeline import draw_responsive
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -83,6 +84,7 @@ class FakeLab(Lab):
     """Keeps what it is given and refuses what it is told to refuse."""
 
     def __init__(self) -> None:
+        self.settings = Settings()
         self.all_servers: dict[int, ServerResource] = {}
         self.all_runs: dict[int, RunResource] = {}
         self.joined: dict[int, list[JoinedConnection]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +15,7 @@ from tests.pages.fake_lab import FakeLab, article_connections, in_service, waiti
 from tests.pages.reading import problem_beside, read, see, value_of
 from webapp.demonstrations import demonstrations
 from webapp.forms import fields_of
-from webapp.problems import Conflict, FieldError, NotFound, Quota
+from webapp.problems import Conflict, FieldError, Invalid, NotFound, Quota
 
 # --- an empty lab ----------------------------------------------------------------------------------------------------
 
@@ -203,6 +204,21 @@ def test_a_demonstration_that_is_refused_says_so(visitor: TestClient, lab: FakeL
     answer = visitor.post("/demonstrations/1_sequential")
     assert answer.status_code == 429
     assert "there are 100 already" in read(answer.text).one(role="alert").text
+
+
+def test_clients_go_elsewhere_only_where_the_lab_allows_it(visitor: TestClient, lab: FakeLab) -> None:
+    assert not see(visitor, "/").all(id="address")
+    lab.settings = replace(lab.settings, allow_target=("127.0.0.1:9000",))
+    typed = {"server": "address", "address": "127.0.0.1:9000"}
+    assert visitor.post("/runs", data=typed).headers["location"] == "/runs/1"
+    assert lab.run(1).config["server"] == {"address": "127.0.0.1:9000"}
+    page = see(visitor, "/runs/1")
+    assert "at 127.0.0.1:9000" in page.text
+    lab.refusal = Invalid("not allowed", errors=[FieldError("server.address", "not allowed")])
+    page = read(visitor.post("/runs", data=typed).text)
+    assert (value_of(page, "address"), problem_beside(page, "address")) == ("127.0.0.1:9000", "not allowed")
+    lab.refusal = None
+    assert problem_beside(read(visitor.post("/runs", data={**typed, "address": ""}).text), "address")
 
 
 # --- a server --------------------------------------------------------------------------------------------------------
