@@ -159,14 +159,14 @@ class Reason(Answer):
 class ServerStats(Answer):
     """A server's figures at this instant, counted since its last start; null where its design has no such notion."""
 
-    accepted: int
-    waiting: int
-    in_service: int
+    accepted: int = Field(description="connections taken from the kernel so far")
+    waiting: int = Field(description="accepted connections that nobody serves yet")
+    in_service: int = Field(description="connections being served")
     outcomes: dict[str, int] = Field(description="connections ended so far, by how they ended")
-    events: dict[str, int]
-    threads_alive: int | None
-    threads_busy: int | None
-    queue_depth: int | None
+    events: dict[str, int] = Field(description="how often what else happened, such as a failed accept")
+    threads_alive: int | None = Field(description="the design's own threads")
+    threads_busy: int | None = Field(description="those of them that serve somebody")
+    queue_depth: int | None = Field(description="connections in the design's own queue")
     accept_queue: int | None = Field(description="connections in the kernel's queue that nobody accepted yet")
 
 
@@ -197,7 +197,7 @@ class Verdict(Answer):
 class RunProgress(Answer):
     """Where the clients of a run are now."""
 
-    elapsed_s: float
+    elapsed_s: float = Field(description="seconds since the run's start")
     counts: dict[str, int] = Field(
         description="clients by phase: due, connecting, waiting, in_service, completed, failed; and `messages` sent"
     )
@@ -255,21 +255,23 @@ class ConnectionRow(Answer):
 
     name: str
     group: str
-    due_s: float
-    connect_start_s: float | None
-    connected_s: float | None
-    greeted_s: float | None
-    closed_s: float | None
-    accepted_s: float | None
-    started_s: float | None
-    finished_s: float | None
-    worker: str | None
-    outcome: str | None
-    server_outcome: str | None
-    detail: str
-    bytes_sent: int
-    bytes_received: int
-    messages: int
+    due_s: float = Field(description="when the client was meant to connect")
+    connect_start_s: float | None = Field(description="when it did")
+    connected_s: float | None = Field(description="when the kernel had made the connection")
+    greeted_s: float | None = Field(description="when it had read the server's `*`")
+    closed_s: float | None = Field(description="when the client closed")
+    accepted_s: float | None = Field(
+        description="when the server took it; this and the next two are null where the server is not ours"
+    )
+    started_s: float | None = Field(description="when the server began to serve it")
+    finished_s: float | None = Field(description="when the server was done with it")
+    worker: str | None = Field(description="who served it")
+    outcome: str | None = Field(description="how it ended for the client; null: its client process died")
+    server_outcome: str | None = Field(description="how it ended for the server")
+    detail: str = Field(description="what the outcome does not say, such as the error")
+    bytes_sent: int = Field(description="by the client")
+    bytes_received: int = Field(description="by the client")
+    messages: int = Field(description="answered rightly")
 
 
 class ConnectionList(Answer):

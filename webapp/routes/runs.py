@@ -30,6 +30,7 @@ from webapp.tables import csv_table, json_list
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 
 WaitS = Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="wait so long for its end, seconds")]
+Distribution = Annotated[Literal["response", "round_trip"], Query(description="which of the two latencies")]
 SVG = "image/svg+xml"
 _LOCATION = {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}
 
@@ -149,7 +150,7 @@ def get_log(lab: LabDep, run_id: RunId) -> str:
 
 
 @router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=documented(404, 409))
-def get_histogram(lab: LabDep, run_id: RunId, of: Literal["response", "round_trip"] = "response") -> str:
+def get_histogram(lab: LabDep, run_id: RunId, of: Distribution = "response") -> str:
     """Percentiles of response times or round trips in milliseconds, as the public HdrHistogram plotter opens them."""
     return percentile_text(lab.report(run_id)["histograms"][of])
 
