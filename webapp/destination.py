@@ -105,4 +105,5 @@ def described(destination: Destination, host: ServerHost | None, servers: Server
         return ServerInfo(model=EXTERNAL, config=config, name=address, scope=NOT_OURS)
     server_id = destination.claim.server_id if destination.claim else None
     name = servers.one(server_id).name if server_id else host.config.name
-    return ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"), id=server_id, name=name)
+    config = host.config.model_dump(mode="json")
+    return ServerInfo(model=host.config.model, config=config, id=server_id, name=name, details=dict(host.details))

@@ -6,7 +6,7 @@ What could not be measured is None, never zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coreserver.clients.messages import MessageTable, table_of
@@ -46,13 +46,17 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """The server a run was made against; `scope` says whose CPU time, memory and switches the samples count."""
+    """The server a run was made against; `scope` says whose CPU time, memory and switches the samples count.
+
+    `details` is what the server settled when it started, such as the event loop it really uses.
+    """
 
     model: str
     config: dict[str, Any]
     id: int | None = None
     name: str | None = None
     scope: str = "process"
+    details: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def placement(self) -> str | None:

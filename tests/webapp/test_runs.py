@@ -324,3 +324,8 @@ def test_what_is_stored_with_a_run_repeats_it(api: httpx.Client) -> None:
     assert again.status_code == 200
     assert again.json()["config"] == run["config"]
     assert run["config"]["clients"][0]["script"] == QUICK
+
+
+def test_the_report_says_which_loop_really_served(api: httpx.Client) -> None:
+    run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "asyncio", "loop": "asyncio"})).json()
+    assert api.get(run["links"]["report"]).json()["server"]["details"]["loop"].startswith("asyncio")
