@@ -39,7 +39,7 @@ def test_the_articles_run_is_valid_with_notes() -> None:
         (result(foreign=1), "foreign_connections", "suspect"),
         (result(workers=[worker(cpu_s=1.7)]), "clients_busy", "suspect"),
         (result(workers=[worker(), worker(cpu_s=1.9)]), "client_saturated", "invalid"),
-        (result(workers=[worker(lag_ms=21)]), "client_saturated", "invalid"),
+        (result(workers=[worker(lag_ms=21)]), "clients_busy", "suspect"),
         (result(stopped_by="MOST_MESSAGES: a run keeps 20,000,000"), "client_limited", "invalid"),
         (result(machine=use(steal_s=0.2)), "machine_busy", "suspect"),
         (result(machine=use(busy_s=2.0, own_s=1.0)), "machine_busy", "suspect"),
@@ -119,9 +119,18 @@ def test_lateness_is_measured_against_slow_answers() -> None:
     assert "clients_late" not in codes(result([JoinedConnection(slow, None)]))  # 60 ms beside 2 s
 
 
+@pytest.mark.parametrize(
+    ("messages", "code", "severity"), [(99, "clients_busy", "suspect"), (100, "client_saturated", "invalid")]
+)
+def test_a_lagging_loop_spoils_percentiles_and_only_dims_a_picture(messages: int, code: str, severity: str) -> None:
+    clients = [JoinedConnection(client(messages=[(0, 1, 2)]), None) for _ in range(messages)]
+    assert codes(result(clients, workers=[worker(lag_ms=21)]))[code] == severity
+
+
 def test_the_loops_lag_is_measured_against_slow_answers_too() -> None:
     slow = client(connect=0, connected=1, greeted=2, closed=3000, messages=[(0, 2, 2000)])
-    assert "client_saturated" not in codes(result([JoinedConnection(slow, None)], workers=[worker(lag_ms=90)]))
+    found = codes(result([JoinedConnection(slow, None)], workers=[worker(lag_ms=90)]))
+    assert not {"client_saturated", "clients_busy"} & set(found)
 
 
 @pytest.mark.parametrize(
