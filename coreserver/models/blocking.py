@@ -134,9 +134,18 @@ class Session:
 
     def _send(self, data: bytes) -> None:
         self._check_session()
-        progress_ns = 0
-        unacknowledged = 0
-        view = memoryview(data)
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        self._bytes_out += sent
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, view: memoryview) -> None:
+        """Send what the kernel did not take at once, as long as the peer makes progress."""
+        progress_ns = now_ns() - int(self._send_slice_s * NS_PER_S)  # the send before this gave up after a slice
+        unacknowledged = unacknowledged_bytes(self._sock)
         while view:
             try:
                 sent = self._sock.send(view)
@@ -145,8 +154,6 @@ class Session:
                 # slow but healthy reader is told by the bytes it acknowledges meanwhile (SIOCOUTQ), not by the buffer.
                 self._check_session()
                 now, left = now_ns(), unacknowledged_bytes(self._sock)
-                if not progress_ns:
-                    progress_ns, unacknowledged = now - int(self._send_slice_s * NS_PER_S), left
                 if left < unacknowledged:
                     progress_ns, unacknowledged = now, left
                 elif self._write_timeout_ns is not None and now - progress_ns >= self._write_timeout_ns:
@@ -154,4 +161,4 @@ class Session:
             else:
                 self._bytes_out += sent
                 view = view[sent:]
-                progress_ns = 0
+                progress_ns, unacknowledged = now_ns(), unacknowledged_bytes(self._sock)
