@@ -32,13 +32,14 @@ def main() -> None:
     """Measure, and print the tables and the targets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, fewer pairs")
+    parser.add_argument("--rounds", type=int, default=5, help="of every contender at every shape")
     parser.add_argument("--only", choices=("throughput", "idle", "telemetry"), help="one part alone")
     asked = parser.parse_args()
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as directory:
         programs = Programs(Path(directory))
         if asked.only in (None, "throughput"):
-            rounds = measure(programs, rounds=1 if asked.quick else 5, seconds=0.5 if asked.quick else 1.0)
+            rounds = measure(programs, rounds=1 if asked.quick else asked.rounds, seconds=0.5 if asked.quick else 1.0)
             print_throughput(rounds)
             print_targets(rounds)
         if asked.only in (None, "idle"):
