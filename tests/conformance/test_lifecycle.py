@@ -48,7 +48,7 @@ def test_is_started_only_once(server: ServerHost) -> None:
 def test_t20_stop_without_any_client_ends_at_once_and_the_port_refuses(server: ServerHost) -> None:
     began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1.5  # a polled or forgotten accept would take longer, or for ever
     assert is_refused(server)
     assert server.state is State.STOPPED
 
