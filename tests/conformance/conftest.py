@@ -28,7 +28,7 @@ CASES = [
 ]
 
 
-WHOLE = ("thread_per_client", "event_loop", "c_threads")  # blocking, event-driven, and a program of its own
+WHOLE = ("event_loop", "c_threads")  # a model in an interpreter of its own, and a program of its own
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
