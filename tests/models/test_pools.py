@@ -128,7 +128,8 @@ def test_t17_a_full_backlog_shows_in_connect_and_not_in_the_greeting() -> None:
 def test_stop_answers_a_full_pool_whose_accept_loop_is_blocked() -> None:
     with running("bounded_pool", workers=1, queue_limit=0) as server, ExitStack() as stack:
         connect(server, 4, stack)
-        wait_until(lambda: server.snapshot().totals.waiting == 1, "the accept loop is blocked")
+        wait_until(lambda: server.snapshot().totals.in_service == 1, "the worker serves the first")
+        wait_until(lambda: server.snapshot().totals.waiting == 1, "the accept loop holds the second")
         began = time.monotonic()
         server.stop()
         assert time.monotonic() - began < 1.0
