@@ -7,7 +7,6 @@ range are refused with the field's name.
 
 from __future__ import annotations
 
-import os
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
@@ -28,7 +27,7 @@ from coreserver.load_config import (
     Stage,
 )
 from coreserver.script_steps import Expect, Send, SendHex, Step, Wait
-from coreserver.settings import Label, Name, Port, Seconds, Seed, Settings
+from coreserver.settings import Label, Name, Port, Seconds, Seed, Settings, cpus_are_here
 
 __all__ = [
     "ClientGroup",
@@ -180,10 +179,4 @@ class ServerOptions(Settings):
             raise ValueError("is for servers with placement: process")
         return value
 
-    @field_validator("cpus")
-    @classmethod
-    def _cpus_are_here(cls, cpus: list[int] | None) -> list[int] | None:
-        here = os.sched_getaffinity(0)
-        if unknown := sorted(set(cpus or ()) - here):
-            raise ValueError(f"no CPU {unknown[0]} here; there are {', '.join(map(str, sorted(here)))}")
-        return cpus
+    _cpus_are_here = field_validator("cpus")(cpus_are_here)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from coreserver.script_steps import Steps, Wait
-from coreserver.settings import Name, Seconds, Seed, Settings
+from coreserver.settings import Name, Seconds, Seed, Settings, cpus_are_here
 
 MOST_RUN_S = 600.0
 MOST_MESSAGE_BYTES = 1 << 20
@@ -306,13 +305,7 @@ class LoadConfig(Settings):
             raise ValueError(f"about {arrivals:,.0f} arrivals, where a run has at most {MOST_ARRIVALS:,}")
         return clients
 
-    @field_validator("client_cpus")
-    @classmethod
-    def _cpus_are_here(cls, cpus: list[int] | None) -> list[int] | None:
-        here = os.sched_getaffinity(0)
-        if unknown := sorted(set(cpus or ()) - here):
-            raise ValueError(f"no CPU {unknown[0]} here; there are {', '.join(map(str, sorted(here)))}")
-        return cpus
+    _cpus_are_here = field_validator("client_cpus")(cpus_are_here)
 
 
 def standing_connections(clients: Sequence[ClientGroup]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -19,3 +20,11 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def cpus_are_here(cpus: list[int] | None) -> list[int] | None:
+    """The same CPU numbers, if this process may run on each. Raises ValueError for one it may not."""
+    here = os.sched_getaffinity(0)
+    if unknown := sorted(set(cpus or ()) - here):
+        raise ValueError(f"no CPU {unknown[0]} here; there are {', '.join(map(str, sorted(here)))}")
+    return cpus
