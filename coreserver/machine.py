@@ -1,4 +1,4 @@
-"""How busy the whole machine was over a span of time, and how much of that was us."""
+"""What the kernel says of the whole machine: how busy it was, how much of that was us, and whom its listeners lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from dataclasses import dataclass
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _USER, _NICE, _SYSTEM, _STEAL = 0, 1, 2, 7  # columns of proc_stat(5) after the name
+
+
+def _held(path: str) -> int | None:
+    """A descriptor of `path` that stays open: a process at its descriptor limit still samples itself."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+_NETSTAT = _held("/proc/self/net/netstat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +65,18 @@ def _look() -> tuple[float, float, float] | None:
     ours = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     own_s = sum(usage.ru_utime + usage.ru_stime for usage in ours)
     return busy / _TICKS_PER_S, steal / _TICKS_PER_S, own_s
+
+
+def listen_overflows() -> int | None:
+    """Handshakes since boot that met a full accept queue (TcpExt ListenOverflows); None where the kernel does not say.
+
+    The counter is of the whole network namespace: of every listener in it, not of ours alone.
+    """
+    if _NETSTAT is None:
+        return None
+    try:
+        lines = os.pread(_NETSTAT, 65536, 0).decode("ascii").splitlines()
+        names, values = (line.split() for line in lines if line.startswith("TcpExt:"))
+        return int(values[names.index("ListenOverflows")])
+    except (OSError, ValueError):
+        return None

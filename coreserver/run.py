@@ -14,7 +14,7 @@ from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult
 from coreserver.clock import now_ns
 from coreserver.config import LoadConfig
 from coreserver.errors import CannotStart
-from coreserver.machine import MachineUse, MachineWatch
+from coreserver.machine import MachineUse, MachineWatch, listen_overflows
 from coreserver.models.base import State
 from coreserver.reports.timing import JoinedConnection, join
 from coreserver.sampler import Sample
@@ -70,7 +70,7 @@ def execute(
     gone again in the end. A run that fails says so in its result. Without a host the load goes to `address`, a server
     of somebody else that speaks the protocol: the server's side of every connection stays unknown.
     """
-    overflows_before = _listen_overflows()
+    overflows_before = listen_overflows()
     side = ServerSide(host) if host else UnknownSide(address)
 
     def drain_and_report(progress: Progress) -> None:
@@ -90,7 +90,7 @@ def execute(
         foreign=len(side.records) - sum(connection.server is not None for connection in connections),
         records_lost=side.lost,
         samples=side.samples(result.started_ns, now_ns()),
-        listen_overflows=_delta(overflows_before, _listen_overflows()),
+        listen_overflows=_delta(overflows_before, listen_overflows()),
         outcome="failed" if failure else "completed" if result.complete else "cancelled",
         failure=failure.code if failure else None,
         failure_detail=failure.detail if failure else None,
@@ -135,16 +135,6 @@ def _connect_failure(clients: Sequence[ClientRecord]) -> _Failure | None:
     if not clients or len(refused) < len(clients):
         return None
     return _Failure("could_not_connect", f"every connect was refused, the first with {refused[0].detail}")
-
-
-def _listen_overflows() -> int | None:
-    """TcpExt ListenOverflows of this network namespace since boot; None where the kernel does not say."""
-    try:
-        with open("/proc/net/netstat", encoding="ascii") as netstat:
-            names, values = (line.split() for line in netstat if line.startswith("TcpExt:"))
-        return int(values[names.index("ListenOverflows")])
-    except (OSError, ValueError):
-        return None
 
 
 def _delta(before: int | None, after: int | None) -> int | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coreserver.clock import now_ns
+from coreserver.machine import listen_overflows
 
 if TYPE_CHECKING:
     from coreserver.models.base import ServerModel
@@ -35,7 +36,8 @@ class Sample:
     """One look at a server. Counts are of its own connections and threads, the rest is of its process.
 
     `accept_queue` is the kernel's: connections whose handshake is done and that nobody accepted yet; None where the
-    listener is closed. `threads_*` and `queue_depth` are None where the design has no such notion.
+    listener is closed. `threads_*` and `queue_depth` are None where the design has no such notion. `listen_overflows`
+    counts since boot and over the whole network namespace; the difference of two looks is what happened between them.
     """
 
     at_ns: int
@@ -50,6 +52,7 @@ class Sample:
     vms_bytes: int
     voluntary_switches: int
     involuntary_switches: int
+    listen_overflows: int | None
 
 
 class Sampler:
@@ -106,4 +109,5 @@ def sample(model: ServerModel) -> Sample:
         vms_bytes=int(vms_pages) * _PAGE_BYTES,
         voluntary_switches=usage.ru_nvcsw,
         involuntary_switches=usage.ru_nivcsw,
+        listen_overflows=listen_overflows(),
     )

@@ -90,8 +90,8 @@ _FINISHED = struct.Struct("=QQBQQQ")
 _LOST = struct.Struct("=BQ")
 _U64 = struct.Struct("=Q")
 _U16 = struct.Struct("=H")
-_SAMPLE = struct.Struct("=QQQqqqqdQQQQ")
-_NOT_KNOWN = -1  # in a sample: the design has no such figure
+_SAMPLE = struct.Struct("=QQQqqqqdQQQQq")
+_NOT_KNOWN = -1  # in a sample: there is no such figure
 
 
 def _text(text: str) -> bytes:
@@ -114,17 +114,24 @@ def _pack_finished(frame: Finished) -> bytes:
 
 
 def _pack_sample(frame: Sample) -> bytes:
-    optional = (frame.threads_alive, frame.threads_busy, frame.queue_depth, frame.accept_queue)
+    optional = (frame.threads_alive, frame.threads_busy, frame.queue_depth, frame.accept_queue, frame.listen_overflows)
+    threads_alive, threads_busy, queue_depth, accept_queue, overflows = (
+        _NOT_KNOWN if figure is None else figure for figure in optional
+    )
     return _SAMPLE.pack(
         frame.at_ns,
         frame.waiting,
         frame.in_service,
-        *(_NOT_KNOWN if figure is None else figure for figure in optional),
+        threads_alive,
+        threads_busy,
+        queue_depth,
+        accept_queue,
         frame.cpu_s,
         frame.rss_bytes,
         frame.vms_bytes,
         frame.voluntary_switches,
         frame.involuntary_switches,
+        overflows,
     )
 
 
@@ -187,8 +194,7 @@ def _unpack_event(payload: _Payload) -> Event:
 
 def _unpack_sample(payload: _Payload) -> Sample:
     at_ns, waiting, in_service, *rest = payload.take(_SAMPLE)
-    optional = [None if figure == _NOT_KNOWN else figure for figure in rest[:4]]
-    figures: list[Any] = [*optional, *rest[4:]]
+    figures: list[Any] = [None if figure == _NOT_KNOWN else figure for figure in rest]
     return Sample(at_ns, waiting, in_service, *figures)
 
 

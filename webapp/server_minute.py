@@ -15,7 +15,10 @@ HEIGHT = 100
 CPU_UNIT = 10  # per cent: scales begin at one unit, since less is nothing
 MEMORY_UNIT = 2**20
 CPU_OVER = 5  # samples: CPU time moves in ticks of the kernel's own, too coarse for a tenth of a second
-COLUMNS = ("at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes")
+COLUMNS = (
+    "at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes",
+    "listen_overflows",
+)  # fmt: skip
 Row = tuple[float | None, ...]
 
 
@@ -33,13 +36,16 @@ class Chart:
 
 
 def rows_of(samples: Sequence[Sample]) -> list[Row]:
-    """The samples in the order of COLUMNS; of the first few the CPU share is not known."""
+    """The samples in the order of COLUMNS; differences are not known of the first, the CPU share of the first few."""
     before = [None] * CPU_OVER + list(samples)
-    return [_row(sample, earlier) for sample, earlier in zip(samples, before, strict=False)]
+    last = [None, *samples]
+    return [_row(sample, *earlier) for sample, *earlier in zip(samples, before, last, strict=False)]
 
 
-def _row(sample: Sample, before: Sample | None) -> Row:
-    cpu = None
+def _row(sample: Sample, before: Sample | None, last: Sample | None) -> Row:
+    cpu = overflows = None
+    if last is not None and sample.listen_overflows is not None and last.listen_overflows is not None:
+        overflows = sample.listen_overflows - last.listen_overflows
     if before is not None and sample.at_ns > before.at_ns:
         cpu = round(100 * (sample.cpu_s - before.cpu_s) * NS_PER_S / (sample.at_ns - before.at_ns), 1)
     return (
@@ -51,6 +57,7 @@ def _row(sample: Sample, before: Sample | None) -> Row:
         sample.threads_busy,
         cpu,
         sample.rss_bytes,
+        overflows,
     )
 
 
@@ -61,6 +68,7 @@ def charts(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, .
         _chart("in service", ("in_service",), rows, at_ns),
         _chart("waiting in the server", ("waiting",), rows, at_ns),
         _chart("waiting in the kernel", ("accept_queue",), rows, at_ns),
+        _chart("turned away by a full kernel queue, anywhere here", ("listen_overflows",), rows, at_ns),
         _chart("threads, and of them busy", ("threads_alive", "threads_busy"), rows, at_ns),
         _chart(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
         _chart(f"memory of {process}", ("rss_bytes",), rows, at_ns, figures.size, MEMORY_UNIT),

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -120,6 +122,29 @@ static inline bool is_passing(int error) {
         if (passing[i] == error)
             return true;
     return false;
+}
+
+/* Handshakes since boot that found an accept queue full, in this network namespace; -1: the kernel does not say. */
+static inline int64_t listen_overflows(void) {
+    static int netstat = -1; /* kept open, so that it can be read when there is no descriptor left; one thread calls */
+    char text[16384], *names, *values, *rest_of_names, *rest_of_values;
+    if (netstat < 0)
+        netstat = open("/proc/self/net/netstat", O_RDONLY | O_CLOEXEC);
+    ssize_t size = pread(netstat, text, sizeof text - 1, 0);
+    if (size <= 0)
+        return -1;
+    text[size] = '\0';
+    names = strstr(text, "TcpExt:"); /* a line of names, and below it a line of as many values */
+    values = names ? strstr(names + 1, "\nTcpExt:") : NULL;
+    if (!values)
+        return -1;
+    *values++ = '\0';
+    char *name = strtok_r(names, " ", &rest_of_names), *value = strtok_r(values, " \n", &rest_of_values);
+    while (name && value && strcmp(name, "ListenOverflows") != 0) {
+        name = strtok_r(NULL, " ", &rest_of_names);
+        value = strtok_r(NULL, " \n", &rest_of_values);
+    }
+    return name && value ? atoll(value) : -1;
 }
 
 #endif

@@ -38,6 +38,7 @@ struct figures {
     int64_t threads_alive, threads_busy, queue_depth, accept_queue; /* -1: no such figure */
     double cpu_s;
     uint64_t rss_bytes, vms_bytes, voluntary_switches, involuntary_switches;
+    int64_t listen_overflows; /* of the whole network namespace, since boot; -1: not known */
 };
 
 struct frame {
@@ -183,7 +184,7 @@ static inline void report_sample(void) {
     struct frame frame = new_frame(SAMPLE);
     put_u64(&frame, now_ns());
     reporter.measure(&figures);
-    put(&frame, &figures, sizeof figures); /* eleven fields of eight bytes, in the order of the wire */
+    put(&frame, &figures, sizeof figures); /* twelve fields of eight bytes, in the order of the wire */
     send_frame(&frame, 0, 0);
 }
 

@@ -405,6 +405,7 @@ static void measure(struct figures *figures) {
         sscanf(text, "%llu %llu", &vms_pages, &rss_pages);
     getrusage(RUSAGE_SELF, &usage);
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    int64_t overflows = listen_overflows();
     pthread_mutex_lock(&lock);
     bool listens = !closing && getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
     *figures = (struct figures){
@@ -420,6 +421,7 @@ static void measure(struct figures *figures) {
         .vms_bytes = vms_pages * page,
         .voluntary_switches = (uint64_t)usage.ru_nvcsw,
         .involuntary_switches = (uint64_t)usage.ru_nivcsw,
+        .listen_overflows = overflows,
     };
     pthread_mutex_unlock(&lock);
 }

@@ -26,7 +26,15 @@ COUNTED = ("due", "started", "completed", "failed")  # connections: events withi
 STANDING = ("in_flight", "in_service", "waiting")  # connections at the instant t_s, from the records
 MESSAGES = ("messages_due", "messages_sent", "messages_answered")  # events within [t_s, t_s + interval_s)
 LATENCY = ("response_p50_ms", "response_p99_ms", "response_max_ms")  # of messages due within the step
-SAMPLED = ("threads_alive", "threads_busy", "queue_depth", "accept_queue", "cpu_percent", "rss_bytes")
+SAMPLED = (
+    "threads_alive",
+    "threads_busy",
+    "queue_depth",
+    "accept_queue",
+    "cpu_percent",
+    "rss_bytes",
+    "listen_overflows",
+)
 COLUMNS = ("t_s", *COUNTED, *STANDING, *MESSAGES, "messages_in_flight", *LATENCY, *SAMPLED)
 
 
@@ -38,7 +46,7 @@ def series(result: RunResult, table: MessageTable) -> dict[str, Any]:
     `messages_in_flight` were due and not answered yet. Response times stand where their messages were due, so that a
     server that stands still shows as the waits of all who came meanwhile; None where too few came. The sampled columns
     come from the nearest look at the server within one step, None where there was none; they speak of all its
-    connections, also those of others.
+    connections, also those of others; `listen_overflows` is what the kernel's counter grew by since the step before.
 
     Args:
         table: the messages of the run's connections.
@@ -128,6 +136,7 @@ def _sampled(samples: Sequence[Sample], instants: Iterable[int]) -> list[list[fl
     """The SAMPLED columns at each instant."""
     taken = [sample.at_ns for sample in samples]
     rows: list[list[float | int | None]] = []
+    before = samples[0].listen_overflows if samples else None
     for at in instants:
         k = _nearest(taken, at)
         if k is None:
@@ -135,7 +144,11 @@ def _sampled(samples: Sequence[Sample], instants: Iterable[int]) -> list[list[fl
             continue
         look = samples[k]
         cpu = cpu_percent(samples[k - 1], look) if k else None
-        rows.append([look.threads_alive, look.threads_busy, look.queue_depth, look.accept_queue, cpu, look.rss_bytes])
+        standing = (look.threads_alive, look.threads_busy, look.queue_depth, look.accept_queue)
+        after = look.listen_overflows
+        grown = None if before is None or after is None else after - before
+        rows.append([*standing, cpu, look.rss_bytes, grown])
+        before = after
     return rows
 
 

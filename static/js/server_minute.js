@@ -3,7 +3,7 @@
 import { count, niceTop, percent, size } from "./figures.js";
 import { write } from "./server_lanes.js";
 
-const COLUMNS = ["at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes"];
+const COLUMNS = ["at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes", "listen_overflows"];
 const READINGS = { cpu_percent: percent, rss_bytes: size };
 const UNITS = { cpu_percent: 10, rss_bytes: 2 ** 20 }; // scales begin at one unit
 const WINDOW_S = 60;

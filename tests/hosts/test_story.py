@@ -12,6 +12,7 @@ import pytest
 
 from coreserver.clock import now_ns
 from coreserver.host import ServerHost, host_for
+from coreserver.machine import listen_overflows
 from coreserver.models.base import State
 from coreserver.telemetry import ConnectionRecord
 from tests.support import Peer, assert_conserved, assert_healthy, running, server_config, wait_until
@@ -77,6 +78,7 @@ def test_the_records_of_a_day_are_the_same_everywhere(server: ServerHost) -> Non
 
 
 def test_samples_come_ten_times_a_second_on_the_one_clock(server: ServerHost) -> None:
+    overflows_before = listen_overflows()
     began = now_ns()
     with Peer(server) as peer:
         peer.greeted()
@@ -87,7 +89,12 @@ def test_samples_come_ten_times_a_second_on_the_one_clock(server: ServerHost) ->
     assert began <= samples[0].at_ns
     assert samples[-1].at_ns <= now_ns()
     assert server.samples(samples[2].at_ns)[0] == samples[2]
+    overflows_after = listen_overflows()
+    assert overflows_before is not None
+    assert overflows_after is not None
     for sample in samples:
+        assert sample.listen_overflows is not None
+        assert overflows_before <= sample.listen_overflows <= overflows_after
         assert sample.threads_alive == 1 + (sample.threads_busy or 0)
         assert sample.accept_queue == 0
         assert sample.rss_bytes < sample.vms_bytes

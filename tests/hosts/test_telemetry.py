@@ -16,7 +16,7 @@ from coreserver.telemetry import ServerOutcome, Totals
 from coreserver.wire import Accepted, Decoder, Ended, Finished, Lost, Started, WireError
 
 PEER = ("127.0.0.1", 5000)
-NO_SAMPLE = Sample(0, 0, 0, None, None, None, None, 0.0, 0, 0, 0, 0)
+NO_SAMPLE = Sample(0, 0, 0, None, None, None, None, 0.0, 0, 0, 0, 0, None)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from coreserver.host import ServerHost
-from coreserver.run import _listen_overflows as listen_overflows
+from coreserver.machine import listen_overflows
 from tests.support import Peer, assert_healthy, running, wait_until
 
 

@@ -104,7 +104,7 @@ def test_a_square_stands_for_one_connection_or_for_a_round_number(number: int, d
 
 SAMPLE = Sample(
     at_ns=NOW, waiting=1, in_service=2, threads_alive=3, threads_busy=2, queue_depth=1, accept_queue=None, cpu_s=1.0,
-    rss_bytes=3 * 2**20, vms_bytes=2**30, voluntary_switches=0, involuntary_switches=0,
+    rss_bytes=3 * 2**20, vms_bytes=2**30, voluntary_switches=0, involuntary_switches=0, listen_overflows=None,
 )  # fmt: skip
 
 

@@ -98,7 +98,15 @@ def served(
     return JoinedConnection(mine, server(accepted, started, closed + 1, worker=worker))
 
 
-def sample(ms: float, *, cpu_s: float = 0.0, threads: int | None = 2, queue: int | None = 0, rss: int = 1000) -> Sample:
+def sample(
+    ms: float,
+    *,
+    cpu_s: float = 0.0,
+    threads: int | None = 2,
+    queue: int | None = 0,
+    rss: int = 1000,
+    overflows: int | None = 7,
+) -> Sample:
     return Sample(
         at_ns=at(ms),
         waiting=0,
@@ -112,6 +120,7 @@ def sample(ms: float, *, cpu_s: float = 0.0, threads: int | None = 2, queue: int
         vms_bytes=2 * rss,
         voluntary_switches=round(10 * cpu_s),
         involuntary_switches=round(cpu_s),
+        listen_overflows=overflows,
     )
 
 

@@ -55,6 +55,14 @@ def test_samples_are_taken_from_the_nearest_look_within_one_step() -> None:
     assert column(shown, "cpu_percent") == [None, pytest.approx(50.0), 0.0, None, None]
 
 
+def test_listen_overflows_are_told_by_step_and_add_up_to_what_the_counter_grew_by() -> None:
+    looks = [sample(-30, overflows=5), sample(70, overflows=5), sample(170, overflows=9), sample(270, overflows=10)]
+    shown = rows(result(samples=looks, ended=500))
+    assert column(shown, "listen_overflows") == [0, 0, 4, 1, None]
+    unknown = rows(result(samples=[sample(0, overflows=None), sample(100, overflows=None)], ended=200))
+    assert column(unknown, "listen_overflows") == [None, None]
+
+
 def test_a_failed_connection_without_a_close_ends_where_it_was_last_seen() -> None:
     refused = client(due=0, connect=120, outcome=ClientOutcome.REFUSED)
     never = client("conn2", due=0, connect=None, outcome=ClientOutcome.NOT_STARTED)
