@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET  # we parse our own output
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -148,6 +148,14 @@ def test_several_groups_have_headings_and_one_has_none() -> None:
     assert Picture(draw(POOL, title="t")).texts("tl-group") == []
     two = [POOL[0], replace(POOL[1], group="second")]
     assert Picture(draw(two, title="t")).texts("tl-group") == ["script", "second"]
+
+
+@pytest.mark.parametrize("drawing", [draw, draw_lanes])
+def test_several_pictures_can_share_an_axis(drawing: Callable[..., str]) -> None:
+    picture = Picture(drawing(POOL, horizon_s=20.0, title="t"))
+    assert picture.texts("tl-tick")[-1] == "20 s"
+    assert picture.span_s(picture.rows()[0], "tl-served") == pytest.approx((0.1, 2.0), abs=0.02)
+    assert Picture(drawing(POOL, horizon_s=1.0, title="t")).texts("tl-tick")[-1] == "4 s"
 
 
 # --- a run under way -----------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ def draw(
     rows: Sequence[TimelineRow],
     *,
     now_s: float | None = None,
+    horizon_s: float | None = None,
     title: str,
     width: int = WIDE,
     embedded: bool = False,
@@ -41,12 +42,14 @@ def draw(
 
     Args:
         now_s: of a run under way: what has not ended is drawn up to here, with an open end.
+        horizon_s: where the axis ends at the earliest, so that several pictures can share theirs.
         title: the picture's name for those who cannot see it; a file of its own also shows it.
         width: the pixels it is laid out for; it scales to any.
         embedded: for a page that links timeline.css; without it the file brings its own style and paper.
     """
     end = horizon(rows, now_s)
     edge = end if now_s is None else now_s
+    end = max(end, horizon_s or 0.0)
     lines, remark = _middle_ones(rows, edge)
     signs = [marks(row, edge) for row in lines]
     size = row_size(len(lines))
@@ -74,10 +77,19 @@ def draw(
     return document(body, kind="rows", width=width, height=height, title=title, desc=desc, embedded=embedded)
 
 
-def draw_responsive(rows: Sequence[TimelineRow], *, now_s: float | None = None, title: str, lanes: bool = False) -> str:
+def draw_responsive(
+    rows: Sequence[TimelineRow],
+    *,
+    now_s: float | None = None,
+    horizon_s: float | None = None,
+    title: str,
+    lanes: bool = False,
+) -> str:
     """The timeline, or the worker lanes, twice: for a wide and for a narrow screen, for a page with timeline.css."""
     one = draw_lanes if lanes else draw
-    wide, narrow = (one(rows, now_s=now_s, title=title, width=width, embedded=True) for width in (WIDE, NARROW))
+    wide, narrow = (
+        one(rows, now_s=now_s, horizon_s=horizon_s, title=title, width=width, embedded=True) for width in (WIDE, NARROW)
+    )
     return f'<div class="timeline-set">{wide}{narrow}</div>'
 
 
