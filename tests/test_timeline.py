@@ -154,7 +154,9 @@ def test_several_groups_have_headings_and_one_has_none() -> None:
 def test_several_pictures_can_share_an_axis(drawing: Callable[..., str]) -> None:
     picture = Picture(drawing(POOL, horizon_s=20.0, title="t"))
     assert picture.texts("tl-tick")[-1] == "20 s"
-    assert picture.span_s(picture.rows()[0], "tl-served") == pytest.approx((0.1, 2.0), abs=0.02)
+    assert picture.span_s(picture.rows()[0], "tl-served") == pytest.approx(
+        (0.1, 2.0), abs=0.05
+    )  # a hairline parts neighbours
     assert Picture(drawing(POOL, horizon_s=1.0, title="t")).texts("tl-tick")[-1] == "4 s"
 
 
