@@ -6,13 +6,13 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from webapp.routes.system import lab_version
 from webapp.run_command import EXIT_USAGE, Failure, carry_out
-from webapp.run_request import LoadFlags, Request, UsageError, groups_of, objectives_of, server_of
+from webapp.run_request import LoadFlags, Request, UsageError, cpus_of, groups_of, objectives_of, server_of, spec_of
 from webapp.serve import CannotServe, NotLoopback, serve
 from webapp.settings import Settings
 
@@ -92,7 +92,13 @@ def _run(
         str | None, typer.Option(help="What clients play: `article`, or a file with a JSON list of steps.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Clients that arrive in a second, served or not.")] = None,
-    arrivals: Annotated[str | None, typer.Option(help="With --rate: poisson or constant.")] = None,
+    stages: Annotated[
+        str | None, typer.Option(metavar="RATE:TIME,...", help="Rates one after the other, as 100:5s,400:5s.")
+    ] = None,
+    ramp: Annotated[
+        bool, typer.Option("--ramp", help="With --stages: in each the rate goes evenly to the stage's own.")
+    ] = False,
+    arrivals: Annotated[str | None, typer.Option(help="With --rate or --stages: poisson or constant.")] = None,
     duration: Annotated[
         str | None, typer.Option(metavar="TIME", help="How long messages begin: 5s, 500ms, 2m.")
     ] = None,
@@ -100,18 +106,34 @@ def _run(
         str | None, typer.Option(metavar="TIME", help="Left out of the figures at the beginning.")
     ] = None,
     think: Annotated[str | None, typer.Option(metavar="TIME", help="Each client's pause after a reply.")] = None,
+    think_spread: Annotated[
+        str | None, typer.Option(help="fixed: always --think; exponential: so long on average.")
+    ] = None,
     message_bytes: Annotated[int | None, typer.Option(help="Payload of a message.")] = None,
     messages_per_connection: Annotated[int | None, typer.Option(help="Then the client connects anew.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Without greeting or reply for so long, a client gives up.")
+    ] = None,
     group: Annotated[
         list[str] | None, typer.Option(metavar="JSON", help="A client group more, as in a run's body; may be repeated.")
     ] = None,
     client_processes: Annotated[int | None, typer.Option(min=1, help="Processes that share the clients.")] = None,
+    client_cpus: Annotated[
+        str | None, typer.Option(metavar="0,1,...", help="CPUs that these may run on.  [default: all]")
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The whole run as JSON, as REST takes it; - reads standard input."),
+    ] = None,
     slo: Annotated[
         list[str] | None,
         typer.Option(metavar="FIGURE<NUMBER", help="What must be reached, as response_p99_ms<50; may be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    label: Annotated[str, typer.Option(help="A short name to find the run by.")] = "",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of arrival times, messages and their mix.  [default: 0]")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="A short name to find the run by.")] = None,
+    note: Annotated[str | None, typer.Option(help="Anything worth remembering.")] = None,
     url: Annotated[
         str | None, typer.Option(envvar="SERVERLAB_URL", help="The lab to use, instead of the running one.")
     ] = None,
@@ -138,23 +160,29 @@ def _run(
         clients=clients,
         script=script,
         rate=rate,
+        stages=stages,
+        ramp=ramp or None,
         arrivals=arrivals,
         duration=duration,
         warm_up=warm_up,
         think=think,
+        think_spread=think_spread,
         message_bytes=message_bytes,
         messages_per_connection=messages_per_connection,
+        timeout=timeout,
     )
     settings = _settings(data_dir=data_dir, allow_target=tuple(allow_target or ()) or None)
     try:
-        request = Request(
-            server_of(model, server, target, options, option or []),
-            groups_of(flags, group or []),
-            seed,
-            label,
-            client_processes,
-            objectives_of(slo or []),
-        )
+        run: dict[str, Any] = {"seed": seed, "label": label, "note": note, "client_processes": client_processes}
+        run["client_cpus"] = cpus_of(client_cpus)
+        if spec is None:
+            said = {name: value for name, value in run.items() if value is not None}
+            destination = server_of(model, server, target, options, option or [])
+            body = {"server": destination, "clients": groups_of(flags, group or []), **said}
+        else:
+            where = {"model": model, "server": server, "target": target, "option": option}
+            body = spec_of(spec, {**where, **options, **flags.given(), "group": group, **run})
+        request = Request(body, objectives_of(slo or []))
         raise typer.Exit(carry_out(request, settings, url, as_json=output is Format.JSON))
     except UsageError as error:
         _fail(str(error), EXIT_USAGE)

@@ -40,13 +40,7 @@ def carry_out(request: Request, settings: Settings, url: str | None, *, as_json:
     """Do it and print it; the exit code. Failure: it could not even begin."""
     with _interruptible(), _lab(settings, url) as lab:
         try:
-            run = lab.run(
-                request.server,
-                request.groups,
-                label=request.label,
-                seed=request.seed,
-                client_processes=request.client_processes,
-            )
+            run = lab.run_spec(request.body)
             run, interrupted = _waited_for(lab, run)
             report = lab.report(run.id) if run.verdict is not None else None
             judged = [objective.judged(report) for objective in request.objectives]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,63 +30,84 @@ class LoadFlags:
     clients: int | None = None
     script: str | None = None
     rate: float | None = None
+    stages: str | None = None
+    ramp: bool | None = None
     arrivals: str | None = None
     duration: str | None = None
     warm_up: str | None = None
     think: str | None = None
+    think_spread: str | None = None
     message_bytes: int | None = None
     messages_per_connection: int | None = None
+    timeout: str | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that were given."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def group(self) -> dict[str, Any] | None:
         """The group they describe, what was not given left to its default; None when none was given."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
+        given = self.given()
         if not given:
             return None
-        kind = "open" if given.keys() & {"rate", "arrivals"} else "closed" if given.keys() & _LASTING else "script"
-        if strangers := [name for name in given if name not in _FIELDS[kind]]:
+        kind = "open" if given.keys() & _ARRIVING else "closed" if given.keys() & _LASTING else "script"
+        if strangers := [name for name in given if name not in FLAG_FIELDS[kind]]:
             flag = f"--{strangers[0].replace('_', '-')}"
             raise UsageError(f"{flag} does not go with {_ABOUT[kind]}")
-        if kind == "open" and self.rate is None:
-            raise UsageError("--arrivals needs --rate")
-        group = {_FIELDS[kind][name]: _value(name, value) for name, value in given.items()}
+        if kind == "open" and self.rate is None and self.stages is None:
+            flag = next(f"--{name}" for name in given if name in _ARRIVING)
+            raise UsageError(f"{flag} needs --rate or --stages")
+        group = {FLAG_FIELDS[kind][name]: _value(name, value) for name, value in given.items()}
         return {"kind": kind, **(_SCRIPT_DEFAULTS if kind == "script" else {}), **group}
 
 
-_LASTING = {"duration", "warm_up", "think", "message_bytes", "messages_per_connection"}
+_ARRIVING = {"rate", "stages", "ramp", "arrivals"}
+_LASTING = {"duration", "warm_up", "think", "think_spread", "message_bytes", "messages_per_connection"}
 _SHARED = {
     "duration": "duration_s",
     "warm_up": "warm_up_s",
     "message_bytes": "message_bytes",
     "messages_per_connection": "messages_per_connection",
+    "timeout": "timeout_s",
 }
-_FIELDS = {
-    "script": {"clients": "count", "script": "script"},
-    "closed": {"clients": "count", "think": "think_s", **_SHARED},
-    "open": {"rate": "rate_per_s", "arrivals": "arrivals", **_SHARED},
+FLAG_FIELDS = {  # what each flag of a group is called in the group's settings
+    "script": {"clients": "count", "script": "script", "timeout": "timeout_s"},
+    "closed": {"clients": "count", "think": "think_s", "think_spread": "think", **_SHARED},
+    "open": {"rate": "rate_per_s", "stages": "stages", "ramp": "ramp", "arrivals": "arrivals", **_SHARED},
 }
 _ABOUT = {
     "script": "a script",
     "closed": "clients that wait for their replies (--duration and its like)",
-    "open": "arrivals at a --rate",
+    "open": "arrivals at a --rate or in --stages",
 }
 _SCRIPT_DEFAULTS = {"count": DEFAULT_CLIENTS, "script": "article"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run to be made, and what it has to reach."""
+    """A run to be made, as the body that REST takes, and what it has to reach."""
 
-    server: Mapping[str, Any]
-    groups: Sequence[Mapping[str, Any]]
-    seed: int
-    label: str
-    client_processes: int | None = None
+    body: Mapping[str, Any]
     objectives: Sequence[Objective] = ()
 
     @property
     def has_log(self) -> bool:
-        """Whether every client plays a script: only these write the article's log."""
-        return all(group.get("kind") == "script" for group in self.groups)
+        """Whether every client plays a script: only these write the article's log. Of a body that the lab took."""
+        return all(group.get("kind") == "script" for group in self.body["clients"])
+
+
+def spec_of(path: str, others: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of `--spec`: a JSON file, or standard input for `-`.
+
+    Args:
+        others: the flags that would say a part of it, by name; None where one was not given.
+    """
+    if given := [name for name, value in others.items() if value not in (None, [])]:
+        raise UsageError(f"--spec is the whole run: --{given[0].replace('_', '-')} has no place beside it")
+    body = _parsed(f"--spec {path}", _bytes_of("--spec", path, "it is a file with a run's body as JSON, or -"))
+    if not isinstance(body, dict):
+        raise UsageError(f"--spec {path}: must hold an object, the body of a run as REST takes it")
+    return body
 
 
 def server_of(
@@ -105,6 +127,15 @@ def groups_of(flags: LoadFlags, more: Sequence[str]) -> list[dict[str, Any]]:
     first = flags.group()
     groups = [*([first] if first else []), *map(_group, more)]
     return groups or [{"kind": "script", **_SCRIPT_DEFAULTS}]
+
+
+def cpus_of(text: str | None) -> list[int] | None:
+    """`0,2` as the numbers of CPUs; None where there was no such flag."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text, re.ASCII):
+        raise UsageError(f"--client-cpus {text!r} should be numbers with commas between them, such as 0,1")
+    return [int(number) for number in text.split(",")]
 
 
 def objectives_of(texts: Sequence[str]) -> list[Objective]:
@@ -127,8 +158,10 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    if name in ("duration", "warm_up", "think"):
+    if name in ("duration", "warm_up", "think", "timeout"):
         return _seconds(f"--{name.replace('_', '-')}", value)
+    if name == "stages":
+        return [_stage(part) for part in value.split(",")]
     return _steps(value) if name == "script" else value
 
 
@@ -138,6 +171,15 @@ def _seconds(flag: str, text: str) -> float:
         raise UsageError(f"{flag} {text!r} should be a time such as 5s, 500ms or 2m")
     number, unit = written.groups()
     return float(number) * _SECONDS[unit]
+
+
+def _stage(text: str) -> dict[str, float]:
+    """`100:5s` as arrivals per second and how long."""
+    rate, _, span = text.partition(":")
+    try:
+        return {"rate_per_s": float(rate), "duration_s": _seconds("--stages", span)}
+    except ValueError:
+        raise UsageError(f"--stages {text!r} should be RATE:TIME, such as 100:5s; commas between stages") from None
 
 
 def _group(text: str) -> dict[str, Any]:
@@ -150,14 +192,17 @@ def _group(text: str) -> dict[str, Any]:
 def _steps(script: str) -> str | list[dict[str, Any]]:
     if script == "article":
         return script
-    try:
-        text = Path(script).read_bytes()
-    except OSError as error:
-        raise UsageError(f"--script {script}: {error.strerror}; it is `article` or a file") from error
-    steps = _parsed(f"--script {script}", text)
+    steps = _parsed(f"--script {script}", _bytes_of("--script", script, "it is `article` or a file"))
     if not isinstance(steps, list):
         raise UsageError(f'--script {script}: must hold a list of steps, such as [{{"send": "^ab$"}}]')
     return steps
+
+
+def _bytes_of(flag: str, path: str, what: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{flag} {path}: {error.strerror}; {what}") from error
 
 
 def _parsed(flag: str, text: bytes) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -32,7 +33,12 @@ BODIES: list[dict[str, Any]] = [
         "server": {**POOL, "name": "7", "work": {"kind": "sleep", "mean_ms": 5.0}},
         "clients": [{"kind": "script", "count": 2, "script": [{"send": "^a'$"}, {"expect": "b"}], "timeout_s": 1.0}],
     },
-]
+    {
+        "server": {"address": "127.0.0.1:9000"},
+        "clients": [{"kind": "closed", "think": "exponential"}, {"kind": "open", "rate_per_s": 7.0}, {"kind": "flood"}],
+        "note": "two\nlines", "client_processes": 2, "client_cpus": [0],
+    },
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -51,23 +57,9 @@ def test_the_python_lines_hold_the_same_body(body: dict[str, Any]) -> None:
     assert filled_in(**ast.literal_eval(assigned)) == config
 
 
-def test_the_command_line_names_what_is_not_at_its_default() -> None:
-    line = "serverlab run --url http://127.0.0.1:8000 --model bounded_pool --workers 2 --clients 3 --script article"
-    assert texts(filled_in(**BODIES[0]))["cli"] == line
-
-
-def test_the_command_line_quotes_what_would_read_as_something_else() -> None:
-    config = filled_in(
-        server={"model": "sequential", "name": "7", "nodelay": False}, label="a b",
-        clients=[{"kind": "script", "script": [{"send": "^a'$"}]}],
-    )  # fmt: skip
-    assert texts(config)["cli"].split(" |\n  ") == [
-        """echo '[{"send": "^a'"'"'$"}]'""",
-        "serverlab run --url http://127.0.0.1:8000 --model sequential --option 'name=\"7\"' --option nodelay=false "
-        "--clients 1 --label 'a b' --script /dev/stdin",
-    ]
-
-
-@pytest.mark.parametrize("clients", [[ARTICLE, {**ARTICLE, "name": "two"}], [{**ARTICLE, "start_s": 1.0}]])
-def test_there_is_no_command_line_for_what_it_cannot_say(clients: list[dict[str, Any]]) -> None:
-    assert "cli" not in texts(filled_in(server=POOL, clients=clients))
+@pytest.mark.parametrize("body", BODIES)
+def test_curl_sends_the_same_body(body: dict[str, Any]) -> None:
+    config = filled_in(**body)
+    words = shlex.split(texts(config)["curl"])
+    assert f"{BASE}/api/v1/runs?wait_s=600" in words
+    assert filled_in(**json.loads(words[words.index("-d") + 1])) == config

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webapp.run_request import LoadFlags, UsageError, groups_of, server_of
+from webapp.run_request import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
 from webapp.run_text import ProgressLine
 from webapp.schemas import RunProgress, RunResource
 
@@ -24,7 +25,17 @@ from webapp.schemas import RunProgress, RunResource
         ({"duration": "2", "warm_up": "250ms"}, {"kind": "closed", "duration_s": 2.0, "warm_up_s": 0.25}),
         ({"think": "10ms", "message_bytes": 100}, {"kind": "closed", "think_s": 0.01, "message_bytes": 100}),
         ({"messages_per_connection": 4}, {"kind": "closed", "messages_per_connection": 4}),
+        ({"think": "1s", "think_spread": "exponential"}, {"kind": "closed", "think_s": 1.0, "think": "exponential"}),
+        ({"clients": 2, "timeout": "3s"}, {"kind": "script", "count": 2, "script": "article", "timeout_s": 3.0}),
         ({"rate": 200.0}, {"kind": "open", "rate_per_s": 200.0}),
+        (
+            {"stages": "100:5s,400.5:500ms", "ramp": True},
+            {
+                "kind": "open",
+                "stages": [{"rate_per_s": 100.0, "duration_s": 5.0}, {"rate_per_s": 400.5, "duration_s": 0.5}],
+                "ramp": True,
+            },
+        ),
         (
             {"rate": 200.0, "arrivals": "constant", "duration": "5s", "message_bytes": 9},
             {"kind": "open", "rate_per_s": 200.0, "arrivals": "constant", "duration_s": 5.0, "message_bytes": 9},
@@ -44,6 +55,34 @@ def test_further_groups_are_json() -> None:
     for bad in ("{", "[]", '{"count": 1}', '{"kind": "idle", "kind": "idle"}'):
         with pytest.raises(UsageError, match="--group"):
             groups_of(LoadFlags(), [bad])
+
+
+@pytest.mark.parametrize("flags", [{"stages": "100"}, {"stages": "x:5s"}, {"stages": "1:2s,"}, {"ramp": True}])
+def test_stages_are_rates_and_times(flags: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"--(stages|ramp)"):
+        groups_of(LoadFlags(**flags), [])
+
+
+def test_cpus_are_numbers_with_commas() -> None:
+    assert cpus_of(None) is None
+    assert cpus_of("0,12") == [0, 12]
+    for bad in ("", "0-1", "0,", "a"):
+        with pytest.raises(UsageError, match="--client-cpus"):
+            cpus_of(bad)
+
+
+def test_a_spec_is_the_whole_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text('{"server": {"id": 1}, "clients": []}')
+    assert spec_of(str(path), {"seed": None, "group": []}) == {"server": {"id": 1}, "clients": []}
+    with pytest.raises(UsageError, match="--client-processes has no place beside it"):
+        spec_of(str(path), {"client_processes": 2})
+    for text in ("[]", "{"):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="--spec"):
+            spec_of(str(path), {})
+    with pytest.raises(UsageError, match="No such file"):
+        spec_of(str(tmp_path / "none"), {})
 
 
 def test_a_server_is_a_design_or_an_id_or_an_address() -> None:
