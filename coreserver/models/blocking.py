@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from functools import partial
 
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config import ServerOptions
@@ -50,6 +51,7 @@ class Session:
         write_timeout_s = config.write_timeout_s
         self._write_timeout_ns = None if write_timeout_s is None else int(write_timeout_s * NS_PER_S)
         self._send_slice_s = SEND_SLICE_S if write_timeout_s is None else min(SEND_SLICE_S, write_timeout_s / 8)
+        self._is_plain = config.work.kind == "none" and config.reply == "coalesced" and config.max_session_s is None
         self._ends_ns = None if config.max_session_s is None else now_ns() + int(config.max_session_s * NS_PER_S)
 
     def run(self) -> ServerOutcome:
@@ -57,9 +59,7 @@ class Session:
         try:
             self._prepare()
             self._send(GREETING)
-            while data := self._receive():
-                self._bytes_in += len(data)
-                self._reply_to(data)
+            self._echo() if self._is_plain else self._serve()
             return ServerOutcome.COMPLETED
         except _SessionEnded as ended:
             return ended.outcome
@@ -84,6 +84,32 @@ class Session:
         if timeout_s is not None:
             microseconds = max(1, int(timeout_s * 1_000_000))  # 0 would mean "no limit"
             self._sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", *divmod(microseconds, 1_000_000)))
+
+    def _echo(self) -> None:
+        """Serve the everyday session: no work, whole replies, no end but the peer's.
+
+        With the interpreter's lock to share, every call costs all sessions, so this loop makes as few as it can.
+        """
+        send, answer = self._sock.send, self._engine.receive
+        try:
+            for data in iter(partial(self._sock.recv, self._config.read_bytes), b""):
+                self._bytes_in += len(data)
+                if reply := answer(data):
+                    try:
+                        sent = send(reply)
+                    except BlockingIOError:
+                        sent = 0
+                    self._bytes_out += sent
+                    if sent < len(reply):
+                        self._send_rest(memoryview(reply)[sent:])
+        except BlockingIOError:
+            raise _SessionEnded(ServerOutcome.IDLE_TIMEOUT) from None
+
+    def _serve(self) -> None:
+        """Serve a session in which messages cost work, replies go out byte by byte, or time is limited."""
+        while data := self._receive():
+            self._bytes_in += len(data)
+            self._reply_to(data)
 
     def _check_session(self) -> None:
         if self._ends_ns is not None and now_ns() >= self._ends_ns:
