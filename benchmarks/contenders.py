@@ -64,11 +64,17 @@ def ours(name: str, model: str, **options: Any) -> Contender:
 
 
 def program(name: str, command: list[str]) -> Contender:
-    """A server of its own that prints its port and ends when its stdin does."""
+    """A server of its own that prints its port and ends when its stdin does.
+
+    Like our own servers' processes it has a session of its own: where the kernel schedules by session, one in the
+    load client's session would share its turn with the load.
+    """
 
     @contextmanager
     def start(_: int) -> Iterator[int]:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as server:
             try:
                 yield int(cast(IO[str], server.stdout).readline())
             finally:

@@ -1,31 +1,63 @@
 """Every server design beside its peers: round trips/s, percentiles, idle clients, the cost of telemetry.
 
-Run `python -m benchmarks.models` (about ten minutes on a quiet machine; `--quick` for a first look). Load comes from
-our C client. Contenders take turns within each round, ratios are taken within a round, and the median round counts:
-machines differ by a tenth or two from minute to minute, within a round much less.
+Run `python -m benchmarks.models` (about fifteen minutes on a quiet machine; `--quick` for a first look). Load comes
+from our C client. Contenders take turns within each round, ratios are taken within a round, and the median round
+counts: machines differ by a tenth or two from minute to minute, within a round much less.
+
+    shared    servers and load run on whatever CPU the kernel chooses, as on most machines
+    apart     the server has one CPU to itself and the load another: what a design costs when nothing moves between
+              CPUs and nobody takes the server's time
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import Contender, article_way, hosted, one_core, our_models, peers
 from benchmarks.telemetry import print_telemetry_cost
-from benchmarks.tools import Load, Programs, machine
+from benchmarks.tools import Load, Programs, machine, on_cpu
 from coreserver.clock import now_ns
 
-SHAPES = ((1, 14), (64, 14), (1, 16_384), (64, 16_384))  # connections, payload bytes
+
+@dataclass(frozen=True)
+class Shape:
+    """How many connections, how many bytes of payload, and on which CPUs."""
+
+    connections: int
+    message_bytes: int
+    apart: bool = False
+
+    @property
+    def layout(self) -> str:
+        """Its name."""
+        return "apart" if self.apart else "shared"
+
+    def __str__(self) -> str:
+        plural = "s" * (self.connections > 1)
+        return f"{self.connections} connection{plural}, {self.message_bytes:,}-byte messages, {self.layout}"
+
+
+BUSY, LARGE = Shape(64, 14), Shape(64, 16_384)
+BUSY_APART, LARGE_APART = Shape(64, 14, apart=True), Shape(64, 16_384, apart=True)
+SHAPES = (Shape(1, 14), BUSY, Shape(1, 16_384), LARGE)
+SHAPES_APART = (BUSY_APART, LARGE_APART)
+
 REFERENCE = "c_threads (process)"
+STDLIB = "socketserver.ThreadingTCPServer"
+THREADED = ("thread_per_client", "capped_threads", "executor_pool", "bounded_pool", "elastic_pool")
 IDLE_CLIENTS = 9_000
 IDLE_MODELS = ("thread_per_client", "capped_threads", "event_loop", "asyncio", "c_threads")
 
-Rounds = dict[tuple[str, int, int], list[Load]]
+Rounds = dict[tuple[str, Shape], list[Load]]
 
 
 def main() -> None:
@@ -49,76 +81,96 @@ def main() -> None:
 
 
 def measure(programs: Programs, rounds: int, seconds: float) -> Rounds:
-    """Every contender at every shape, `rounds` times in turn."""
-    field: list[Contender] = [*our_models(), *one_core(0), *peers(programs)]
+    """Every contender at every shape, `rounds` times in turn; the shapes apart only where there are two CPUs."""
+    server_cpu, *others = sorted(os.sched_getaffinity(0))
+    shapes = (*SHAPES, *(SHAPES_APART if others else ()))
     results: Rounds = defaultdict(list)
     for number in range(rounds):
-        for connections, message_bytes in SHAPES:
-            here = [*field, article_way()] if (connections, message_bytes) == (64, 14) else field
-            for contender in here:
-                if contender.one_at_a_time and connections > 1:
-                    continue
-                with contender.start(connections) as port:
-                    load = programs.load(port, connections, message_bytes, seconds)
-                results[contender.name, connections, message_bytes].append(load)
-                progress = f"round {number + 1}/{rounds}: {contender.name}, {connections} x {message_bytes} bytes"
-                print(f"\r{progress:<100}", end="", file=sys.stderr)
+        for shape in shapes:
+            for contender in field(programs, shape, server_cpu):
+                with ExitStack() as running:
+                    with on_cpu(server_cpu if shape.apart else None):
+                        port = running.enter_context(contender.start(shape.connections))
+                    with on_cpu(others[0] if shape.apart else None):
+                        load = programs.load(port, shape.connections, shape.message_bytes, seconds)
+                results[contender.name, shape].append(load)
+                print(f"\r{f'round {number + 1}/{rounds}: {contender.name}, {shape}':<120}", end="", file=sys.stderr)
     print(file=sys.stderr)
     return results
 
 
-def ratio(rounds: Rounds, name: str, other: str, connections: int, message_bytes: int) -> float:
-    """How many times the round trips/s of `other`: the median over the rounds of both."""
-    pairs = zip(rounds[name, connections, message_bytes], rounds[other, connections, message_bytes], strict=True)
-    return statistics.median(mine.per_s / theirs.per_s for mine, theirs in pairs)
+def field(programs: Programs, shape: Shape, cpu: int) -> list[Contender]:
+    """Who takes part at this shape."""
+    contenders = [*our_models(), *peers(programs)]
+    if not shape.apart:
+        contenders += one_core(cpu)
+    if shape in (BUSY, BUSY_APART):
+        contenders.append(article_way())
+    return [contender for contender in contenders if shape.connections == 1 or not contender.one_at_a_time]
+
+
+def ratios(rounds: Rounds, name: str, other: str, shape: Shape) -> list[float]:
+    """How many times the round trips/s of `other`, in each round."""
+    pairs = zip(rounds[name, shape], rounds[other, shape], strict=True)
+    return [mine.per_s / theirs.per_s for mine, theirs in pairs]
+
+
+def ratio(rounds: Rounds, name: str, other: str, shape: Shape) -> float:
+    """The median of `ratios`."""
+    return statistics.median(ratios(rounds, name, other, shape))
+
+
+def names_at(rounds: Rounds, shape: Shape) -> list[str]:
+    """Who took part at this shape."""
+    return [name for name, at in rounds if at == shape]
 
 
 def print_throughput(rounds: Rounds) -> None:
     """One table a shape, the quickest first."""
-    for connections, message_bytes in SHAPES:
-        print(f"{connections} connection{'s' * (connections > 1)}, {message_bytes:,}-byte messages\n")
-        print("| server | round trips/s | p50 µs | p99 µs | to c_threads | errors |\n|---|---:|---:|---:|---:|---:|")
-        names = [name for name, *shape in rounds if tuple(shape) == (connections, message_bytes)]
+    for shape in dict.fromkeys(shape for _, shape in rounds):
+        print(f"{shape}\n\n| server | round trips/s | p50 µs | p99 µs | to c_threads | errors |")
+        print("|---|---:|---:|---:|---:|---:|")
         rows = []
-        for name in names:
-            loads = rounds[name, connections, message_bytes]
+        for name in names_at(rounds, shape):
+            loads = rounds[name, shape]
             per_s, p50, p99 = (
-                statistics.median(getattr(load, field) for load in loads) for field in ("per_s", "p50_us", "p99_us")
+                statistics.median(getattr(load, figure) for load in loads) for figure in ("per_s", "p50_us", "p99_us")
             )
-            beside = ratio(rounds, name, REFERENCE, connections, message_bytes)
+            beside = ratio(rounds, name, REFERENCE, shape)
             errors = sum(load.errors for load in loads)
             rows.append((-per_s, f"| {name} | {per_s:,.0f} | {p50:,.0f} | {p99:,.0f} | {beside:.2f} | {errors} |"))
         print("\n".join(row for _, row in sorted(rows)), end="\n\n")
 
 
 def print_targets(rounds: Rounds) -> None:
-    """The ratios we set out to reach, and what this run says of them."""
-    at_64 = [name for name, *shape in rounds if tuple(shape) == (64, 14)]
-    threaded = [
-        name
-        for name in at_64
-        if name.startswith(("thread_per_client", "capped_threads", "executor_pool", "bounded_pool", "elastic_pool"))
-    ]
-    best = max(threaded, key=lambda name: ratio(rounds, name, REFERENCE, 64, 14))
-    all_models = [contender.name for contender in our_models() if not contender.one_at_a_time]
-    slowest = min(all_models, key=lambda name: ratio(rounds, name, article_way().name, 64, 14))
-    stdlib = "socketserver.ThreadingTCPServer"
-    below = min(threaded, key=lambda name: ratio(rounds, name, stdlib, 64, 14))
-    targets = [
-        ("asyncio (process)", REFERENCE, 64, 14, 1.3),
-        ("asyncio (process)", "C epoll, plain", 64, 14, 0.7),
-        ("asyncio (process)", REFERENCE, 64, 16_384, 0.7),
-        ("event_loop (process)", REFERENCE, 64, 14, 1.0),
-        (best, REFERENCE, 64, 14, 0.75),
-        (slowest, article_way().name, 64, 14, 25.0),
-        (below, stdlib, 64, 14, 1.0),
-    ]
-    print("| server | beside | shape | ratio | target |\n|---|---|---|---:|---|")
-    for name, other, connections, message_bytes, target in targets:
-        reached = ratio(rounds, name, other, connections, message_bytes)
-        word = "reached" if reached >= target else "missed"
-        print(f"| {name} | {other} | {connections} x {message_bytes:,} | {reached:.2f} | {target:g} {word} |")
+    """The ratios we set out to reach, and what this run says of them in each layout."""
+    print("| server | beside | shape | ratio | its rounds | target |\n|---|---|---|---:|---|---|")
+    for busy, large in ((BUSY, LARGE), (BUSY_APART, LARGE_APART)):
+        if not names_at(rounds, busy):
+            continue
+        for name, other, shape, target in targets(rounds, busy, large):
+            found = ratios(rounds, name, other, shape)
+            reached = statistics.median(found)
+            word = "reached" if reached >= target else "missed"
+            spread = f"{min(found):.2f} to {max(found):.2f}"
+            print(f"| {name} | {other} | {shape} | {reached:.2f} | {spread} | {target:g} {word} |")
     print()
+
+
+def targets(rounds: Rounds, busy: Shape, large: Shape) -> list[tuple[str, str, Shape, float]]:
+    """Who is to reach how many times whose round trips/s. Where it is asked of several, the worst of them is here."""
+    threaded = [name for name in names_at(rounds, busy) if name.startswith(THREADED)]
+    at_once = [contender.name for contender in our_models() if not contender.one_at_a_time]
+    article = article_way().name
+    return [
+        ("asyncio (process)", REFERENCE, busy, 1.3),
+        ("asyncio (process)", "C epoll, plain", busy, 0.7),
+        ("asyncio (process)", REFERENCE, large, 0.7),
+        ("event_loop (process)", REFERENCE, busy, 1.0),
+        (max(threaded, key=lambda name: ratio(rounds, name, REFERENCE, busy)), REFERENCE, busy, 0.75),
+        (min(at_once, key=lambda name: ratio(rounds, name, article, busy)), article, busy, 25.0),
+        (min(threaded, key=lambda name: ratio(rounds, name, STDLIB, busy)), STDLIB, busy, 1.0),
+    ]
 
 
 def print_idle(programs: Programs, clients: int) -> None:

@@ -64,6 +64,18 @@ class Programs:
                 clients.kill()
 
 
+@contextmanager
+def on_cpu(cpu: int | None) -> Iterator[None]:
+    """Keep what this thread starts meanwhile on one CPU: threads and programs inherit it. None: on any."""
+    usable = os.sched_getaffinity(0)
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
+
+
 def machine() -> str:
     """The machine in a line."""
     cpu = next(
