@@ -17,6 +17,8 @@ class Settings(BaseModel):
 # Names and labels end up in pages, file names and logs, so their alphabet is small.
 Label = Annotated[str, StringConstraints(max_length=80, pattern=r"^[\w .:\-]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w .:\-]+$")]
+# Control characters but line feeds are refused: a note is shown and exported, never interpreted.
+Note = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]

@@ -9,17 +9,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from coreserver.config import Label, LoadConfig, Settings
 from coreserver.models import ServerConfig
+from coreserver.settings import Note
 
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]
 RunState = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 VerdictStatus = Literal["valid", "suspect", "invalid"]
 
-# Control characters but line feeds are refused: a note is shown and exported, never interpreted.
-Note = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
 Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive whole number")]
 
 # --- asked -----------------------------------------------------------------------------------------------------------

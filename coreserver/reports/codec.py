@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from coreserver.clients.columns import WIDTH
 from coreserver.clients.messages import Stamps, attach_rows, table_of
 from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind
 from coreserver.errors import RecordsIncomplete
+from coreserver.inflate import inflate
 from coreserver.reports.timing import JoinedConnection
 from coreserver.telemetry import ConnectionRecord, ServerOutcome
 
@@ -37,26 +40,45 @@ def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
     return zlib.compress(document, level=1)  # three times as fast as the default, and a tenth larger
 
 
-def decode_connections(data: bytes) -> list[JoinedConnection]:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a reader lets itself be given. A few deflated kilobytes can hold gigabytes, and text grows as lists."""
+
+    inflated_bytes: int = sys.maxsize
+    line_bytes: int = sys.maxsize
+    connections: int = sys.maxsize
+
+
+def decode_connections(data: bytes, bounds: Bounds | None = None) -> list[JoinedConnection]:
     """The connections that `encode_connections` was given.
 
+    It is JSON and numbers all through, so bytes of a stranger can do nothing but be wrong; whether their values make
+    sense is for `reports.records_check` to say.
+
+    Args:
+        bounds: of what is taken; None where the bytes are our own.
+
     Raises:
-        RecordsIncomplete: the bytes are damaged, or of another format.
+        RecordsIncomplete: the bytes are damaged, too many, or of another format.
     """
+    bounds = bounds or Bounds()
     try:
-        document = zlib.decompress(data)
+        document = inflate(data, bounds.inflated_bytes)
         (length,) = _HEADER_LENGTH.unpack_from(document)
         header, stamps = document[_HEADER_LENGTH.size :][:length], document[_HEADER_LENGTH.size :][length:]
         first, *lines = header.split(b"\n")
-        if (found := json.loads(first)) != [FORMAT]:
-            raise RecordsIncomplete(f"stored connections have format {found[0]}; this version reads {FORMAT}")
-        connections = [
-            JoinedConnection(_client(client), None if server is None else _server(server))
-            for line in lines
-            for client, server in json.loads(line)
-        ]
+        if json.loads(first) != [FORMAT]:
+            raise RecordsIncomplete(f"stored connections have another format; this version reads {FORMAT}")
+        connections: list[JoinedConnection] = []
+        for line in lines:
+            if len(line) > bounds.line_bytes or len(connections) > bounds.connections:
+                raise RecordsIncomplete("stored connections are more than are read here")
+            connections += [
+                JoinedConnection(_client(client), None if server is None else _server(server))
+                for client, server in json.loads(line)
+            ]
         attach_rows([connection.client for connection in connections], _rows(stamps))
-    except (zlib.error, struct.error, ValueError, TypeError, LookupError) as error:
+    except (zlib.error, struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise RecordsIncomplete(f"stored connections cannot be read: {error}") from error
     return connections
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import struct
+import zlib
 from collections.abc import Iterator
 from math import log2
 from typing import Any
@@ -11,6 +15,8 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from coreserver.clock import NS_PER_S
+from coreserver.errors import RecordsIncomplete
+from coreserver.inflate import inflate
 from coreserver.reports.timing import Nanoseconds
 
 LOWEST_US = 1
@@ -120,3 +126,63 @@ def _percentile_lines(histogram: Any) -> Iterator[str]:
                 yield f"{value_ms:12.3f} {1:2.12f} {passed:10d}\n"
                 return
             level += 1 / (_TICKS_PER_HALF * 2 ** (int(log2(1 / (1 - level))) + 1))
+
+
+# --- of a stranger ---------------------------------------------------------------------------------------------------
+
+_OUTER = struct.Struct(">II")  # cookie, length of the deflated rest
+_INNER = struct.Struct(">IIIIQQd")  # cookie, length of the counts, offset, digits, lowest, highest, ratio
+_OUTER_COOKIE, _INNER_COOKIE = 0x1C849314, 0x1C849313
+_MOST_INFLATED = _INNER.size + 9 * 32768  # more counts than any value of ours can need, nine bytes each
+
+
+def total_count(encoded: str | None, name: str) -> int:
+    """How many values a histogram holds, after a look at all of it: the decoder trusts what it is given.
+
+    Args:
+        name: of the histogram, for the error.
+
+    Raises:
+        RecordsIncomplete: it is none of `hdr_v2`; the message begins with `name`.
+    """
+    if encoded is None:
+        return 0
+    try:
+        data = base64.b64decode(encoded, validate=True)
+        cookie, length = _OUTER.unpack_from(data)
+        if cookie != _OUTER_COOKIE or length != len(data) - _OUTER.size:
+            raise ValueError
+        payload = inflate(data[_OUTER.size :], _MOST_INFLATED)
+        cookie, length, offset, digits, lowest, highest, _ = _INNER.unpack_from(payload)
+        if (cookie, offset, digits, lowest, highest) != (_INNER_COOKIE, 0, SIGNIFICANT_DIGITS, LOWEST_US, HIGHEST_US):
+            raise ValueError
+        if length != len(payload) - _INNER.size:
+            raise ValueError
+        return _sum_of_counts(payload[_INNER.size :])
+    except (ValueError, struct.error, zlib.error):
+        raise RecordsIncomplete(f"{name}: is no histogram of the encoding and range that the report names") from None
+
+
+def _sum_of_counts(varints: bytes) -> int:
+    """The sum of ZigZag LEB128 numbers; a negative one stands for so many zeros. ValueError: too many, or cut off."""
+    places = _places()
+    total = value = shift = 0
+    for byte in varints:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte & 0x80:
+            if shift > 49:
+                raise ValueError
+            continue
+        places -= value + 1 >> 1 if value & 1 else 1
+        total += 0 if value & 1 else value >> 1
+        value = shift = 0
+    if shift or places < 0:
+        raise ValueError
+    return total
+
+
+@functools.cache
+def _places() -> int:
+    """How many counts a histogram of ours has."""
+    return int(HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS).counts_len)

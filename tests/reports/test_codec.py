@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
 from coreserver.errors import RecordsIncomplete
-from coreserver.reports.codec import FORMAT, decode_connections, encode_connections
+from coreserver.reports.codec import FORMAT, Bounds, decode_connections, encode_connections
 from coreserver.reports.timing import JoinedConnection
 from coreserver.telemetry import ConnectionRecord, ServerOutcome
 from tests.reports.made import pool_of_two
@@ -91,3 +91,23 @@ def test_another_format_is_refused_by_its_number() -> None:
 def test_cut_bytes_are_refused() -> None:
     with pytest.raises(RecordsIncomplete):
         decode_connections(encode_connections(pool_of_two())[:-3])
+
+
+@pytest.mark.parametrize("bounds", [Bounds(inflated_bytes=1000), Bounds(line_bytes=500), Bounds(connections=499)])
+def test_more_than_the_reader_takes_is_refused(bounds: Bounds) -> None:
+    clients = [ClientRecord(f"conn{number}", "load", number) for number in range(1000)]
+    data = encode_connections([JoinedConnection(client, None) for client in clients])
+    with pytest.raises(RecordsIncomplete):
+        decode_connections(data, bounds)
+    assert len(decode_connections(data, Bounds(1_000_000, 100_000, 1000))) == 1000
+
+
+def test_little_that_inflates_to_very_much_is_refused_before_it_does() -> None:
+    bomb = zlib.compress(bytes(50_000_000))
+    with pytest.raises(RecordsIncomplete, match="more than 1,000,000 bytes"):
+        decode_connections(bomb, Bounds(inflated_bytes=1_000_000))
+
+
+def test_what_follows_the_end_is_refused() -> None:
+    with pytest.raises(RecordsIncomplete, match="after its end"):
+        decode_connections(encode_connections(pool_of_two()) + b"more")

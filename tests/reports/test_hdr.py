@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-from coreserver.reports.hdr import hdr_v2, histograms, percentile_text
+from coreserver.errors import RecordsIncomplete
+from coreserver.reports.hdr import hdr_v2, histograms, percentile_text, total_count
 
 MS = 1_000_000
 S = 1000 * MS
@@ -101,3 +105,35 @@ def test_without_answers_the_text_says_so() -> None:
     text = percentile_text(None)
     assert len(lines(text)) == 1
     assert "Total count    =            0]" in text
+
+
+def test_the_values_of_a_histogram_are_counted_without_decoding_it() -> None:
+    assert total_count(None, "it") == 0
+    assert total_count(hdr_v2(spans(1_000, 20 * MS, 20 * MS, 7_200_000 * MS)), "it") == 4
+    rng = np.random.default_rng(5)
+    assert total_count(hdr_v2(rng.integers(0, 10 * S, 3000)), "it") == 3000
+
+
+def payload(counts: bytes = b"\x02", *, digits: int = 3, highest: int = 3_600_000_000) -> str:
+    """A histogram whose counts are these varints."""
+    inner = struct.pack(">IIIIQQd", 0x1C849313, len(counts), 0, digits, 1, highest, 1.0) + counts
+    deflated = zlib.compress(inner)
+    return base64.b64encode(struct.pack(">II", 0x1C849314, len(deflated)) + deflated).decode()
+
+
+def test_a_histogram_made_by_hand_is_counted() -> None:
+    assert total_count(payload(b"\x02\x03\x84\x01"), "it") == 1 + 66  # a 1, two zeros, a 66
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        *("", "AAAA", "not base64!", payload(digits=5), payload(highest=2**62), payload(b"\x80"), payload(b"\xff" * 9)),
+        payload(b"\xff\xff\xff\x7f"),  # some hundred million zeros
+        payload(b"\x02" * 300_000),  # more counts than it can have
+        payload(bytes(10_000_000)),  # a bomb
+    ],
+)
+def test_what_is_no_histogram_of_ours_is_refused_by_its_name(encoded: str) -> None:
+    with pytest.raises(RecordsIncomplete, match=r"^histograms\.response: "):
+        total_count(encoded, "histograms.response")
