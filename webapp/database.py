@@ -11,6 +11,7 @@ import contextlib
 import re
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -112,6 +113,7 @@ def _inspect(path: Path, *, newest: int) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
+    connection.create_function("inflated", 1, lambda blob: zlib.decompress(blob).decode(), deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -14,11 +14,15 @@ NONE = "\N{EM DASH}"  # there is no such figure here
 
 @dataclass(frozen=True)
 class Mark:
-    """A state: the word, the shape that goes with it, and the tone that tells good from bad once more."""
+    """A state: the word, the shape that goes with it, and the tone that tells good from bad once more.
+
+    One that `warns` stands out wherever it appears: figures beside it are not to be taken as they are.
+    """
 
     word: str
     shape: str
     tone: str
+    warns: bool = False
 
 
 MARKS = {
@@ -36,8 +40,8 @@ MARKS = {
     "failed": Mark("failed", "triangle", "bad"),
     # verdicts
     "valid": Mark("valid", "tick", "good"),
-    "suspect": Mark("suspect", "diamond", "warn"),
-    "invalid": Mark("invalid", "cross", "bad"),
+    "suspect": Mark("suspect", "diamond", "warn", warns=True),
+    "invalid": Mark("invalid", "cross", "bad", warns=True),
 }
 SEVERITY_TONES = {"invalid": "bad", "suspect": "warn", "note": "idle"}
 
@@ -83,6 +87,11 @@ def seconds(value: float | None) -> str:
     if value is None:
         return NONE
     return ms(value * 1000) if 0 < abs(value) < 0.1 else f"{decimal(value)}{NARROW}s"
+
+
+def rate(value: float | None) -> str:
+    """So many a second, for a column that says so."""
+    return NONE if value is None else decimal(value)
 
 
 def size(value: float | None) -> str:

@@ -229,6 +229,8 @@ class Lab:
                 "verdict": Verdict(**outline["verdict"]) if outline else None,
                 "sentence": outline.get("sentence"),
                 "totals": outline.get("totals"),
+                "response_p50_ms": row.response_p50_ms,
+                "response_p99_ms": row.response_p99_ms,
                 "reason": ending.reason if ending else row.reason,
                 "config": row.config,
                 "links": {"self": path, "page": f"/runs/{row.id}", "timeline": f"{path}/charts/timeline.svg"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -23,11 +22,12 @@ from webapp.bench import (
 )
 from webapp.demonstrations import demonstrations
 from webapp.figures import Figure, Mark
-from webapp.forms import FormField, Problems, Submitted, fields_of
+from webapp.forms import Problems, Submitted
 from webapp.lab import Lab
 from webapp.schemas import ModelResource, RunFilter, RunResource, ServerResource
 
 RECENT_RUNS = 8
+NOTE_SHOWN = 120  # characters of a note in a list
 MACHINE = ("cpu", "cores_usable", "memory_bytes", "load_average_1min", "kernel", "python", "gil", "somaxconn")
 
 _environment = Environment(
@@ -84,9 +84,14 @@ class RunRow:
     verdict: Mark | None
     clients: str
     sentence: str
+    note: str
     took: str
+    median: str
+    p99: str
+    throughput: str
     at: str
     at_iso: str
+    is_over: bool
 
 
 def server_row(server: ServerResource) -> ServerRow:
@@ -114,10 +119,21 @@ def run_row(run: RunResource) -> RunRow:
         verdict=figures.mark(run.verdict.status) if run.verdict else None,
         clients=_clients(run),
         sentence=run.sentence or (run.reason.detail if run.reason else ""),
+        note=_first_line(run.note),
         took=figures.seconds(run.totals.get("duration_s")) if run.totals else figures.NONE,
+        median=figures.ms(run.response_p50_ms),
+        p99=figures.ms(run.response_p99_ms),
+        throughput=figures.rate(run.totals.get("throughput_messages_per_s")) if run.totals else figures.NONE,
         at=figures.moment(run.created_at),
         at_iso=figures.iso(run.created_at),
+        is_over=run.is_over,
     )
+
+
+def _first_line(note: str) -> str:
+    """As much of a note as a list has room for."""
+    line = note.strip().partition("\n")[0]
+    return line if len(line) <= NOTE_SHOWN else line[: NOTE_SHOWN - 1].rstrip() + "…"
 
 
 def _clients(run: RunResource) -> str:
@@ -200,49 +216,6 @@ def dashboard(
         machine=figures.pairs({name: machine[name] for name in MACHINE if name in machine}, missing="not known"),
         demonstrations=tuple(DemonstrationRow(name, spec.label, spec.note) for name, spec in demonstrations().items()),
     )
-
-
-# --- the list of runs ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RunsPage(Page):
-    """Runs, newest first, a page at a time."""
-
-    template = "runs.html"
-    place = "runs"
-
-    runs: tuple[RunRow, ...]
-    filters: tuple[FormField, ...]
-    is_filtered: bool
-    next_url: str
-
-    @property
-    def title(self) -> str:
-        """The title of the tab."""
-        return "Runs"
-
-
-def runs_page(lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems) -> RunsPage:
-    """One page of the runs that match; nothing matches a filter that has a problem."""
-    chosen = {name: value for name, value in submitted.items() if value and name != "cursor"}
-    listed = None if problems else lab.runs(which)
-    models = tuple(model.name for model in lab.models())
-    filters = fields_of(RunFilter, submitted, problems, only=("label", "model", "state", "verdict"))
-    cursor = listed.next_cursor if listed else None
-    return RunsPage(
-        runs=tuple(run_row(run) for run in listed.runs) if listed else (),
-        filters=tuple(_filter_field(field, models) for field in filters),
-        is_filtered=bool(chosen),
-        next_url="/runs?" + urlencode({**chosen, "cursor": cursor}) if cursor else "",
-    )
-
-
-def _filter_field(field: FormField, models: tuple[str, ...]) -> FormField:
-    from dataclasses import replace
-
-    choices = models if field.name == "model" else field.choices
-    return replace(field, kind="choice", choices=("", *choices), help="") if choices else replace(field, help="")
 
 
 # --- when there is no page -------------------------------------------------------------------------------------------

@@ -18,6 +18,24 @@ from coreserver.settings import Note
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]
 RunState = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
 VerdictStatus = Literal["valid", "suspect", "invalid"]
+RunSort = Literal[
+    "created_at",
+    "-created_at",
+    "label",
+    "-label",
+    "model",
+    "-model",
+    "verdict",
+    "-verdict",
+    "duration_s",
+    "-duration_s",
+    "throughput_messages_per_s",
+    "-throughput_messages_per_s",
+    "response_p50_ms",
+    "-response_p50_ms",
+    "response_p99_ms",
+    "-response_p99_ms",
+]
 
 Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive whole number")]
 
@@ -97,8 +115,9 @@ class RunFilter(Settings):
     model: str | None = Field(default=None, max_length=80, description="a design's name, or `external`")
     verdict: VerdictStatus | None = Field(default=None, description="only runs with this verdict")
     server_id: Id | None = Field(default=None, description="only runs against this server of the lab")
-    sort: Literal["-created_at", "created_at", "label", "-label"] = Field(
-        default="-created_at", description="a minus: the other way round"
+    sort: RunSort = Field(
+        default="-created_at",
+        description="a minus: the other way round; runs without that figure stand at the end either way",
     )
     limit: int = Field(default=50, ge=1, le=500, description="runs of a page")
     cursor: str | None = Field(default=None, max_length=400, description="`next_cursor` of the page before")
@@ -218,6 +237,8 @@ class RunResource(Answer):
     verdict: Verdict | None
     sentence: str | None = Field(description="what happened, in one sentence")
     totals: dict[str, Any] | None = Field(description="the report's totals, once it has ended")
+    response_p50_ms: float | None = Field(default=None, description="median response time; null: too few samples")
+    response_p99_ms: float | None = Field(default=None, description="its 99th percentile; null: too few samples")
     reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")
     config: dict[str, Any] = Field(description="the body that repeats it, defaults filled in")
     links: dict[str, str]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import zlib
 from collections.abc import Mapping
@@ -14,7 +12,8 @@ from sqlite3 import Row
 from typing import Any
 
 from webapp.database import Database
-from webapp.problems import FieldError, Invalid, NotFound
+from webapp.problems import NotFound
+from webapp.run_list import select_page
 from webapp.schemas import Reason, RunFilter, RunPatch
 
 FILE_NAME = "serverlab.sqlite3"
@@ -51,6 +50,8 @@ class RunRow:
     ended_at: str | None
     reason: Reason | None
     outline: dict[str, Any] | None
+    response_p50_ms: float | None
+    response_p99_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class Store:
         with self._database.write() as db:
             changed = db.execute(
                 "UPDATE runs SET state = ?, ended_at = ?, reason_code = ?, reason_detail = ?, verdict_status = ?,"
-                " outline = ? WHERE id = ? AND state IN ('queued', 'running')",
+                " outline = ?, duration_s = ?, throughput_messages_per_s = ?, response_p50_ms = ?, response_p99_ms = ?"
+                " WHERE id = ? AND state IN ('queued', 'running')",
                 (
                     ending.state,
                     ending.at,
@@ -143,6 +145,7 @@ class Store:
                     reason.detail if reason else None,
                     outline["verdict"]["status"] if outline else None,
                     json.dumps(outline) if outline else None,
+                    *_sorted_by(result.report if result else None),
                     run_id,
                 ),
             ).rowcount
@@ -186,21 +189,9 @@ class Store:
 
     def runs(self, which: RunFilter) -> tuple[list[RunRow], str | None]:
         """One page of the runs that match, and the cursor of the next page."""
-        where, values = _conditions(which)
-        column = "label" if "label" in which.sort else "id"
-        direction, beyond = ("DESC", "<") if which.sort.startswith("-") else ("ASC", ">")
-        if which.cursor is not None:
-            where.append(f"({column}, id) {beyond} (?, ?)")
-            values += _after(which.cursor, of_text=column == "label")
-        query = (
-            f"SELECT * FROM runs WHERE {' AND '.join(where)}"  # noqa: S608 - only our own words; values are bound
-            f" ORDER BY {column} {direction}, id {direction} LIMIT ?"
-        )
         with self._database.read() as db:
-            rows = db.execute(query, (*values, which.limit + 1)).fetchall()
-        page = rows[: which.limit]
-        more = len(rows) > which.limit
-        return [_run(row) for row in page], _cursor(page[-1][column], page[-1]["id"]) if more else None
+            rows, next_cursor = select_page(db, which)
+        return [_run(row) for row in rows], next_cursor
 
     def result(self, run_id: int) -> Result | None:
         """What it brought home; None where it ended without."""
@@ -237,6 +228,8 @@ def _run(row: Row) -> RunRow:
         ended_at=row["ended_at"],
         reason=reason,
         outline=json.loads(row["outline"]) if row["outline"] else None,
+        response_p50_ms=row["response_p50_ms"],
+        response_p99_ms=row["response_p99_ms"],
     )
 
 
@@ -244,30 +237,9 @@ def _outline(report: Mapping[str, Any]) -> dict[str, Any]:
     return {"verdict": report["verdict"], "sentence": report["run"].get("sentence"), "totals": report["totals"]}
 
 
-def _conditions(which: RunFilter) -> tuple[list[str], list[Any]]:
-    asked = {
-        "state = ?": which.state,
-        "model = ?": which.model,
-        "verdict_status = ?": which.verdict,
-        "server_id = ?": which.server_id,
-        "instr(lower(label), lower(?)) > 0": which.label or None,
-    }
-    given = {condition: value for condition, value in asked.items() if value is not None}
-    return ["1", *given], list(given.values())
-
-
-def _cursor(key: str | int, run_id: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([key, run_id]).encode()).decode()
-
-
-def _after(cursor: str, *, of_text: bool) -> list[Any]:
-    try:
-        key, run_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
-        if not isinstance(run_id, int) or not isinstance(key, str if of_text else int):
-            raise ValueError
-        if not abs(run_id) < 2**63 or (isinstance(key, int) and not abs(key) < 2**63):
-            raise ValueError
-    except (binascii.Error, ValueError, TypeError):
-        message = "is not a cursor of a list with this sort order"
-        raise Invalid(f"cursor: {message}", errors=[FieldError("cursor", message)]) from None
-    return [key, run_id]
+def _sorted_by(report: Mapping[str, Any] | None) -> tuple[float | None, ...]:
+    """The figures that lists are sorted by: duration, throughput, median and p99 response time."""
+    if report is None:
+        return (None,) * 4
+    totals, response = report["totals"], report.get("latency", {}).get("response_ms", {})
+    return totals.get("duration_s"), totals.get("throughput_messages_per_s"), response.get("p50"), response.get("p99")

@@ -9,11 +9,24 @@ export async function fetchPage(url) {
 
 /** Put `fresh` in the place of `stale` unless they are the same or someone is typing in it; whether it was replaced. */
 export function replace(stale, fresh) {
-  if (!fresh || stale.contains(document.activeElement)) return false;
+  if (!fresh) return false;
+  const focused = stale.contains(document.activeElement) ? document.activeElement : null;
+  if (focused && !isTick(focused)) return false;
   keepChoices(stale, fresh);
   if (stale.isEqualNode(fresh)) return false;
-  stale.replaceWith(document.importNode(fresh, true));
+  const taken = document.importNode(fresh, true);
+  stale.replaceWith(taken);
+  if (focused) sameTick(taken, focused)?.focus();
   return true;
+}
+
+function isTick(element) {
+  return element.matches('input[type="checkbox"]');
+}
+
+/** The tick box within `part` that stands for the same thing as `box`. */
+function sameTick(part, box) {
+  return part.querySelector(`input[name="${CSS.escape(box.name)}"][value="${CSS.escape(box.value)}"]`);
 }
 
 /** What a person opened or chose stays opened and chosen. */
@@ -25,6 +38,10 @@ function keepChoices(stale, fresh) {
   for (const select of fresh.querySelectorAll("select")) {
     const chosen = stale.querySelector(`#${CSS.escape(select.id)}`)?.value;
     for (const option of select.options) option.toggleAttribute("selected", option.value === chosen);
+  }
+  for (const box of stale.querySelectorAll('input[type="checkbox"]:checked')) {
+    const same = sameTick(fresh, box);
+    if (same) same.checked = true;
   }
 }
 

@@ -11,11 +11,11 @@ from webapp.bench import run_spec, server_config
 from webapp.demonstrations import demonstrations
 from webapp.forms import Submitted, check, document_of, read_form
 from webapp.lab import Lab
-from webapp.pages import Page, dashboard, runs_page
+from webapp.pages import Page, dashboard
 from webapp.problems import Conflict, Invalid, NotFound, Problem
 from webapp.routes.deps import LabDep, RunId, ServerId
 from webapp.run_page import run_page
-from webapp.schemas import RunFilter, RunPatch, RunSpec, StopOptions
+from webapp.schemas import RunPatch, RunSpec, StopOptions
 from webapp.server_page import server_page
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -111,14 +111,6 @@ def delete_server(lab: LabDep, server_id: ServerId) -> Response:
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
-
-
-@router.get("/runs")
-def show_runs(request: Request, lab: LabDep) -> HTMLResponse:
-    """Runs that match the query."""
-    submitted = {name: value for name, value in request.query_params.items() if value}
-    which, problems = check(RunFilter, document_of(RunFilter, submitted))
-    return _page(runs_page(lab, which or RunFilter(), submitted, problems), 422 if problems else 200)
 
 
 @router.post("/runs")

@@ -1,0 +1,243 @@
+"""The list of runs: every order and filter, a page at a time, while runs come and go."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from webapp.database import migrations
+from webapp.problems import Invalid
+from webapp.schemas import RunFilter, RunSort
+from webapp.store import FILE_NAME, Ending, Result, RunRow, Store
+
+SORTS = get_args(RunSort)
+VERDICTS = ("valid", "suspect", "invalid")
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    with contextlib.closing(Store(folder)) as store:
+        store._database._writer.execute("PRAGMA synchronous = OFF")  # hundreds of runs, and no power cut to fear
+        yield store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with opened(tmp_path) as empty:
+        yield empty
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with the runs 1 to 23, for questions that change nothing."""
+    with opened(tmp_path_factory.mktemp("listed")) as store:
+        for number in range(23):
+            add(store, number)
+        yield store
+
+
+def at(minute: int) -> str:
+    return f"2026-01-02T03:{minute:02d}:05.000+00:00"
+
+
+def report(number: int) -> dict[str, Any]:
+    """Of every third run the percentiles are withheld; some figures are the same for several runs."""
+    withheld = number % 3 == 0
+    return {
+        "verdict": {"status": VERDICTS[number % 3], "reasons": []},
+        "run": {"sentence": "It went."},
+        "totals": {
+            "duration_s": float(number % 4),
+            "throughput_messages_per_s": None if number % 5 == 0 else number / 7,
+        },
+        "latency": {"response_ms": {"p50": None if withheld else number % 2 + 0.5, "p99": None if withheld else 9.5}},
+    }
+
+
+def add(store: Store, number: int) -> int:
+    """A run of which much follows from its number; every fourth one ended without a report."""
+    run_id = store.add_run(
+        {},
+        label=("", "beta", "Alpha", f"run {number}")[number % 4],
+        note="",
+        model=("sequential", "asyncio")[number % 2],
+        server_id=(None, 1, 2)[number % 3],
+        created_at=at(number * 7 % 60),
+    )
+    result = Result(1, 1.0, report(number), b"") if number % 4 else None
+    store.end_run(run_id, Ending("completed" if result else "failed", at(59), result=result))
+    return run_id
+
+
+def pages(store: Store, which: dict[str, Any], meanwhile: Callable[[], object] = lambda: None) -> list[RunRow]:
+    found: list[RunRow] = []
+    cursor = None
+    while True:
+        rows, cursor = store.runs(RunFilter(**which, cursor=cursor))
+        found += rows
+        if cursor is None:
+            return found
+        assert rows
+        meanwhile()
+
+
+def key(sort: str) -> Callable[[RunRow], Any]:
+    def of(row: RunRow) -> Any:
+        outline = row.outline or {}
+        totals = outline.get("totals", {})
+        return {
+            "created_at": row.created_at,
+            "label": row.label.lower(),
+            "model": row.model,
+            "verdict": outline["verdict"]["status"] if outline else None,
+            "duration_s": totals.get("duration_s"),
+            "throughput_messages_per_s": totals.get("throughput_messages_per_s"),
+            "response_p50_ms": row.response_p50_ms,
+            "response_p99_ms": row.response_p99_ms,
+        }[sort.removeprefix("-")]
+
+    return of
+
+
+def in_order(rows: list[RunRow], sort: str) -> list[RunRow]:
+    """The same by Python: those without the figure last, equals by their id."""
+    of = key(sort)
+    turned = sort.startswith("-")
+    have = sorted((row for row in rows if of(row) is not None), key=lambda row: (of(row), row.id), reverse=turned)
+    return have + sorted((row for row in rows if of(row) is None), key=lambda row: row.id, reverse=turned)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_order_lists_each_run_once_in_pages_of_any_size(listed: Store, sort: str) -> None:
+    everything = [listed.run(run_id) for run_id in range(1, 24)]
+    expected = [row.id for row in in_order(everything, sort)]
+    for limit in (1, 3, 7, 23, 500):
+        assert [row.id for row in pages(listed, {"sort": sort, "limit": limit})] == expected
+    filters: dict[str, Callable[[RunRow], bool]] = {
+        "model": lambda row: row.model == "asyncio",
+        "verdict": lambda row: row.outline is not None and row.outline["verdict"]["status"] == "suspect",
+        "state": lambda row: row.state == "failed",
+        "server_id": lambda row: row.server_id == 2,
+        "label": lambda row: "run 1" in row.label,
+    }
+    wanted = {"model": "asyncio", "verdict": "suspect", "state": "failed", "server_id": 2, "label": "RUN 1"}
+    for name, is_wanted in filters.items():
+        some = [row.id for row in in_order([row for row in everything if is_wanted(row)], sort)]
+        assert some
+        assert [row.id for row in pages(listed, {"sort": sort, "limit": 2, name: wanted[name]})] == some
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_runs_that_come_and_go_shift_nothing(store: Store, sort: str) -> None:
+    """What was there from beginning to end is listed once, though each page's last run is deleted behind it."""
+    before = [add(store, number) for number in range(20)]
+    doomed = [row.id for row in pages(store, {"sort": sort, "limit": 3})][2::3]
+    kept = [run_id for run_id in before if run_id not in doomed]
+    queue = iter(doomed)
+    numbers = iter(range(20, 60))
+
+    def meanwhile() -> None:
+        store.delete_run(next(queue, 10**6))
+        add(store, next(numbers))
+
+    found = [row.id for row in pages(store, {"sort": sort, "limit": 3}, meanwhile)]
+    assert len(found) == len({*found})
+    assert [run_id for run_id in found if run_id in kept] == [
+        row.id for row in in_order([store.run(run_id) for run_id in kept], sort)
+    ]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_cursor_serves_its_own_order_only(listed: Store, sort: str) -> None:
+    for other in SORTS:
+        _, cursor = listed.runs(RunFilter(sort=other, limit=1))
+        if other == sort:
+            assert listed.runs(RunFilter(sort=sort, cursor=cursor))[0]
+            continue
+        with pytest.raises(Invalid) as caught:
+            listed.runs(RunFilter(sort=sort, cursor=cursor))
+        assert [error.field for error in caught.value.errors] == ["cursor"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        ["duration_s", "1.0", 1],
+        ["duration_s", True, 1],
+        ["duration_s", float("nan"), 1],
+        ["duration_s", 1.0, 2**70],
+        ["duration_s", 1.0, True],
+        ["duration_s", 1.0],
+        {"duration_s": 1},
+    ],
+)
+def test_a_cursor_that_was_tampered_with_is_refused(listed: Store, made: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(made).encode()).decode()
+    with pytest.raises(Invalid, match="cursor"):
+        listed.runs(RunFilter(sort="duration_s", cursor=cursor))
+
+
+@pytest.mark.parametrize("label", ["\ud800", "a\x00b", None, 3])
+def test_a_cursor_without_a_real_label_is_refused(listed: Store, label: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(["label", label, 1]).encode()).decode()
+    with pytest.raises(Invalid, match="cursor"):
+        listed.runs(RunFilter(sort="label", cursor=cursor))
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_no_order_or_filter_reads_rows_that_it_does_not_show(listed: Store, sort: str) -> None:
+    """The page's ids come from an index alone, at its place in the index: 10,000 runs are no more work than 100."""
+    asked: list[str] = []
+    _, cursor = listed.runs(RunFilter(sort=sort, limit=1))
+    with listed._database.read() as db:
+        db.set_trace_callback(asked.append)
+    which = RunFilter(sort=sort, cursor=cursor, state="failed", model="x", verdict="valid", server_id=1, label="y")
+    listed.runs(which)
+    with listed._database.read() as db:
+        db.set_trace_callback(None)
+        for statement in asked:
+            plan = [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            assert any(re_used(step) for step in plan), plan
+            assert not [step for step in plan if step.startswith("SCAN runs") or step == "SEARCH runs USING INDEX"], (
+                plan
+            )
+
+
+def re_used(step: str) -> bool:
+    return step.startswith("SEARCH runs USING COVERING INDEX")
+
+
+def test_runs_of_an_older_lab_get_their_figures(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(f"{migrations()[0]}; PRAGMA user_version = 1;")
+        for run_id, number in ((1, 1), (2, 4)):
+            found = report(number)
+            outline = json.dumps({"verdict": found["verdict"], "sentence": "", "totals": found["totals"]})
+            old.execute(
+                "INSERT INTO runs (id, state, label, note, model, config, created_at, verdict_status, outline)"
+                " VALUES (?, 'completed', '', '', 'asyncio', '{}', ?, 'valid', ?)",
+                (run_id, at(run_id), outline),
+            )
+            packed = zlib.compress(json.dumps(found).encode())
+            old.execute("INSERT INTO results VALUES (?, 1, 1.0, ?, x'')", (run_id, packed))
+        old.execute(
+            "INSERT INTO runs (state, label, note, model, config, created_at) VALUES ('failed', '', '', 'x', '{}', '')"
+        )
+        old.commit()
+    with contextlib.closing(Store(tmp_path)) as store:
+        rows = pages(store, {"sort": "-response_p50_ms"})
+        assert [(row.id, row.response_p50_ms, row.response_p99_ms) for row in rows] == [
+            (1, 1.5, 9.5),
+            (2, 0.5, 9.5),
+            (3, None, None),
+        ]
+        assert [row.id for row in pages(store, {"sort": "-throughput_messages_per_s"})] == [2, 1, 3]
+        assert [row.id for row in pages(store, {"sort": "duration_s"})] == [2, 1, 3]
