@@ -12,15 +12,21 @@ from collections.abc import Callable
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 BATCH = 32  # sockets attended to in one turn of the loop, so that what is due goes out in between
+LOOK_EACH = 4  # sockets, a look whether something is due by now
 
 Handler = Callable[[int], object]
 
 
 class Poller:
-    """Calls the handler of every socket that is ready. The loop's own thread alone may use it."""
+    """Calls the handler of every socket that is ready. The loop's own thread alone may use it.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        is_urgent: whether something else of the loop should have its turn now; sockets that are ready stay so.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, is_urgent: Callable[[], bool]) -> None:
         self._loop = loop
+        self._is_urgent = is_urgent
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         loop.add_reader(self._epoll.fileno(), self._ready)
@@ -45,7 +51,9 @@ class Poller:
 
     def _ready(self) -> None:
         handlers = self._handlers
-        for fd, events in self._epoll.poll(0, BATCH):
+        for number, (fd, events) in enumerate(self._epoll.poll(0, BATCH), 1):
             # An event of a socket closed in this turn may reach a new one of the same number, which then finds nothing.
             if handler := handlers.get(fd):
                 handler(events)
+            if not number % LOOK_EACH and self._is_urgent():
+                return

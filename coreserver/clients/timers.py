@@ -18,6 +18,8 @@ from coreserver.clock import NS_PER_S, now_ns
 
 BATCH = 64  # callbacks in one turn of the loop, so that replies are read in between: a connect costs some 60 µs
 
+FAR_BEHIND_NS = 5_000_000  # from here on what is due goes without precedence
+
 _TFD_TIMER_ABSTIME = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create() came with Python 3.13
 
@@ -49,6 +51,13 @@ class Timers:
         heappush(self._heap, (due_ns, self._count, callback))
         if not self._in_turn and self._heap[0][1] == self._count:
             self._arm()
+
+    def has_just_come_due(self) -> bool:
+        """Whether a callback became due a moment ago and waits for the loop to come round.
+
+        Of one that waits longer this is not said: who cannot keep up must not neglect the replies as well.
+        """
+        return bool(self._heap) and 0 <= now_ns() - self._heap[0][0] < FAR_BEHIND_NS
 
     def close(self) -> None:
         """Forget what is left and free the descriptor."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
-from coreserver.clients.timers import BATCH, Timers
+from coreserver.clients.poller import LOOK_EACH, READ, Poller
+from coreserver.clients.timers import BATCH, FAR_BEHIND_NS, Timers
 from coreserver.clock import NS_PER_MS, now_ns
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -73,3 +75,43 @@ def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
 
     run(loop, story)
     assert left == [0]
+
+
+def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(loop: LoopFactory) -> None:
+    order: list[str] = []
+    pairs = [socket.socketpair() for _ in range(3 * LOOK_EACH)]
+
+    def story(timers: Timers, over: asyncio.Event) -> None:
+        poller = Poller(timers.loop, timers.has_just_come_due)
+        due_ns = now_ns() + 20 * NS_PER_MS
+
+        def attend(sock: socket.socket) -> None:
+            sock.recv(1)
+            order.append("socket")
+            while now_ns() < due_ns:
+                """Be as slow as it takes for the callback to become due."""
+            if order.count("socket") == len(pairs):
+                poller.close()
+                over.set()
+
+        for one, other in pairs:
+            other.send(b"x")
+            poller.watch(one.fileno(), READ, lambda _, one=one: attend(one))  # type: ignore[misc]
+        timers.at(due_ns, lambda: order.append("due"))
+
+    run(loop, story)
+    for one, other in pairs:
+        one.close()
+        other.close()
+    assert order.index("due") <= 2 * LOOK_EACH  # the loop may come to the sockets first once more
+
+
+def test_who_is_far_behind_reads_replies_all_the_same(loop: LoopFactory) -> None:
+    def story(timers: Timers, over: asyncio.Event) -> None:
+        assert not timers.has_just_come_due()
+        timers.at(now_ns() - 1, lambda: None)
+        assert timers.has_just_come_due()
+        timers.at(now_ns() - FAR_BEHIND_NS, over.set)
+        assert not timers.has_just_come_due()
+
+    run(loop, story)
