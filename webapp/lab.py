@@ -13,12 +13,13 @@ from coreserver.reports.article_log import article_log
 from coreserver.reports.codec import decode_connections
 from coreserver.reports.connections import connections_rows
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from coreserver.reports.timeline_rows import TimelineRow
 from webapp import designs
 from webapp.feed import Feed
 from webapp.look import Look, Seen
 from webapp.problems import Conflict, NotFound
 from webapp.quotas import refuse_load
+from webapp.run_rows import RunRows
 from webapp.runner import Runner
 from webapp.schemas import (
     ModelResource,
@@ -33,7 +34,8 @@ from webapp.schemas import (
 from webapp.servers import Servers
 from webapp.settings import Settings
 from webapp.store import Result, RunRow, Store
-from webapp.timeline import draw, draw_lanes, draw_responsive
+from webapp.timeline import WIDE, responsive
+from webapp.timeline_picture import WHOLE, TimelinePicture, TimelineQuery, part_of, picture
 
 
 class Lab:
@@ -47,6 +49,7 @@ class Lab:
         store.interrupt_unfinished()
         self._servers = Servers(settings, store, self.feed)
         self._runner = Runner(settings, store, self._servers, self.feed)
+        self._rows = RunRows(store)
 
     def begin_close(self) -> None:
         """End streams and runs, without waiting."""
@@ -172,21 +175,22 @@ class Lab:
         self._store.run(run_id)
         if live := self._runner.live(run_id):
             return live.timeline()
-        result = self._store.result(run_id)
-        if result is None:
-            return [], None
-        return timeline_rows(decode_connections(result.connections), result.started_ns), None
+        return self._rows.of(run_id), None
 
-    def timeline_svg(self, run_id: int, *, embedded: bool = False) -> str:
-        """The timeline of this instant: as a file of its own, or for a page, which brings style and paper itself."""
-        rows, now_s = self.timeline(run_id)
-        title = self._chart_title(run_id)
-        return (draw_responsive if embedded else draw)(rows, now_s=now_s, title=title)
+    def timeline_svg(self, run_id: int, query: TimelineQuery = WHOLE, *, embedded: bool = False) -> str:
+        """The timeline of this instant, or a part of it; as a file, or for a page, which brings style and paper.
 
-    def lanes_svg(self, run_id: int) -> str:
-        """What each worker did, as an SVG file of its own."""
-        rows, now_s = self.timeline(run_id)
-        return draw_lanes(rows, now_s=now_s, title=self._chart_title(run_id))
+        Invalid where there is no such part.
+        """
+        return self._drawn(run_id, query, embedded=embedded, lanes=False)
+
+    def lanes_svg(self, run_id: int, query: TimelineQuery = WHOLE, *, embedded: bool = False) -> str:
+        """What each worker did; otherwise as `timeline_svg`."""
+        return self._drawn(run_id, query, embedded=embedded, lanes=True)
+
+    def timeline_picture(self, run_id: int, query: TimelineQuery, *, lanes: bool = False) -> TimelinePicture:
+        """A part of the timeline, or of the worker lanes, for a page that explores it; Invalid as above."""
+        return picture(*self.timeline(run_id), query, lanes=lanes, title=self._chart_title(run_id))
 
     # --- the machine ---------------------------------------------------------------------------------------------
 
@@ -195,6 +199,11 @@ class Lab:
         return describe_machine()
 
     # --- below, how answers are made -----------------------------------------------------------------------------
+
+    def _drawn(self, run_id: int, query: TimelineQuery, *, embedded: bool, lanes: bool) -> str:
+        scene = part_of(*self.timeline(run_id), query, lanes=lanes)
+        title = self._chart_title(run_id)
+        return responsive(scene, title) if embedded else scene.paint(width=WIDE, title=title, embedded=False)
 
     def _chart_title(self, run_id: int) -> str:
         row = self._store.run(run_id)

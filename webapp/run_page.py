@@ -19,7 +19,6 @@ from webapp.pages import Page, RunRow, run_row
 from webapp.problems import Conflict, NotFound
 from webapp.repeat import Recipe, recipes
 from webapp.schemas import RunPatch, RunResource, RunSpec
-from webapp.timeline import draw_responsive
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
 COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
@@ -208,7 +207,7 @@ def _lanes(lab: Lab, run: RunResource) -> Markup:
     rows = lab.timeline_rows(run.id) if run.is_over else []
     if not any(row.worker for row in rows):
         return Markup("")
-    return Markup(draw_responsive(rows, title="Who served whom", lanes=True))  # noqa: S704
+    return Markup(lab.lanes_svg(run.id, embedded=True))  # noqa: S704
 
 
 def _takeaways(run: RunResource) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,9 @@ solid in the server's own), a thick bar while it is served, a cross where it fai
     up to 2,000        rows so thin that the picture stays on a screen; a path a phase
     beyond             each line stands for some neighbours, and the picture says so
 
+A `View` asks for a part: some of the time, some of the rows. Fewer rows have more room, so a part of twenty thousand
+has single rows again.
+
 A drawing scales with its box, and its text too, so one drawing cannot serve a desk and a telephone: `width` is the
 number of pixels it is laid out for, and `draw_responsive` gives two, of which the stylesheet shows the right one.
 """
@@ -15,18 +18,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, shortened, text_width
-from webapp.timeline_frame import AXIS_HEIGHT, MARGIN, SMALL, TEXT, Frame, document, empty, gutter, names, stage
-from webapp.timeline_lanes import draw_lanes
-from webapp.timeline_marks import counted, horizon, is_failed, marks, outcome_words, peak_served
+from webapp.timeline_frame import MARGIN, SMALL, TEXT, Frame, document, empty, gutter, names, stage
+from webapp.timeline_lanes import LaneScene, draw_lanes
+from webapp.timeline_marks import Span, counted, end_of, horizon, is_failed, marks, outcome_words, peak_served
 from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
+from webapp.timeline_view import Scene, Spot, View
 
-__all__ = ["TimelineRow", "draw", "draw_lanes", "draw_responsive"]
+__all__ = ["RowScene", "TimelineRow", "draw", "draw_lanes", "draw_responsive", "responsive", "scene_of"]
 
 WIDE, NARROW = 1040, 380  # pixels: a desk's column of text, a telephone
 GROUP_HEADING = 24.0
+ALL = View()
 
 
 def draw(
@@ -34,6 +40,7 @@ def draw(
     *,
     now_s: float | None = None,
     horizon_s: float | None = None,
+    view: View = ALL,
     title: str,
     width: int = WIDE,
     embedded: bool = False,
@@ -43,38 +50,13 @@ def draw(
     Args:
         now_s: of a run under way: what has not ended is drawn up to here, with an open end.
         horizon_s: where the axis ends at the earliest, so that several pictures can share theirs.
+        view: the part that is wanted.
         title: the picture's name for those who cannot see it; a file of its own also shows it.
         width: the pixels it is laid out for; it scales to any.
         embedded: for a page that links timeline.css; without it the file brings its own style and paper.
     """
-    end = horizon(rows, now_s)
-    edge = end if now_s is None else now_s
-    end = max(end, horizon_s or 0.0)
-    lines, remark = _middle_ones(rows, edge)
-    signs = [marks(row, edge) for row in lines]
-    size = row_size(len(lines))
-    offsets, headings, height = _places(lines, size)
-    frame, around = stage(
-        width=width,
-        left=gutter([row.name for row in lines], width),
-        right=width - _room_at_right(lines, size),
-        height=height,
-        horizon_s=end,
-        now_s=now_s,
-        items=legend_items(signs, end),
-        remark=remark,
-        title=None if embedded else title,
-    )
-    ys = [frame.top + y for y in offsets]
-    if len(lines) <= SINGLE_UP_TO:
-        drawn = "".join(draw_single(row, s, frame, y, size) for row, s, y in zip(lines, signs, ys, strict=True))
-    else:
-        drawn = draw_many(list(zip(signs, ys, strict=True)), frame, size)
-    body = around + _group_names(headings, frame) + names([row.name for row in lines], ys, frame) + drawn
-    body = body if rows else body + empty("no client yet", frame)
-    desc = _describe(rows, edge, under_way=now_s is not None)
-    height = frame.bottom + AXIS_HEIGHT
-    return document(body, kind="rows", width=width, height=height, title=title, desc=desc, embedded=embedded)
+    scene = RowScene(rows, now_s=now_s, horizon_s=horizon_s, view=view)
+    return scene.paint(width=width, title=title, embedded=embedded)
 
 
 def draw_responsive(
@@ -86,45 +68,148 @@ def draw_responsive(
     lanes: bool = False,
 ) -> str:
     """The timeline, or the worker lanes, twice: for a wide and for a narrow screen, for a page with timeline.css."""
-    one = draw_lanes if lanes else draw
-    wide, narrow = (
-        one(rows, now_s=now_s, horizon_s=horizon_s, title=title, width=width, embedded=True) for width in (WIDE, NARROW)
-    )
+    return responsive(scene_of(rows, now_s=now_s, horizon_s=horizon_s, lanes=lanes), title)
+
+
+def scene_of(
+    rows: Sequence[TimelineRow],
+    *,
+    now_s: float | None = None,
+    horizon_s: float | None = None,
+    view: View = ALL,
+    lanes: bool = False,
+) -> Scene:
+    """The timeline or the worker lanes, worked out and ready to be painted."""
+    kind = LaneScene if lanes else RowScene
+    return kind(rows, now_s=now_s, horizon_s=horizon_s, view=view)
+
+
+def responsive(scene: Scene, title: str) -> str:
+    """A picture at both widths, of which the stylesheet shows the one that fits."""
+    wide, narrow = (scene.paint(width=width, title=title, embedded=True) for width in (WIDE, NARROW))
     return f'<div class="timeline-set">{wide}{narrow}</div>'
 
 
-def _middle_ones(rows: Sequence[TimelineRow], edge: float) -> tuple[Sequence[TimelineRow], str]:
-    """The rows themselves; or, of very many, the middle one of every few neighbours, and a remark that says so.
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A row that is drawn, its place among all rows, and how many neighbours it stands for, itself included."""
+
+    row: TimelineRow
+    place: int
+    stands_for: int = 1
+
+
+class RowScene:
+    """The timeline, worked out once for every width."""
+
+    def __init__(
+        self,
+        rows: Sequence[TimelineRow],
+        *,
+        now_s: float | None = None,
+        horizon_s: float | None = None,
+        view: View = ALL,
+    ) -> None:
+        self.total = len(rows)
+        self._now_s = now_s
+        self.whole_s = horizon(rows, now_s)
+        edge = self.whole_s if now_s is None else now_s
+        self.shown_s: Span = (view.from_s, view.to_s or max(self.whole_s, horizon_s or 0.0))
+        in_order = rows if len(rows) <= LINES_UP_TO else sorted(rows, key=lambda row: row.due_s)
+        there = [(place, row) for place, row in view.band(in_order) if not view.is_part or view.has_row(row, edge)]
+        lines, each = _middle_ones(there, edge)
+        self.remark = _remark(len(there), len(rows), each)
+        self._lines = lines
+        self._signs = [marks(line.row, edge) for line in lines]
+        self._size = row_size(len(lines))
+        self._offsets, self._headings, self._height = _places([line.row for line in lines], self._size)
+        self._desc = _describe(rows, edge, under_way=now_s is not None)
+
+    @property
+    def pitch(self) -> float:
+        """Pixels from a line to the next."""
+        return self._size.pitch
+
+    def lines(self) -> list[tuple[float, int]]:
+        """How far down each line is, and the place of its row."""
+        return [(y, line.place) for line, y in zip(self._lines, self._offsets, strict=True)]
+
+    def spots(self) -> list[Spot]:
+        """Where each connection is, from its arrival to its end."""
+        edge = self.whole_s if self._now_s is None else self._now_s
+        return [
+            Spot(line.row, y, (line.row.due_s, end_of(line.row, edge)), line.place, line.stands_for)
+            for line, y in zip(self._lines, self._offsets, strict=True)
+        ]
+
+    def paint(self, *, width: int, title: str, embedded: bool) -> str:
+        """The `svg` element, laid out for a width."""
+        rows, size = [line.row for line in self._lines], self._size
+        labels = [row.name for row in rows]
+        frame, around = stage(
+            width=width,
+            left=gutter(labels, width),
+            right=width - _room_at_right(rows, size),
+            height=self._height,
+            shown_s=self.shown_s,
+            now_s=self._now_s,
+            items=legend_items(self._signs, self.shown_s[1] - self.shown_s[0]),
+            remark=self.remark,
+            title=None if embedded else title,
+        )
+        ys = [frame.top + y for y in self._offsets]
+        if len(rows) <= SINGLE_UP_TO:
+            drawn = "".join(
+                draw_single(row, s, frame, y, size) for row, s, y in zip(rows, self._signs, ys, strict=True)
+            )
+        else:
+            drawn = draw_many(list(zip(self._signs, ys, strict=True)), frame, size)
+        body = around + _group_names(self._headings, frame) + names(labels, ys, frame) + drawn
+        body = body if rows else body + empty("no client here" if self.total else "no client yet", frame)
+        return document(body, frame, kind="rows", title=title, desc=self._desc, embedded=embedded)
+
+
+def _middle_ones(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tuple[list[_Line], int]:
+    """The rows themselves; or, of very many, the middle one of every few neighbours; and how many those few are.
 
     The middle one by the time it took is a real client, where a mean would be nobody. A failure is never lost by it:
     where any of the neighbours failed, a failed one stands for them.
     """
     if len(rows) <= LINES_UP_TO:
-        return rows, ""
+        return [_Line(row, place) for place, row in rows], 1
     each = -(-len(rows) // 1000)
-    in_order = sorted(rows, key=lambda row: row.due_s)
 
-    def took(row: TimelineRow) -> float:
+    def took(at: tuple[int, TimelineRow]) -> float:
+        row = at[1]
         return (edge if row.finished_s is None else row.finished_s) - row.due_s
 
     chosen = []
-    for k in range(0, len(in_order), each):
-        some = in_order[k : k + each]
-        some = sorted([row for row in some if is_failed(row)] or some, key=took)
-        chosen.append(some[len(some) // 2])
-    remark = (
-        f"{len(rows):,} clients: a line stands for {each} neighbours in order of arrival and shows the one in the "
-        "middle by its time, among those that failed if any did."
-    )
-    return chosen, remark
+    for k in range(0, len(rows), each):
+        some = rows[k : k + each]
+        judged = sorted([at for at in some if is_failed(at[1])] or some, key=took)
+        place, row = judged[len(judged) // 2]
+        chosen.append(_Line(row, place, len(some)))
+    return chosen, each
+
+
+def _remark(there: int, total: int, each: int) -> str:
+    """What of all the rows is drawn; nothing where all of them are."""
+    said = [] if there == total else [f"{there:,} of {counted(total, 'client')}."]
+    if each > 1:
+        said.append(
+            f"{there:,} clients: a line stands for {each} neighbours in order of arrival and shows the one in the "
+            "middle by its time, among those that failed if any did."
+        )
+    return " ".join(said)
 
 
 def _places(lines: Sequence[TimelineRow], size: RowSize) -> tuple[list[float], list[tuple[float, str]], float]:
     """Every row's distance from the plot's top, the group headings' with their words, and the plot's height.
 
-    Groups have headings where there are several and rows have their names; else they follow one another.
+    Groups have headings where there are several that follow one another and rows have their names.
     """
-    headed = size.named and len({row.group for row in lines}) > 1
+    turns = [line.group for k, line in enumerate(lines) if k == 0 or lines[k - 1].group != line.group]
+    headed = size.named and 1 < len(turns) == len(set(turns))
     y, offsets, headings, group = 4.0, [], [], None
     for row in lines:
         if headed and row.group != group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,14 +41,15 @@ class LegendItem:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The plot's place in the picture, in pixels, and its scale: x(0) is the run's start."""
+    """The plot's place in the picture, in pixels, and the span of the run's time that it shows."""
 
     width: float
     left: float
     right: float
     top: float
     height: float
-    horizon_s: float
+    begin_s: float
+    end_s: float
 
     @property
     def bottom(self) -> float:
@@ -55,32 +57,41 @@ class Frame:
         return self.top + self.height
 
     def x(self, at_s: float) -> float:
-        """Where an instant of the run is."""
-        return self.left + (self.right - self.left) * at_s / self.horizon_s
+        """Where an instant of the run is; one that is not shown is at the edge where it lies beyond."""
+        share = (at_s - self.begin_s) / (self.end_s - self.begin_s)
+        return self.left + (self.right - self.left) * min(max(share, 0.0), 1.0)
+
+    def shows(self, begin_s: float, end_s: float | None = None) -> bool:
+        """Whether anything of a span, or an instant, is within the time that is shown."""
+        return begin_s <= self.end_s and (begin_s if end_s is None else end_s) >= self.begin_s
 
 
-def ticks(horizon_s: float, most: int) -> list[float]:
-    """Round instants from 0 to the horizon, 1, 2 or 5 times a power of ten apart, at most about `most` of them."""
+def ticks(end_s: float, most: int, begin_s: float = 0.0) -> list[float]:
+    """Round instants from begin to end, 1, 2 or 5 times a power of ten apart, at most about `most` of them."""
     step = 1e-6
     factors = (2.0, 2.5, 2.0)  # 1, 2, 5, 10
     k = 0
-    while horizon_s / step > most:
+    while (end_s - begin_s) / step > most:
         step *= factors[k % 3]
         k += 1
-    return [i * step for i in range(int(horizon_s / step + 1e-9) + 1)]
+    return [i * step for i in range(math.ceil(begin_s / step - 1e-9), int(end_s / step + 1e-9) + 1)]
 
 
 def tick_label(at_s: float, step_s: float) -> str:
     """An instant as the axis writes it: seconds, or milliseconds where steps are shorter than 50 ms."""
     if step_s < 0.05:
-        return f"{round(at_s * 1000, 3):g} ms"
-    return f"{round(at_s, 3):g} s"
+        return f"{_short(at_s * 1000)} ms"
+    return f"{_short(at_s)} s"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def axis_and_grid(frame: Frame) -> str:
     """Vertical hairlines at round instants with their labels below, in a tall picture also above."""
-    instants = ticks(frame.horizon_s, max(2, int((frame.right - frame.left) / 72)))
-    step = instants[1] if len(instants) > 1 else frame.horizon_s
+    instants = ticks(frame.end_s, max(2, int((frame.right - frame.left) / 72)), frame.begin_s)
+    step = instants[1] - instants[0] if len(instants) > 1 else frame.end_s - frame.begin_s
     lines = "".join(f"M{num(frame.x(at))} {num(frame.top)}V{num(frame.bottom)}" for at in instants)
     base = f"M{num(frame.left)} {num(frame.bottom)}H{num(frame.right)}"
     levels = [frame.bottom + 17] + ([frame.top - 8] if frame.height >= TALL else [])
@@ -163,29 +174,37 @@ def stage(
     left: float,
     right: float,
     height: float,
-    horizon_s: float,
+    shown_s: tuple[float, float],
     now_s: float | None,
     items: Sequence[LegendItem],
     remark: str,
     title: str | None,
 ) -> tuple[Frame, str]:
-    """All that stands around a plot of this height, and the frame to draw in; `title` None: no heading."""
+    """All that stands around a plot of this height, and the frame to draw in.
+
+    Args:
+        shown_s: the span of the run's time that is drawn.
+        title: None: no heading.
+    """
     head, y = ("", 0.0) if title is None else heading(title, 0.0)
     signs, y = legend(items, width, y)
     words, y = note(remark, width, y)
     top = y + (24.0 if height >= TALL or now_s is not None else 8.0)
-    frame = Frame(width, left, right, top, height, horizon_s)
-    edge = "" if now_s is None else now_line(frame, now_s)
+    frame = Frame(width, left, right, top, height, *shown_s)
+    edge = "" if now_s is None or not frame.shows(now_s) else now_line(frame, now_s)
     return frame, head + signs + words + axis_and_grid(frame) + edge
 
 
-def document(body: str, *, kind: str, width: float, height: float, title: str, desc: str, embedded: bool) -> str:
-    """The `svg` element. Embedded it has classes only; as a file of its own also its style, its paper and its size."""
+def document(body: str, frame: Frame, *, kind: str, title: str, desc: str, embedded: bool) -> str:
+    """The `svg` element. Embedded it has classes, and where its plot is for a script that explores it; as a file of
+    its own also its style, its paper and its size."""
     classes = f"timeline timeline--{kind}"
+    width, height = frame.width, frame.bottom + AXIS_HEIGHT
     box = f'viewBox="0 0 {num(width)} {num(height)}"'
     head = f"<title>{safe(title)}</title><desc>{safe(desc)}</desc>"
     if embedded:
-        return f'<svg class="{classes}" {box} role="img">{head}{body}</svg>'
+        plot = " ".join(num(value) for value in (frame.left, frame.right, frame.top, frame.bottom))
+        return f'<svg class="{classes}" {box} data-plot="{plot}" role="img">{head}{body}</svg>'
     size = f'width="{num(width)}" height="{num(height)}"'
     paper = f'<rect class="tl-paper" width="{num(width)}" height="{num(height)}"/>'
     return (

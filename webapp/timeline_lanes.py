@@ -14,11 +14,14 @@ from typing import NamedTuple
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.svg import num, safe, text_width
-from webapp.timeline_frame import AXIS_HEIGHT, SMALL, Frame, LegendItem, document, gutter, names, stage
-from webapp.timeline_marks import Marks, Span, counted, horizon, marks
+from webapp.timeline_frame import SMALL, Frame, LegendItem, document, gutter, names, stage
+from webapp.timeline_marks import Span, counted, end_of, horizon, marks
 from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many_bars, row_size, tooltip
+from webapp.timeline_view import Spot, View
 
 LANES_UP_TO = 96  # lanes in all, when workers serve several at once: as many as a tall screen shows apart
+BARS_UP_TO = 400  # bars with an element of their own
+TOP_GAP = 4.0
 BLOCK_GAP = 0.4  # of a lane, between workers of several lanes
 
 
@@ -26,7 +29,6 @@ class Served(NamedTuple):
     """One connection that a worker took up, and where it is drawn."""
 
     row: TimelineRow
-    signs: Marks
     span: Span
 
 
@@ -40,17 +42,13 @@ class Lane:
     levels: list[list[Served]]
     hidden: int
 
-    @property
-    def served(self) -> int:
-        """Connections this worker has served or is serving."""
-        return sum(map(len, self.levels)) + self.hidden
-
 
 def draw_lanes(
     rows: Sequence[TimelineRow],
     *,
     now_s: float | None = None,
     horizon_s: float | None = None,
+    view: View | None = None,
     title: str,
     width: int = 1040,
     embedded: bool = False,
@@ -59,60 +57,106 @@ def draw_lanes(
 
     Clients that no worker has taken up are left out, and counted in the description.
     """
-    end = horizon(rows, now_s)
-    edge = end if now_s is None else now_s
-    lanes = _lanes(rows, edge)
-    shown, remark = _some(lanes)
-    levels = sum(len(lane.levels) for lane in shown.values())
-    size = row_size(levels)
-    blocks, height = _places(shown, size)
-    frame, around = stage(
-        width=width,
-        left=gutter(list(shown), width),
-        right=width - 20.0,
-        height=8.0 + max(height, 32.0),
-        horizon_s=max(end, horizon_s or 0.0),
-        now_s=now_s,
-        items=[LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "serves a client")],
-        remark=remark,
-        title=None if embedded else title,
-    )
-    placed = [
-        (level, frame.top + 4 + y)
-        for lane, ys in zip(shown.values(), blocks, strict=True)
-        for level, y in zip(lane.levels, ys, strict=True)
-    ]
-    if levels <= SINGLE_UP_TO and sum(len(level) for level, _ in placed) <= LINES_UP_TO:
-        drawn = "".join(_bar(served, frame, y, size) for level, y in placed for served in level)
-    else:
-        drawn = draw_many_bars([(span, y) for level, y in placed for span in _merged(level, frame)], frame, size)
-    middles = [frame.top + 4 + (ys[0] + ys[-1]) / 2 for ys in blocks]
-    body = around + names(list(shown), middles, frame) + drawn
-    whole = frame.bottom + AXIS_HEIGHT
-    desc = _describe(rows, lanes)
-    return document(body, kind="lanes", width=width, height=whole, title=title, desc=desc, embedded=embedded)
+    scene = LaneScene(rows, now_s=now_s, horizon_s=horizon_s, view=view or View())
+    return scene.paint(width=width, title=title, embedded=embedded)
 
 
-def _lanes(rows: Sequence[TimelineRow], edge_s: float) -> dict[str, Lane]:
-    """A lane a worker, in the order a person counts: worker-2 before worker-10."""
+class LaneScene:
+    """The worker lanes, worked out once for every width."""
+
+    def __init__(
+        self, rows: Sequence[TimelineRow], *, now_s: float | None, horizon_s: float | None, view: View
+    ) -> None:
+        self._now_s = now_s
+        self.whole_s = horizon(rows, now_s)
+        edge = self.whole_s if now_s is None else now_s
+        self.shown_s: Span = (view.from_s, view.to_s or max(self.whole_s, horizon_s or 0.0))
+        of_worker = _by_worker(rows)
+        self.total = len(of_worker)
+        band = dict(worker for _, worker in view.band(list(of_worker.items())))
+        self._first = view.first
+        lanes = {worker: _stacked(served, _most_levels(band), edge, view) for worker, served in band.items()}
+        self._lanes, self._each, self.remark = _some(lanes)
+        if len(band) < self.total:
+            self.remark = f"{len(band):,} of {counted(self.total, 'worker')}. {self.remark}".strip()
+        levels = sum(len(lane.levels) for lane in self._lanes.values())
+        self._size = row_size(levels)
+        self._blocks, self._height = _places(self._lanes, self._size)
+        self._is_single = levels <= SINGLE_UP_TO and sum(map(len, self._levels())) <= BARS_UP_TO
+        self._desc = _describe(rows, of_worker)
+
+    @property
+    def pitch(self) -> float:
+        """Pixels from a level to the next."""
+        return self._size.pitch
+
+    def lines(self) -> list[tuple[float, int]]:
+        """How far down each level is, and the place of its worker."""
+        return [(TOP_GAP + y, self._first + self._each * lane) for lane, ys in enumerate(self._blocks) for y in ys]
+
+    def spots(self) -> list[Spot]:
+        """Where each connection is while it is served; none where they are too many to be told apart."""
+        if sum(map(len, self._levels())) > LINES_UP_TO:
+            return []
+        return [
+            Spot(served.row, y, served.span, place)
+            for level, (y, place) in zip(self._levels(), self.lines(), strict=True)
+            for served in level
+        ]
+
+    def paint(self, *, width: int, title: str, embedded: bool) -> str:
+        """The `svg` element, laid out for a width."""
+        frame, around = stage(
+            width=width,
+            left=gutter(list(self._lanes), width),
+            right=width - 20.0,
+            height=2 * TOP_GAP + max(self._height, 32.0),
+            shown_s=self.shown_s,
+            now_s=self._now_s,
+            items=[LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "serves a client")],
+            remark=self.remark,
+            title=None if embedded else title,
+        )
+        size = self._size
+        placed = [(level, frame.top + y) for level, (y, _) in zip(self._levels(), self.lines(), strict=True)]
+        if self._is_single:
+            edge = self.whole_s if self._now_s is None else self._now_s
+            drawn = "".join(_bar(served, edge, frame, y, size) for level, y in placed for served in level)
+        else:
+            drawn = draw_many_bars([(span, y) for level, y in placed for span in _merged(level, frame)], frame, size)
+        middles = [frame.top + TOP_GAP + ((ys[0] + ys[-1]) / 2 if ys else 0.0) for ys in self._blocks]
+        body = around + names(list(self._lanes), middles, frame) + drawn
+        return document(body, frame, kind="lanes", title=title, desc=self._desc, embedded=embedded)
+
+    def _levels(self) -> list[list[Served]]:
+        return [level for lane in self._lanes.values() for level in lane.levels]
+
+
+def _by_worker(rows: Sequence[TimelineRow]) -> dict[str, list[TimelineRow]]:
+    """Whom each worker served, in order of service; workers in the order a person counts: worker-2 before worker-10."""
     of_worker: dict[str, list[TimelineRow]] = {}
     for row in sorted((row for row in rows if row.started_s is not None), key=lambda row: row.started_s or 0.0):
         if row.worker is not None:
             of_worker.setdefault(row.worker, []).append(row)
-    most = max(1, LANES_UP_TO // max(len(of_worker), 1))
-    in_order = sorted(of_worker.items(), key=lambda lane: _natural(lane[0]))
-    return {worker: _stacked(served, most, edge_s) for worker, served in in_order}
+    return dict(sorted(of_worker.items(), key=lambda lane: _natural(lane[0])))
 
 
-def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float) -> Lane:
-    """Each row on the lowest level that is free at its start, on at most so many levels; rows in order of start."""
+def _most_levels(lanes: Mapping[str, object]) -> int:
+    return max(1, LANES_UP_TO // max(len(lanes), 1))
+
+
+def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> Lane:
+    """Each row that is there in the view's time on the lowest level that is free at its start, on at most so many
+    levels; rows in order of start."""
     levels: list[list[Served]] = []
     free: list[int] = []  # heap of levels
     taken: list[tuple[float, int]] = []  # heap of (end, level)
     hidden = 0
     for row in rows:
-        signs = marks(row, edge_s)
-        start, end = span = signs.served or (edge_s, edge_s)
+        start = row.started_s or 0.0
+        end = max(start, end_of(row, edge_s))
+        if not view.holds(start, end):
+            continue
         while taken and taken[0][0] <= start:
             heappush(free, heappop(taken)[1])
         if not free and len(levels) == most:
@@ -122,9 +166,9 @@ def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float) -> Lane:
             levels.append([])
             free.append(len(levels) - 1)
         level = heappop(free)
-        levels[level].append(Served(row, signs, span))
+        levels[level].append(Served(row, (start, end)))
         heappush(taken, (end, level))
-    return Lane(levels, hidden)
+    return Lane(levels or [[]], hidden)
 
 
 def _places(lanes: Mapping[str, Lane], size: RowSize) -> tuple[list[list[float]], float]:
@@ -141,10 +185,10 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], str]:
-    """All lanes; or, of very many, one in every few; and a remark on all that is not drawn."""
+def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], int, str]:
+    """All lanes; or, of very many, one in every few; how many those few are; and a remark on all that is not drawn."""
     remarks = []
-    shown = lanes
+    shown, each = lanes, 1
     if len(lanes) > LINES_UP_TO:
         each = -(-len(lanes) // 1000)
         shown = dict(list(lanes.items())[::each])
@@ -153,14 +197,16 @@ def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], str]:
         most = max(len(lane.levels) for lane in shown.values() if lane.hidden)
         drawn = "one client" if most == 1 else f"{most:,} clients"
         remarks.append(f"Of each worker at most {drawn} at a time can be drawn; {hidden:,} more are left out.")
-    return shown, " ".join(remarks)
+    return shown, each, " ".join(remarks)
 
 
 def _merged(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
     """The spans of a level, those less than half a pixel apart as one: no eye tells them apart in so many."""
-    gap_s = 0.5 * frame.horizon_s / (frame.right - frame.left)
+    if not level:
+        return
+    gap_s = 0.5 * (frame.end_s - frame.begin_s) / (frame.right - frame.left)
     begin, until = level[0].span
-    for _, _, (start, end) in level[1:]:
+    for _, (start, end) in level[1:]:
         if start - until >= gap_s:
             yield begin, until
             begin = start
@@ -168,25 +214,27 @@ def _merged(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
     yield begin, until
 
 
-def _bar(served: Served, frame: Frame, y: float, size: RowSize) -> str:
+def _bar(served: Served, edge_s: float, frame: Frame, y: float, size: RowSize) -> str:
     """One connection in its worker's lane, with the client's name where it fits."""
-    row, signs, span = served
+    row, span = served
+    signs = marks(row, edge_s)
     x1, x2 = (frame.x(at) for at in span)
-    shape = bar(x1, max(x1 + 1.5, x2 - 1), y, size.bar, open_ended=signs.open_ended)  # a hairline between neighbours
+    goes_on = signs.open_ended or span[1] > frame.end_s
+    shape = bar(x1, max(x1 + 1.5, x2 - 1), y, size.bar, open_ended=goes_on)  # a hairline between neighbours
     parts = [f'<g class="tl-row"><title>{safe(tooltip(row, signs))}</title><path class="tl-served" d="{shape}"/>']
     if size.roomy and text_width(row.name, SMALL) + 20 <= x2 - x1:
         parts.append(f'<text class="tl-worker" x="{num(x1 + 10)}" y="{num(y + 4)}">{safe(row.name)}</text>')
-    if signs.failed_at is not None:
+    if signs.failed_at is not None and frame.shows(signs.failed_at):
         parts.append(crossed(x2 - 1, y, 0.75 * size.diamond))
     return "".join(parts) + "</g>"
 
 
-def _describe(rows: Sequence[TimelineRow], lanes: Mapping[str, Lane]) -> str:
-    served = sum(lane.served for lane in lanes.values())
-    busiest = max(lanes, key=lambda worker: lanes[worker].served, default=None)
+def _describe(rows: Sequence[TimelineRow], of_worker: Mapping[str, Sequence[TimelineRow]]) -> str:
+    served = sum(map(len, of_worker.values()))
+    busiest = max(of_worker, key=lambda worker: len(of_worker[worker]), default=None)
     if busiest is None:
         return "No worker has served a client yet."
-    most = f"{counted(len(lanes), 'worker')} served {counted(served, 'client')}; {busiest} served most"
+    most = f"{counted(len(of_worker), 'worker')} served {counted(served, 'client')}; {busiest} served most"
     left_out = len(rows) - served
     waiting = f" {counted(left_out, 'client')} not shown, for want of a worker." if left_out else ""
-    return f"{most}, {lanes[busiest].served:,}.{waiting}"
+    return f"{most}, {len(of_worker[busiest]):,}.{waiting}"

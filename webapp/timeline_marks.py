@@ -25,9 +25,7 @@ class Marks:
 
 def marks(row: TimelineRow, edge_s: float) -> Marks:
     """A row's signs; what has not ended is drawn up to `edge_s`: now, or the end of the run."""
-    end = row.finished_s
-    if end is None:
-        end = edge_s if row.outcome is None and row.due_s <= edge_s else _last_known(row)
+    end = end_of(row, edge_s)
     failed = row.outcome is not None and row.outcome != "completed"
     return Marks(
         arrival=row.due_s,
@@ -38,6 +36,13 @@ def marks(row: TimelineRow, edge_s: float) -> Marks:
         failed_at=end if failed else None,
         open_ended=row.finished_s is None and row.outcome is None,
     )
+
+
+def end_of(row: TimelineRow, edge_s: float) -> float:
+    """Up to where a row is drawn: its end, the edge of what is known, or the last that is known of one that stopped."""
+    if row.finished_s is not None:
+        return row.finished_s
+    return edge_s if row.outcome is None and row.due_s <= edge_s else _last_known(row)
 
 
 def horizon(rows: Sequence[TimelineRow], now_s: float | None) -> float:
@@ -63,18 +68,22 @@ def counted(number: int, what: str) -> str:
 
 def peak_served(rows: Sequence[TimelineRow], edge_s: float) -> int:
     """The most rows that are served at one instant."""
-    spans = [served for row in rows if (served := marks(row, edge_s).served)]
-    steps = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
-    peak = now = 0
-    for _, step in steps:
-        now += step
-        peak = max(peak, now)
+    starts = sorted(row.started_s for row in rows if row.started_s is not None)
+    ends = sorted(max(row.started_s, end_of(row, edge_s)) for row in rows if row.started_s is not None)
+    peak = ended = 0
+    for begun, start in enumerate(starts, 1):
+        while ended < len(ends) and ends[ended] <= start:  # who ends as another begins makes room for it
+            ended += 1
+        peak = max(peak, begun - ended)
     return peak
 
 
 def _last_known(row: TimelineRow) -> float:
-    stamps = (row.finished_s, row.started_s, row.accepted_s, row.connected_s, row.due_s)
-    return max(stamp for stamp in stamps if stamp is not None)
+    last = row.due_s
+    for stamp in (row.connected_s, row.accepted_s, row.started_s, row.finished_s):
+        if stamp is not None and stamp > last:
+            last = stamp
+    return last
 
 
 def _first(*stamps: float | None) -> float:

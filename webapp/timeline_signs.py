@@ -85,13 +85,14 @@ def draw_single(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: Ro
         if frame.x(span[1]) - frame.x(span[0]) >= 0.5:
             parts.append(f'<path class="tl-{name}" d="{line(frame, span, y)}"/>')
             parts.append(_duration(frame, span, y) if size.roomy else "")
-    if signs.served:
+    if signs.served and frame.shows(*signs.served):
         x1, x2 = (frame.x(at) for at in signs.served)
-        shape = bar(x1, x2, y, size.bar, open_ended=signs.open_ended)
+        shape = bar(x1, x2, y, size.bar, open_ended=signs.open_ended or signs.served[1] > frame.end_s)
         parts.append(f'<path class="tl-served" d="{shape}"/>')
         parts.append(_bar_words(row, signs, frame, y) if size.roomy else "")
-    parts.append(f'<path class="tl-arrival" d="{diamond(frame.x(signs.arrival), y, size.diamond)}"/>')
-    if signs.failed_at is not None:
+    if frame.shows(signs.arrival):
+        parts.append(f'<path class="tl-arrival" d="{diamond(frame.x(signs.arrival), y, size.diamond)}"/>')
+    if signs.failed_at is not None and frame.shows(signs.failed_at):
         x = frame.x(signs.failed_at)
         parts.append(crossed(x, y, 0.75 * size.diamond))
         if size.named:
@@ -102,18 +103,29 @@ def draw_single(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: Ro
 
 
 def draw_many(placed: Sequence[tuple[Marks, float]], frame: Frame, size: RowSize) -> str:
-    """Very many rows: one path for each kind of mark, so that the file stays small and the browser quick."""
-    served = [(signs.served, y) for signs, y in placed if signs.served]
+    """Very many rows: one path for each kind of mark, so that the file stays small and the browser quick.
+
+    Lines shorter than a third of a pixel are left out; an arrival is a dot, the round ends of a line of no length.
+    """
+    served = [(signs.served, y) for signs, y in placed if signs.served and frame.shows(*signs.served)]
     bars = _bars(served, frame, size)
     waits = [(name, span, y) for signs, y in placed for name, span in _thin_lines(signs)]
     lines = "".join(
-        _path(f"tl-{kind}", size.pitch, (line(frame, span, y) for name, span, y in waits if name == kind))
+        _path(
+            f"tl-{kind}",
+            size.pitch,
+            (
+                f"M{_short(x1)} {_short(y)}H{_short(x2)}"
+                for name, span, y in waits
+                if name == kind and (x2 := frame.x(span[1])) - (x1 := frame.x(span[0])) >= 0.33
+            ),
+        )
         for kind in ("connecting", "backlog", "queue")
     )
-    half = size.diamond
-    arrivals = _path("tl-arrival", 0, (diamond(frame.x(signs.arrival), y, half) for signs, y in placed))
-    failures = [(signs.failed_at, y) for signs, y in placed if signs.failed_at is not None]
-    crosses = _path("tl-cross", 1, (cross(frame.x(at), y, half) for at, y in failures))
+    dots = (f"M{_short(frame.x(signs.arrival))} {_short(y)}h0" for signs, y in placed if frame.shows(signs.arrival))
+    arrivals = _path("tl-arrival", 2 * size.diamond, dots)
+    failures = [(at, y) for signs, y in placed if (at := signs.failed_at) is not None and frame.shows(at)]
+    crosses = _path("tl-cross", 1, (cross(frame.x(at), y, size.diamond) for at, y in failures))
     return f'<g class="tl-dense">{lines}{bars}{arrivals}{crosses}</g>'
 
 
@@ -171,7 +183,7 @@ def _bar_words(row: TimelineRow, signs: Marks, frame: Frame, y: float) -> str:
         if text_width(words, SMALL) + 20 <= x2 - x1:
             return f'<text class="tl-worker" x="{num(x1 + 12)}" y="{num(y + 4)}">{safe(words)}</text>'
     words = row.worker or duration
-    if signs.failed_at is not None or x2 + 8 + text_width(words, SMALL) > frame.width:
+    if signs.failed_at is not None or end > frame.end_s or x2 + 8 + text_width(words, SMALL) > frame.width:
         return ""
     return f'<text class="tl-beside" x="{num(x2 + 7)}" y="{num(y + 4)}">{safe(words)}</text>'
 
@@ -183,7 +195,12 @@ def _bars(served: Sequence[tuple[Span, float]], frame: Frame, size: RowSize) -> 
 def _stroke(frame: Frame, span: Span, y: float) -> str:
     """A bar as a line, at least a pixel long."""
     x1, x2 = frame.x(span[0]), frame.x(span[1])
-    return f"M{num(x1)} {num(y)}H{num(max(x2, x1 + 1))}"
+    return f"M{_short(x1)} {_short(y)}H{_short(max(x2, x1 + 1))}"
+
+
+def _short(value: float) -> str:
+    """A coordinate to a tenth of a pixel: no eye sees more in so many marks."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def _path(name: str, stroke_width: float, shapes: Iterable[str]) -> str:

@@ -49,7 +49,7 @@ class Bounds:
     connections: int = sys.maxsize
 
 
-def decode_connections(data: bytes, bounds: Bounds | None = None) -> list[JoinedConnection]:
+def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: bool = True) -> list[JoinedConnection]:
     """The connections that `encode_connections` was given.
 
     It is JSON and numbers all through, so bytes of a stranger can do nothing but be wrong; whether their values make
@@ -57,6 +57,7 @@ def decode_connections(data: bytes, bounds: Bounds | None = None) -> list[Joined
 
     Args:
         bounds: of what is taken; None where the bytes are our own.
+        messages: False: as if none had been sent.
 
     Raises:
         RecordsIncomplete: the bytes are damaged, too many, or of another format.
@@ -77,7 +78,8 @@ def decode_connections(data: bytes, bounds: Bounds | None = None) -> list[Joined
                 JoinedConnection(_client(client), None if server is None else _server(server))
                 for client, server in json.loads(line)
             ]
-        attach_rows([connection.client for connection in connections], _rows(stamps))
+        if messages:
+            attach_rows([connection.client for connection in connections], _rows(stamps))
     except (zlib.error, struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise RecordsIncomplete(f"stored connections cannot be read: {error}") from error
     return connections

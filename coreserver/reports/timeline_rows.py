@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coreserver.clock import seconds
 from coreserver.reports.timing import JoinedConnection
@@ -15,7 +15,8 @@ class TimelineRow:
 
     `accepted_s` is never before `connected_s`; `finished_s` is when the server ended the connection, or when the
     client closed it where the server's end is not known. A client that left before it was served has no `started_s`,
-    even if the server took up its dead connection later.
+    even if the server took up its dead connection later. `connection` has the stamps themselves, of which these are
+    made for the eye.
     """
 
     name: str
@@ -27,6 +28,7 @@ class TimelineRow:
     finished_s: float | None = None
     outcome: str | None = None
     worker: str | None = None
+    connection: JoinedConnection | None = field(default=None, compare=False, repr=False)
 
 
 def timeline_rows(connections: Iterable[JoinedConnection], started_ns: int) -> list[TimelineRow]:
@@ -67,4 +69,5 @@ def _row(connection: JoinedConnection, zero_ns: int) -> TimelineRow:
         finished_s=since(closed if finished is None else finished),
         outcome=client.outcome,
         worker=worker,
+        connection=connection,
     )

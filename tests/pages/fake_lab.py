@@ -35,7 +35,6 @@ from webapp.schemas import (
     Verdict,
 )
 from webapp.settings import Settings
-from webapp.timeline import draw_responsive
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MS = 1_000_000
@@ -265,11 +264,11 @@ class FakeLab(Lab):
     def log(self, run_id: int) -> str:
         return self.logs.get(run_id, "INFO:2026-03-01 12:00:00,000:conn1 connected...\n")
 
-    def timeline_rows(self, run_id: int) -> list[TimelineRow]:
-        return timeline_rows(self.joined[run_id], 0)
+    def timeline(self, run_id: int) -> tuple[list[TimelineRow], float | None]:
+        return timeline_rows(self.joined[run_id], 0), None
 
-    def timeline_svg(self, run_id: int, *, embedded: bool = False) -> str:
-        return draw_responsive(self.timeline_rows(run_id), title=self.run(run_id).label or "run")
+    def _chart_title(self, run_id: int) -> str:
+        return self.run(run_id).label or "run"
 
     def machine(self) -> dict[str, Any]:
         return {"cpu": "a hand-made one", "cores": 2, "memory_bytes": 2**31, "versions": {"serverlab": "0.1.0"}}

@@ -329,3 +329,24 @@ def test_what_is_stored_with_a_run_repeats_it(api: httpx.Client) -> None:
 def test_the_report_says_which_loop_really_served(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "asyncio", "loop": "asyncio"})).json()
     assert api.get(run["links"]["report"]).json()["server"]["details"]["loop"].startswith("asyncio")
+
+
+def test_a_part_of_the_timeline_is_asked_for_by_time_and_rows(api: httpx.Client) -> None:
+    run = finished_run(api)
+    path = run["links"]["self"]
+    whole = api.get(f"{path}/timeline").json()
+    listed = api.get(f"{path}/connections").json()["connections"]
+    assert [dict(zip(whole["columns"], row, strict=True))["name"] for row in whole["connections"]] == [
+        connection["name"] for connection in listed
+    ]
+    assert api.get(f"{path}/lanes").json()["of"] == "lanes"
+    to_s = whole["whole_s"] / 2
+    part = api.get(f"{path}/timeline", params={"to_s": to_s, "first": 0, "rows": 1}).json()
+    assert (part["to_s"], part["rows"], len(part["connections"])) == (to_s, 1, 1)
+    svg = api.get(run["links"]["timeline"], params={"to_s": to_s})
+    assert svg.text.startswith("<svg")
+    for params, field in (({"from_s": 5, "to_s": 4}, "to_s"), ({"first": 99}, "first"), ({"rows": "x"}, "rows")):
+        for what in ("timeline", "charts/timeline.svg"):
+            refused = api.get(f"{path}/{what}", params=params)
+            assert refused.status_code == 422
+            assert [error["field"] for error in refused.json()["errors"]] == [field]

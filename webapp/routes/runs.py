@@ -27,6 +27,7 @@ from webapp.schemas import (
     RunSpec,
 )
 from webapp.tables import csv_table, json_list
+from webapp.timeline_picture import TimelinePicture, TimelineQuery
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 
@@ -159,14 +160,26 @@ def get_histogram(lab: LabDep, run_id: RunId, of: Distribution = "response") -> 
     return percentile_text(lab.report(run_id)["histograms"][of])
 
 
+@router.get("/runs/{run_id}/timeline", responses=documented(404))
+def explore_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
+    """The timeline or a part of it: where each connection is, the parts of its time, and the drawing for a page."""
+    return lab.timeline_picture(run_id, query)
+
+
+@router.get("/runs/{run_id}/lanes", responses=documented(404))
+def explore_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
+    """The same of the worker lanes."""
+    return lab.timeline_picture(run_id, query, lanes=True)
+
+
 @router.get(
     "/runs/{run_id}/charts/timeline.svg",
     response_class=Response,
     responses=documented(404) | _of_type(SVG, "a row a client"),
 )
-def get_timeline(lab: LabDep, run_id: RunId) -> Response:
+def get_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> Response:
     """The article's picture: when each client arrived, waited and was served; of a run under way, up to now."""
-    return Response(lab.timeline_svg(run_id), media_type=SVG)
+    return Response(lab.timeline_svg(run_id, query), media_type=SVG)
 
 
 @router.get(
@@ -174,6 +187,6 @@ def get_timeline(lab: LabDep, run_id: RunId) -> Response:
     response_class=Response,
     responses=documented(404) | _of_type(SVG, "a row a worker"),
 )
-def get_lanes(lab: LabDep, run_id: RunId) -> Response:
+def get_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> Response:
     """The same time seen from the workers: whom each of them served when."""
-    return Response(lab.lanes_svg(run_id), media_type=SVG)
+    return Response(lab.lanes_svg(run_id, query), media_type=SVG)

@@ -1,0 +1,37 @@
+"""The rows of ended runs: a person who explores a picture asks for the same ones again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from coreserver.reports.codec import decode_connections
+from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from webapp.store import Store
+
+MOST_ROWS = 50_000  # that are kept, about a kilobyte each
+
+
+class RunRows:
+    """Reads rows from the store and keeps those of the runs that were asked for last. Any thread may ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()  # guards what follows
+        self._kept: OrderedDict[int, list[TimelineRow]] = OrderedDict()
+
+    def of(self, run_id: int) -> list[TimelineRow]:
+        """The rows of a run that has ended; none where it ended without a result."""
+        with self._lock:
+            if run_id in self._kept:
+                self._kept.move_to_end(run_id)
+                return self._kept[run_id]
+        result = self._store.result(run_id)
+        if result is None:
+            return []
+        rows = timeline_rows(decode_connections(result.connections, messages=False), result.started_ns)
+        with self._lock:
+            self._kept[run_id] = rows
+            while sum(map(len, self._kept.values())) > MOST_ROWS:
+                self._kept.popitem(last=False)
+        return rows
