@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from webapp.answers import as_problem, problem_response
 from webapp.assets import asset_dir
 from webapp.events import Streams
+from webapp.head import HeadAsGet
 from webapp.lab import Lab
 from webapp.pages import ErrorPage
 from webapp.problems import Problem
@@ -35,10 +36,10 @@ class LabApp(FastAPI):
     """The application with its guard around everything, the answer to an internal error included."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The usual stack, inside the guard; `add_middleware` would put it within the error handler."""
+        """The usual stack inside the guard, a HEAD as a GET; `add_middleware` would put them in the error handler."""
         settings: Settings = self.state.settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        return Guard(super().build_middleware_stack(), settings.max_body_bytes, LOOPBACK_NAMES | {host})
+        return HeadAsGet(Guard(super().build_middleware_stack(), settings.max_body_bytes, LOOPBACK_NAMES | {host}))
 
     def openapi(self) -> dict[str, Any]:
         """The API's description, with the problem's schema that the error answers refer to."""

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
+from tests.browser.gallery import Gallery, fill
 from tests.browser.lab_process import LabProcess
+from tests.browser.watching import Faults
 
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -29,7 +32,7 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
-    """One lab for all tests that do not restart it."""
+    """One lab for all tests that neither restart it nor need it empty."""
     with LabProcess(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
@@ -43,49 +46,34 @@ def base_url(lab: LabProcess) -> str:
 @pytest.fixture
 def context(context: BrowserContext, base_url: str) -> Iterator[BrowserContext]:
     """A context in which nothing may leave the lab's origin, and no page may complain."""
-    faults: list[str] = []
-
-    def watch(page: Page) -> None:
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("console", complain)
-        page.on("request", leave)
-        page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
-
-    def complain(message: ConsoleMessage) -> None:
-        expected = "status of 4" in message.text  # Chromium's word for a page that came back with a reason
-        if message.type in ("error", "warning") and not expected:
-            faults.append(f"console: {message.text}")
-
-    def leave(request: Request) -> None:
-        if not request.url.startswith((base_url + "/", "data:")):
-            faults.append(f"request to {request.url}")
-
-    context.on("page", watch)
-    yield context
-    assert faults == []
+    with Faults(context, base_url, PATIENCE_MS):
+        yield context
 
 
 @pytest.fixture(scope="session")
-def finished_run(lab: LabProcess) -> int:
-    """A run with a report, and a server that stands, so that every page has something to show."""
-    import httpx
-
+def gallery(lab: LabProcess) -> Gallery:
+    """A server that stands, one that was stopped, and runs of every ending, so that every page has something to show."""
     with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
-        rest.post("/servers", json={"model": "bounded_pool", "workers": 2, "name": "standing"}).raise_for_status()
-        steps = [{"send": "^abc$"}, {"expect": "bcd"}]
-        body = {
-            "label": "shown everywhere",
-            "server": {"model": "bounded_pool", "workers": 2},
-            "clients": [{"kind": "script", "count": 3, "script": steps}],
-        }
-        run = rest.post("/runs", params={"wait_s": 20}, json=body).raise_for_status().json()
-        assert run["state"] == "completed"
-        return int(run["id"])
+        return fill(rest)
+
+
+@pytest.fixture(scope="session")
+def finished_run(gallery: Gallery) -> int:
+    """A run with a report."""
+    return gallery.completed
 
 
 @pytest.fixture
 def own_lab(tmp_path: Path) -> Iterator[LabProcess]:
-    """A lab for a test that restarts it."""
+    """An empty lab, for a test that needs that or restarts it."""
     with LabProcess(tmp_path) as lab:
         yield lab
+
+
+@pytest.fixture
+def own_context(browser: Browser, own_lab: LabProcess) -> Iterator[BrowserContext]:
+    """A context for the pages of `own_lab`, watched as every other."""
+    context = browser.new_context(base_url=own_lab.url)
+    with Faults(context, own_lab.url, PATIENCE_MS):
+        yield context
+    context.close()

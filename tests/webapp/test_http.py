@@ -100,6 +100,26 @@ def test_a_connection_may_be_used_again(url: str) -> None:
             assert api.post("/api/v1/servers", json={}).status_code == 422
 
 
+@pytest.mark.parametrize("path", ["/", "/runs", "/docs", "/healthz", "/api/v1/models", "/static/css/base.css"])
+def test_a_head_is_a_get_without_its_body(url: str, path: str) -> None:
+    with httpx.Client(base_url=url) as api:
+        asked, got = api.head(path), api.get(path)
+    assert asked.status_code == got.status_code == 200
+    assert asked.content == b""
+    varies = {"date", "content-length"}  # a dashboard tells the machine's load
+    assert {name: value for name, value in asked.headers.items() if name not in varies} == {
+        name: value for name, value in got.headers.items() if name not in varies
+    }
+    assert "content-length" in asked.headers
+
+
+def test_a_head_of_a_stream_ends_with_its_head_and_one_of_a_change_is_refused(url: str) -> None:
+    with httpx.Client(base_url=url) as api:
+        assert api.head("/api/v1/events").headers["content-type"].startswith("text/event-stream")
+        assert api.head("/api/v1/runs/1").status_code == 404
+        assert api.head("/api/v1/runs/1/cancel").status_code == 405
+
+
 def test_a_reader_who_takes_nothing_is_closed(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path, send_deadline_s=0.5, push_interval_s=0.01, max_streams=1)
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
