@@ -3,7 +3,7 @@
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#api-docs",
-  deepLinking: true,
+  syntaxHighlight: false, // its red on grey is too faint to read
   defaultModelsExpandDepth: 0,
   validatorUrl: null, // its default asks a site on the internet
 });

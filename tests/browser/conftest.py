@@ -52,7 +52,7 @@ def context(context: BrowserContext, base_url: str) -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="session")
 def gallery(lab: LabProcess) -> Gallery:
-    """A server that stands, one that was stopped, and runs of every ending, so that every page has something to show."""
+    """A server that stands, one that was stopped, runs of every ending: every page has something to show."""
     with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
         return fill(rest)
 

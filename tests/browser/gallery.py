@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
+
+from tests.browser.lab_process import LabProcess
 
 STEPS = [{"send": "^abc$"}, {"expect": "bcd"}]
 ENDLESS = [{"send": "^a$"}, {"expect": "b"}, {"wait_s": 60}]
@@ -13,7 +17,7 @@ ENDLESS = [{"send": "^a$"}, {"expect": "b"}, {"wait_s": 60}]
 
 @dataclass(frozen=True)
 class Gallery:
-    """Ids of what is there."""
+    """The ids of what is there."""
 
     standing: int
     stopped: int
@@ -22,25 +26,27 @@ class Gallery:
     failed: int
     cancelled: int
 
-    @property
-    def places(self) -> dict[str, str]:
-        """Every page that can simply be opened, by what it shows."""
-        return {
-            "the dashboard": "/",
-            "the dashboard, set up for another experiment": "/?model=elastic_pool&kinds=closed,open,slow_reader",
-            "a server that listens": f"/servers/{self.standing}",
-            "a stopped server": f"/servers/{self.stopped}",
-            "a completed run": f"/runs/{self.completed}",
-            "a run with groups": f"/runs/{self.loaded}",
-            "a failed run": f"/runs/{self.failed}",
-            "a cancelled run": f"/runs/{self.cancelled}",
-            "runs": "/runs",
-            "runs that were filtered": "/runs?state=completed",
-            "no run that matches": "/runs?label=nothing+is+called+so",
-            "a filter that is wrong": "/runs?state=x",
-            "no such run": "/runs/999999",
-            "the documentation": "/docs",
-        }
+    def address(self, what: str) -> str:
+        """Where the page of `PLACES` is."""
+        return PLACES[what].format(**asdict(self))
+
+
+PLACES = {
+    "the dashboard": "/",
+    "the dashboard, set up for another experiment": "/?model=elastic_pool&kinds=closed,open,slow_reader",
+    "a server that listens": "/servers/{standing}",
+    "a stopped server": "/servers/{stopped}",
+    "a completed run": "/runs/{completed}",
+    "a run with groups": "/runs/{loaded}",
+    "a failed run": "/runs/{failed}",
+    "a cancelled run": "/runs/{cancelled}",
+    "runs": "/runs",
+    "runs that were filtered": "/runs?state=completed",
+    "no run that matches": "/runs?label=nothing+is+called+so",
+    "a filter that is wrong": "/runs?state=x",
+    "no such run": "/runs/999999",
+    "the documentation": "/docs",
+}
 
 
 def fill(rest: httpx.Client) -> Gallery:
@@ -55,16 +61,34 @@ def fill(rest: httpx.Client) -> Gallery:
         {"kind": "open", "name": "arriving", "rate_per_s": 150.0, "duration_s": 0.4},
     ]
     taken = {"model": "sequential", "port": standing["address"]["port"]}
-    endless = _ask(rest, "to be cancelled", own, {"kind": "script", "count": 3, "script": ENDLESS})
-    rest.post(f"/runs/{endless['id']}/cancel").raise_for_status()
+    cancelled = _ask(rest, "to be cancelled", own, {"kind": "script", "count": 3, "script": ENDLESS})
+    _cancel(rest, cancelled["id"])
     return Gallery(
         standing["id"],
         stopped["id"],
         _ask(rest, "shown everywhere", own, script, wait_s=20)["id"],
         _ask(rest, "two groups", own, *groups, wait_s=20)["id"],
         _ask(rest, "a port that is taken", taken, script, wait_s=20)["id"],
-        endless["id"],
+        cancelled["id"],
     )
+
+
+@contextmanager
+def endless(lab: LabProcess) -> Iterator[int]:
+    """A run that goes on, or waits for its turn, as long as the block lasts; its id."""
+    with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
+        script = {"kind": "script", "count": 3, "script": ENDLESS}
+        run = _ask(rest, "goes on", {"model": "bounded_pool", "workers": 2}, script)
+        while not [other for other in rest.get("/runs?state=running").json()["runs"] if other["progress"]]:
+            pass
+        try:
+            yield run["id"]
+        finally:
+            _cancel(rest, run["id"])
+
+
+def _cancel(rest: httpx.Client, run_id: int) -> None:
+    rest.post(f"/runs/{run_id}/cancel").raise_for_status()
 
 
 def _server(rest: httpx.Client, **options: Any) -> dict[str, Any]:

@@ -2,40 +2,90 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+from typing import Any
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import BrowserContext, Page, expect
 
-PLACES = ["/", "/?model=sequential", "/servers/{server}", "/runs", "/runs/{run}", "/runs/999999", "/runs?state=x"]
+from tests.browser.gallery import PLACES, Gallery, endless
+from tests.browser.lab_process import LabProcess
+
+NARROW, USUAL, WIDE = 390, 1280, 1920
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # all that depends on light and dark
+NARROW_RULES = {"runOnly": {"type": "rule", "values": ["scrollable-region-focusable", "target-size", "color-contrast"]}}
+WIDER = """document.documentElement.scrollWidth <= innerWidth ? [] : [document.documentElement.scrollWidth,
+    ...[...document.querySelectorAll("body *")].filter((element) => element.getBoundingClientRect().right > innerWidth)
+    .map((element) => element.outerHTML.slice(0, 150))]"""
+UNFOLD = "document.querySelectorAll('details').forEach((details) => { details.open = true; })"
+MOVING = "document.getAnimations().filter((animation) => animation.playState === 'running').length"
+HEADINGS = """[...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+    .filter((heading) => heading.checkVisibility()).map((heading) => Number(heading.localName[1]))"""
 
 
-def open_filled(page: Page, place: str, run: int) -> None:
-    """The page at `place`, with a run and a server that exist."""
+def complaints(page: Page, options: dict[str, Any] | None = None) -> list[tuple[str, str]]:
+    """What axe finds serious or critical, each with its first element."""
+    found = Axe().run(page, options=options).response["violations"]
+    return [(item["id"], item["nodes"][0]["html"]) for item in found if item["impact"] in ("serious", "critical")]
+
+
+def inspect(page: Page, what: str) -> None:
+    """Look at the page that is open: light and dark, wide and narrow, everything unfolded."""
+    page.wait_for_load_state()  # with all its style sheets
+    page.evaluate(UNFOLD)
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    assert page.evaluate(MOVING) == 0, f"{what}: something moves although the reader asked for calm"
+    for width in (NARROW, WIDE, USUAL):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(WIDER) == [], f"{what} is wider than {width} px"
+    assert complaints(page) == [], what
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    assert complaints(page, CONTRAST) == [], f"{what}, dark"
+    page.set_viewport_size({"width": NARROW, "height": 900})
+    assert complaints(page, NARROW_RULES) == [], f"{what}, narrow"
+
+
+def has_an_outline(page: Page) -> bool:
+    """Whether the headings begin with the page's own, and none goes down by more than a level."""
+    levels = page.evaluate(HEADINGS)
+    return bool(levels[0] == 1 and all(level - before <= 1 for before, level in pairwise(levels)))
+
+
+@pytest.mark.parametrize("what", PLACES)
+def test_every_page_suits_every_reader(context: BrowserContext, gallery: Gallery, what: str) -> None:
+    page = context.new_page()
+    page.goto(gallery.address(what))
+    if what == "the documentation":  # not drawn by us
+        page.locator(".opblock-post .opblock-summary-control").first.click()
+        expect(page.get_by_text("Example Value").first).to_be_visible()
+    else:
+        assert has_an_outline(page)
+    inspect(page, what)
+
+
+def test_a_run_suits_every_reader_while_it_waits_and_while_it_goes_on(context: BrowserContext, lab: LabProcess) -> None:
+    page = context.new_page()
+    with endless(lab) as under_way, endless(lab) as queued:
+        for what, run_id in {"a run under way": under_way, "a queued run": queued}.items():
+            page.goto(f"/runs/{run_id}")
+            assert has_an_outline(page), what
+            inspect(page, what)
+
+
+def test_forms_with_problems_suit_every_reader(context: BrowserContext) -> None:
+    page = context.new_page()
     page.goto("/")
-    server = page.get_by_role("link", name="standing").get_attribute("href") or ""
-    page.goto(place.replace("/servers/{server}", server).replace("{run}", str(run)))
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(context: BrowserContext, finished_run: int, scheme: str) -> None:
-    page = context.new_page()
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
-    for place in PLACES:
-        open_filled(page, place, finished_run)
-        for details in page.locator("details").all():
-            details.evaluate("details => { details.open = true; }")
-        found = Axe().run(page)
-        serious = [item for item in found.response["violations"] if item["impact"] in ("serious", "critical")]
-        assert serious == [], f"{place}: {[(item['id'], item['nodes'][0]['html']) for item in serious]}"
-
-
-@pytest.mark.parametrize("width", [390, 1280, 1920])
-def test_no_page_is_wider_than_the_screen(context: BrowserContext, finished_run: int, width: int) -> None:
-    page = context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    for place in PLACES:
-        open_filled(page, place, finished_run)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, place
+    page.get_by_label("workers").fill("none")
+    page.get_by_role("button", name="Start bounded_pool").click()
+    expect(page.get_by_label("workers")).to_have_accessible_description(re.compile("must be a whole number"))
+    inspect(page, "a server's form with a problem")
+    page.get_by_label("workers").fill("2")
+    page.get_by_label("how many clients").fill("0")
+    page.get_by_role("button", name="Launch the clients").click()
+    expect(page.get_by_label("how many clients")).to_have_attribute("aria-invalid", "true")
+    inspect(page, "a run's form with a problem")
 
 
 def test_dark_and_light_follow_the_reader(context: BrowserContext) -> None:
@@ -46,12 +96,3 @@ def test_dark_and_light_follow_the_reader(context: BrowserContext) -> None:
         page.goto("/")
         grounds.append(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
     assert grounds[0] != grounds[1]
-
-
-def test_the_first_tab_leads_past_the_navigation(context: BrowserContext) -> None:
-    page = context.new_page()
-    page.goto("/")
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator("main")).to_be_focused()

@@ -1,4 +1,4 @@
-"""What no page may do, whatever a test is about: complain, leave its origin, break its own policy, ask for a message."""
+"""What no page may do, whatever a test is about: complain, leave its origin, break its policy, ask for a message."""
 
 from __future__ import annotations
 
