@@ -63,14 +63,14 @@ def test_t01_a_silent_peer_is_closed_by_the_idle_timeout(start: StartServer) -> 
 
 
 def test_t02_a_slow_drip_is_not_idle(start: StartServer) -> None:
-    server = start(idle_timeout_s=0.4)
+    server = start(idle_timeout_s=0.3)
     with Peer(server) as dripping:
         dripping.greeted()
         dripping.send(b"^")
         began = time.monotonic()
-        while time.monotonic() - began < 1.0:
+        while time.monotonic() - began < 0.7:
             assert dripping.ask_inside(b"a") == b"b"
-            time.sleep(0.1)
+            time.sleep(0.07)
     wait_until(lambda: outcomes(server) == {"completed": 1}, "the drip was served to its end")
 
 
@@ -82,13 +82,13 @@ def keep_busy(peer: Peer) -> None:
 
 
 def test_t02_max_session_closes_even_a_busy_peer(start: StartServer) -> None:
-    server = start(max_session_s=0.4)
+    server = start(max_session_s=0.3)
     with Peer(server) as busy:
         busy.greeted()
         busy.send(b"^")
         began = time.monotonic()
         keep_busy(busy)
-        assert 0.3 < time.monotonic() - began < 1.4
+        assert 0.2 < time.monotonic() - began < 1.3
     wait_until(lambda: outcomes(server) == {"session_timeout": 1}, "the session timeout is counted")
     assert_healthy(server)
 
@@ -105,7 +105,7 @@ def fill(peer: Peer, total: int = 32_000_000) -> None:
 
 
 def test_t08_a_peer_that_never_reads_is_closed_by_the_write_timeout(start: StartServer) -> None:
-    server = start(write_timeout_s=0.5, idle_timeout_s=20.0)
+    server = start(write_timeout_s=0.3, idle_timeout_s=20.0)
     with Peer(server, receive_buffer=4096) as deaf:
         deaf.greeted()
         fill(deaf)
@@ -114,12 +114,12 @@ def test_t08_a_peer_that_never_reads_is_closed_by_the_write_timeout(start: Start
 
 
 def test_t09_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartServer) -> None:
-    server = start(write_timeout_s=0.6, idle_timeout_s=20.0)
+    server = start(write_timeout_s=0.4, idle_timeout_s=20.0)
     with Peer(server, receive_buffer=4096) as slow:
         slow.greeted()
         fill(slow)
         began = time.monotonic()
-        while time.monotonic() - began < 1.5:
+        while time.monotonic() - began < 1.0:
             assert slow.sock.recv(2000)
             time.sleep(0.02)
         assert outcomes(server) == {}
@@ -129,9 +129,9 @@ def test_t09_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartSe
 
 def test_t01_idle_holders_do_not_outlive_their_timeout(start: StartServer) -> None:
     server = start(idle_timeout_s=0.25)
-    holders = [Peer(server) for _ in range(12)]
+    holders = [Peer(server) for _ in range(9)]  # one more than a pool has workers
     with Peer(server) as late:
-        late.sock.settimeout(12 * 0.25 + 3)
+        late.sock.settimeout(9 * 0.25 + 3)
         assert late.sock.recv(1) == b"*"
     for holder in holders:
         holder.sock.close()
@@ -154,15 +154,15 @@ def test_t27_an_error_of_ours_costs_one_connection(
 
 @pytest.mark.every_case
 def test_work_is_done_before_each_reply(start: StartServer) -> None:
-    server = start(work={"kind": "sleep", "mean_ms": 150})
+    server = start(work={"kind": "sleep", "mean_ms": 60})
     with Peer(server) as peer:
         peer.greeted()
         began = time.monotonic()
         assert peer.ask(b"^a$") == b"b"
-        assert time.monotonic() - began >= 0.15
+        assert time.monotonic() - began >= 0.06
         began = time.monotonic()
         assert peer.ask(b"^a$^b$") == b"bc"
-        assert time.monotonic() - began >= 0.30
+        assert time.monotonic() - began >= 0.12
 
 
 def test_work_per_connection_is_done_once(start: StartServer) -> None:
@@ -205,8 +205,8 @@ def test_a_half_open_crowd_costs_no_cpu(start: StartServer) -> None:
     process = psutil.Process(server.pid)
     before = sum(process.cpu_times()[:2])
     began = time.monotonic()
-    wait_until(lambda: time.monotonic() - began > 0.5, "half a second has passed")
-    assert sum(process.cpu_times()[:2]) - before < 0.25
+    wait_until(lambda: time.monotonic() - began > 0.4, "some time has passed")
+    assert sum(process.cpu_times()[:2]) - before < 0.2
     for peer in crowd:
         peer.reset()
     assert_healthy(server)
