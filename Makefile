@@ -14,9 +14,10 @@ help:  ## what this file can do
 run: $(VENV)/.runtime  ## start the lab on 127.0.0.1, port 8000 (PORT=8123 make run: another)
 	@exec $(BIN)/serverlab serve --port $(PORT)
 
-# Two workers, a file to one of them: most tests wait for sockets, and each worker comes to the browser tests last.
+# Three workers, also on two cores, for most tests wait for sockets and clocks; a file goes to one of them, and each comes
+# to the browser tests last.
 test: $(VENV)/.dev chromium  ## the whole suite, browser tests last
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev  ## formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -98,7 +98,7 @@ def test_the_lab_offers_describes_and_starts_the_new_model(copy: Path, tmp_path:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_new_model_passes_conformance_and_its_own_story(copy: Path) -> None:
-    tests = ("tests/conformance", "tests/test_round_robin.py", "-k", "round_robin")
+    tests = ("tests/conformance", "tests/test_round_robin.py", "-k", "round_robin", "-n", "2")  # most of it is waiting
     summary = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests).splitlines()[-1]
     passed = re.match(r"(\d+) passed", summary)
     assert passed is not None, summary
