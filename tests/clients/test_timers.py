@@ -83,7 +83,6 @@ def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(loop: LoopF
 
     def story(timers: Timers, over: asyncio.Event) -> None:
         poller = Poller(timers.loop, timers.has_just_come_due)
-        due_ns = now_ns() + 20 * NS_PER_MS
 
         def attend(sock: socket.socket) -> None:
             sock.recv(1)
@@ -97,6 +96,7 @@ def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(loop: LoopF
         for one, other in pairs:
             other.send(b"x")
             poller.watch(one.fileno(), READ, lambda _, one=one: attend(one))  # type: ignore[misc]
+        due_ns = now_ns() + 20 * NS_PER_MS
         timers.at(due_ns, lambda: order.append("due"))
 
     run(loop, story)

@@ -46,6 +46,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         *(figures, figures, figures, figures),
         st.floats(allow_nan=False),
         *(counts, counts, counts, counts),
+        figures,
     ),
 )
 
