@@ -19,7 +19,7 @@ from webapp.head import HeadAsGet
 from webapp.lab import Lab
 from webapp.pages import ErrorPage
 from webapp.problems import Problem
-from webapp.routes import exports, pages, run_list, runs, servers, system
+from webapp.routes import charts, exports, pages, run_list, runs, servers, system
 from webapp.schemas import ProblemDocument
 from webapp.security import LOOPBACK_NAMES, Guard
 from webapp.settings import Settings
@@ -59,7 +59,7 @@ def create_app(settings: Settings, lab: Lab) -> FastAPI:
     """The application that drives `lab`; whoever made the lab closes it."""
     app = LabApp(title="Serverlab", version=system.lab_version(), docs_url=None, redoc_url=None)
     app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
-    for routes in (system, servers, exports, runs, run_list, pages):
+    for routes in (system, servers, exports, runs, run_list, charts, pages):
         app.include_router(routes.router)
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_offline", "static")]), name="swagger")
     app.mount("/static", StaticFiles(directory=asset_dir("static")), name="static")

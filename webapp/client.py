@@ -186,9 +186,18 @@ class LabClient:
         """Its latencies as the percentile text that HdrHistogram's tools print and plot, in milliseconds."""
         return self._send("GET", f"/api/v1/runs/{run_id}/histogram", params={"of": of}).text
 
-    def chart(self, run_id: int, name: Literal["timeline", "lanes"] = "timeline") -> str:
-        """One of its drawings, as SVG."""
+    def chart(self, run_id: int, name: str = "timeline") -> str:
+        """One of its charts as SVG; 503 while a run is under way, for a chart that was not drawn before."""
         return self._send("GET", f"/api/v1/runs/{run_id}/charts/{name}.svg").text
+
+    def chart_png(self, run_id: int, name: str = "timeline") -> bytes:
+        """The same as PNG."""
+        return self._send("GET", f"/api/v1/runs/{run_id}/charts/{name}.png").content
+
+    def chart_spec(self, run_id: int, name: str) -> dict[str, Any]:
+        """One of its statistical charts as a Vega-Lite spec, with its data."""
+        spec: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/charts/{name}.json")
+        return spec
 
     # --- requests ------------------------------------------------------------------------------------------------
 

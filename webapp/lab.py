@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from coreserver.config import ServerOptions
+from coreserver.models.c_threads import cache_dir
 from coreserver.reports.article_log import article_log
 from coreserver.reports.codec import decode_connections
 from coreserver.reports.connections import connections_rows
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp import designs
+from webapp.chart_renderer import ChartRenderer
+from webapp.charts import CHARTS
 from webapp.feed import Feed
 from webapp.look import Look, Seen
 from webapp.problems import Conflict, NotFound
@@ -48,7 +51,10 @@ class Lab:
         self._store = store
         store.interrupt_unfinished()
         self._servers = Servers(settings, store, self.feed)
-        self._runner = Runner(settings, store, self._servers, self.feed)
+        self.charts = ChartRenderer(
+            settings.data_dir / "charts", cache_dir() / "charts", lambda: self._runner.is_busy()
+        )
+        self._runner = Runner(settings, store, self._servers, self.feed, before_run=self.charts.end_process)
         self._rows = RunRows(store)
 
     def begin_close(self) -> None:
@@ -60,6 +66,7 @@ class Lab:
         """End all background work and give the store back; bounded, for stopping a server is."""
         self.feed.close()
         self._runner.close()
+        self.charts.close()
         self._servers.close()
         self._store.close()
 
@@ -223,6 +230,7 @@ class Lab:
         outline = row.outline or {}
         path = f"/api/v1/runs/{row.id}"
         names = ("report", "connections", "log", "histogram", "events", "cancel")
+        charts = {f"chart_{name}": f"{path}/charts/{name}.json" for name in CHARTS}
         return RunResource.model_validate(
             {
                 "id": row.id,
@@ -243,6 +251,7 @@ class Lab:
                 "reason": ending.reason if ending else row.reason,
                 "config": row.config,
                 "links": {"self": path, "page": f"/runs/{row.id}", "timeline": f"{path}/charts/timeline.svg"}
-                | {name: f"{path}/{name}" for name in names},
+                | {name: f"{path}/{name}" for name in names}
+                | charts,
             }
         )

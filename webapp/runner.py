@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from coreserver.clients.process import Progress
 from coreserver.host import ServerHost
@@ -34,9 +34,16 @@ CLOSE_S = 5.0
 
 
 class Runner:
-    """The queue and the run in progress. `_changed` guards both; the thread named `runs` does the work."""
+    """The queue and the run in progress. `_changed` guards both; the thread named `runs` does the work.
 
-    def __init__(self, settings: Settings, store: Store, servers: Servers, feed: Feed) -> None:
+    Args:
+        before_run: called by that thread before each run, when `is_busy` is already true.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, servers: Servers, feed: Feed, *, before_run: Callable[[], None]
+    ) -> None:
+        self._before_run = before_run
         self._settings, self._store, self._servers, self._feed = settings, store, servers, feed
         self._changed = threading.Condition()
         self._queue: deque[LiveRun] = deque()
@@ -83,6 +90,11 @@ class Runner:
             if self._current is not None and self._current.id == run_id:
                 return self._current
             return next((run for run in self._queue if run.id == run_id), None)
+
+    def is_busy(self) -> bool:
+        """Whether a run is under way or waits for its turn."""
+        with self._changed:
+            return bool(self._current or self._queue)
 
     def unsaved(self, run_id: int) -> Ending | None:
         """How it ended, where the database does not know yet."""
@@ -158,6 +170,7 @@ class Runner:
             return self._current
 
     def _carried_out(self, run: LiveRun) -> Ending:
+        self._before_run()
         run.started_at = now()
         watchdog = threading.Timer(self._settings.max_run_s, run.stop, [self._time_limit()])
         watchdog.start()

@@ -16,6 +16,7 @@ from typing import cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.answers import problem_response
+from webapp.chart_version import BUNDLE_PATH
 from webapp.problems import BadRequest, Forbidden, Problem, TooLarge, WrongMediaType
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -177,15 +178,24 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _with_headers(send: Send, path: str) -> Send:
-    # Files of the installation have an ETag and are asked for again each time; everything else is never kept.
-    cache = b"no-cache" if path.startswith("/static/") else b"no-store"
-    ours = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
-
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
+            cache = _cache_control(path, message["status"])
+            ours = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
             names = {name for name, _ in ours}
             theirs = [(name, value) for name, value in message.get("headers", []) if name.lower() not in names]
             message = {**message, "headers": [*theirs, *ours]}
         await send(message)
 
     return send_with_headers
+
+
+def _cache_control(path: str, status: int) -> bytes:
+    """How long an answer may be kept.
+
+    Files of the installation have an ETag and are asked for again each time; the script for charts has its version in
+    its address; everything else is never kept.
+    """
+    if path.startswith("/static/"):
+        return b"no-cache"
+    return b"public, max-age=31536000, immutable" if path == BUNDLE_PATH and status == 200 else b"no-store"

@@ -37,7 +37,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         CannotServe: nothing was started and nothing is left behind.
     """
     raise_descriptor_limit()
-    with _made_ready(settings, announce) as (server, listener):
+    with _made_ready(settings, announce) as (lab, server, listener):
+        lab.charts.prepare()
         server.run(sockets=[listener])
 
 
@@ -49,7 +50,7 @@ def embedded(settings: Settings) -> Iterator[str]:
         CannotServe: as for `serve`.
     """
     addresses: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with _made_ready(settings, addresses.put) as (server, listener):
+    with _made_ready(settings, addresses.put) as (_, server, listener):
         thread = threading.Thread(target=server.run, args=([listener],), name="embedded lab", daemon=True)
         thread.start()
         try:
@@ -60,7 +61,7 @@ def embedded(settings: Settings) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator[tuple[LabServer, socket.socket]]:
+def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator[tuple[Lab, LabServer, socket.socket]]:
     """Everything a lab needs, in the order in which it is refused; closed in reverse."""
     host = loopback(settings.host)
     with contextlib.ExitStack() as stack:
@@ -77,7 +78,7 @@ def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator
 
         app = create_app(settings, lab)
         try:
-            yield LabServer(app, settings, on_listening=on_listening, on_shutdown=lab.begin_close), listener
+            yield lab, LabServer(app, settings, on_listening=on_listening, on_shutdown=lab.begin_close), listener
         finally:
             remove_address(settings.data_dir)
 

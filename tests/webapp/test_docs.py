@@ -21,7 +21,7 @@ def test_every_call_is_described_with_its_problems(description: dict[str, Any]) 
         *(("get", "/api/v1/models"), ("post", "/api/v1/servers"), ("get", "/api/v1/servers/{server_id}")),
         *(("post", "/api/v1/servers/{server_id}/stop"), ("post", "/api/v1/servers/{server_id}/start")),
         *(("post", "/api/v1/runs"), ("patch", "/api/v1/runs/{run_id}"), ("get", "/api/v1/runs/{run_id}/events")),
-        *(("get", "/api/v1/runs/{run_id}/connections.csv"), ("get", "/api/v1/runs/{run_id}/charts/timeline.svg")),
+        *(("get", "/api/v1/runs/{run_id}/connections.csv"), ("get", "/api/v1/runs/{run_id}/charts/{name}.{form}")),
         *(("get", "/api/v1/events"), ("get", "/healthz"), ("get", "/version")),
     } <= calls
     for path, methods in description["paths"].items():

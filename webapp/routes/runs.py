@@ -33,7 +33,6 @@ router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 
 WaitS = Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="wait so long for its end, seconds")]
 Distribution = Annotated[Literal["response", "round_trip"], Query(description="which of the two latencies")]
-SVG = "image/svg+xml"
 _LOCATION = {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}
 
 
@@ -170,23 +169,3 @@ def explore_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery,
 def explore_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
     """The same of the worker lanes."""
     return lab.timeline_picture(run_id, query, lanes=True)
-
-
-@router.get(
-    "/runs/{run_id}/charts/timeline.svg",
-    response_class=Response,
-    responses=documented(404) | _of_type(SVG, "a row a client"),
-)
-def get_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> Response:
-    """The article's picture: when each client arrived, waited and was served; of a run under way, up to now."""
-    return Response(lab.timeline_svg(run_id, query), media_type=SVG)
-
-
-@router.get(
-    "/runs/{run_id}/charts/lanes.svg",
-    response_class=Response,
-    responses=documented(404) | _of_type(SVG, "a row a worker"),
-)
-def get_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> Response:
-    """The same time seen from the workers: whom each of them served when."""
-    return Response(lab.lanes_svg(run_id, query), media_type=SVG)

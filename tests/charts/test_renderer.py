@@ -1,0 +1,174 @@
+"""Who draws pictures, when, and what becomes of it: small stand-ins for the process, and once the real one."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from webapp.chart_cache import FileCache, key_of
+from webapp.chart_renderer import ChartRenderer
+from webapp.problems import Problem, Unavailable
+
+SPEC = {"mark": "bar"}
+DONE = "print(json.dumps({'done': base64.b64encode(str(os.getpid()).encode()).decode()}), flush=True)"
+WILLING = f"for line in sys.stdin: {DONE}"  # draws its own pid
+STUCK = "import time\nfor line in sys.stdin: time.sleep(600)"
+UNABLE = "for line in sys.stdin: print(json.dumps({'error': 'no such mark'}), flush=True)"
+BRIEF = f"sys.stdin.readline(); {DONE}"  # ends after its first answer
+DYING = "sys.stdin.readline(); os._exit(3)"
+PATIENCE_S = 10.0
+
+Make = Callable[..., ChartRenderer]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Renderers whose process runs this text; closed when the test is over."""
+    made = []
+
+    def renderer(
+        program: str,
+        *,
+        is_busy: Callable[[], bool] = lambda: False,
+        deadline_s: float = PATIENCE_S,
+        idle_s: float = 60.0,
+    ) -> ChartRenderer:
+        command = [sys.executable, "-c", f"import base64, json, os, sys\n{program}"]
+        folders = tmp_path / "pictures", tmp_path / "bundles"
+        made.append(ChartRenderer(*folders, is_busy, command=command, deadline_s=deadline_s, idle_s=idle_s))
+        return made[-1]
+
+    yield renderer
+    for one in made:
+        one.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_one_process_draws_all_pictures(make: Make) -> None:
+    charts = make(WILLING)
+    assert charts.svg(SPEC) == charts.svg({"mark": "line"})
+
+
+def test_a_picture_that_was_drawn_is_given_out_again_without_a_process(make: Make) -> None:
+    drawn = make(WILLING).svg(SPEC)
+    during_a_run = make(DYING, is_busy=lambda: True)
+    assert during_a_run.svg(SPEC) == drawn
+    with pytest.raises(Unavailable, match="queued or under way") as refused:
+        during_a_run.png(SPEC)
+    assert int(refused.value.headers["Retry-After"]) > 0
+
+
+def test_a_run_that_begins_ends_the_process_in_the_middle_of_a_picture(make: Make) -> None:
+    is_busy, refusals = threading.Event(), []
+    charts = make(STUCK, is_busy=is_busy.is_set, deadline_s=60)
+
+    def draw() -> None:
+        with pytest.raises(Unavailable, match="under way") as refused:
+            charts.svg(SPEC)
+        refusals.append(refused.value)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    is_busy.set()
+    while thread.is_alive():  # it may not have come as far as its process yet
+        charts.end_process()
+        thread.join(0.01)
+    assert len(refusals) == 1
+
+
+def test_a_process_that_is_stuck_is_ended_and_replaced(make: Make, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    stuck_once = (
+        f"import pathlib, time\nf = pathlib.Path({str(flag)!r})\nif not f.exists(): f.touch(); time.sleep(600)\n"
+    )
+    charts = make(stuck_once + WILLING, deadline_s=1.0)
+    with pytest.raises(Unavailable, match="longer than 1 s"):
+        charts.svg(SPEC)
+    flag.touch()
+    assert int(charts.svg(SPEC)) > 0
+
+
+def test_a_process_that_ended_by_itself_is_replaced(make: Make) -> None:
+    charts = make(BRIEF)
+    assert charts.svg(SPEC) != charts.png(SPEC).decode()
+    with pytest.raises(Unavailable, match="unexpectedly"):
+        make(DYING).svg({"mark": "area"})
+
+
+def test_what_cannot_be_drawn_is_a_problem_and_is_not_kept(make: Make) -> None:
+    with pytest.raises(Problem, match="could not be drawn"):
+        make(UNABLE).svg(SPEC)
+    assert make(WILLING).svg(SPEC)
+
+
+def test_an_idle_process_is_ended(make: Make) -> None:
+    charts = make(WILLING, idle_s=0.05)
+    pid = int(charts.svg(SPEC))
+    for thread in threading.enumerate():
+        if thread.name == "charts idle":
+            thread.join(PATIENCE_S)
+    assert not is_alive(pid)
+
+
+def test_a_closed_renderer_draws_nothing_and_leaves_no_process(make: Make) -> None:
+    charts = make(WILLING)
+    pid = int(charts.svg(SPEC))
+    charts.close()
+    assert not is_alive(pid)
+    with pytest.raises(Unavailable, match="closing"):
+        charts.png(SPEC)
+
+
+def test_the_script_for_pages_is_made_once_for_all_labs(make: Make) -> None:
+    first = make(WILLING)
+    first.prepare()
+    assert first.bundle() == make(DYING).bundle()
+
+
+def test_the_cache_forgets_what_was_unused_for_longest(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path, limit_bytes=25)
+    for number, key in enumerate("abc"):
+        cache.put(key, b"ten bytes!")
+        if key in "ab":
+            os.utime(tmp_path / key, (number, number))
+    assert [cache.get(key) for key in "abc"] == [None, b"ten bytes!", b"ten bytes!"]
+
+
+def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = FileCache(tmp_path / "file" / "folder", limit_bytes=100)
+    cache.put("a", b"picture")
+    assert cache.get("a") is None
+
+
+def test_keys_tell_requests_apart() -> None:
+    assert len({key_of(request) for request in ({"do": "svg"}, {"do": "png"}, {"do": "svg", "spec": {}})}) == 3
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+
+
+def test_the_real_process_draws_and_dies_with_its_lifeline(tmp_path: Path) -> None:
+    charts = ChartRenderer(tmp_path / "pictures", tmp_path / "bundles", lambda: False)
+    spec = {"data": {"values": [{"a": 1}]}, "mark": "bar", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
+    try:
+        svg = charts.svg(spec)
+        assert svg.startswith("<svg")
+        assert "#fcfdfc" in svg
+        assert charts.png_of_svg(svg).startswith(b"\x89PNG")
+        process = charts._process
+        assert process is not None
+        process._stdin.close()  # what the kernel does when the lab is killed
+        assert process._process.wait(PATIENCE_S) == 0
+    finally:
+        charts.close()

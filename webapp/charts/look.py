@@ -1,0 +1,98 @@
+"""How all charts look: one set of colours that eyes without red or green tell apart, on light paper and on dark.
+
+A spec names the colours of light paper. Its `usermeta` tells whoever draws it in a browser what to put in their place
+on dark paper, and which width of a plot to replace by what the page has room for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, Any]
+
+PAPER = "#fcfdfc"
+INK = "#15201f"
+SOFT = "#4b5a57"
+GRID = "#d3dbd8"
+WASH = "#e4e9e6"
+
+# What the timeline shows too has the timeline's colours.
+SERVED = "#12757c"
+QUEUE = "#6b55b5"
+BACKLOG = "#a86a00"
+ARRIVAL = "#8a2d68"
+QUIET = "#7d8c88"
+BLUE = "#1d4f91"
+
+DARK = {
+    PAPER: "#141c1b",
+    INK: "#e2ebe8",
+    SOFT: "#a3b3ae",
+    GRID: "#2b3836",
+    WASH: "#212d2b",
+    SERVED: "#43aba8",
+    QUEUE: "#b3a5f2",
+    BACKLOG: "#d6a53c",
+    ARRIVAL: "#e09bc8",
+    QUIET: "#70827d",
+    BLUE: "#93bdf5",
+}
+
+WIDTH = 720  # of a plot, without what stands beside it
+LEFT = 64  # what stands there: labels of the vertical axis
+RIGHT = 14  # so that the last label of the horizontal one is not cut off
+
+# A length of time in milliseconds, as an axis writes it.
+MS_LABEL = (
+    "datum.value >= 1000 ? format(datum.value / 1000, '.3~r') + ' s' : "
+    "datum.value < 1 ? format(datum.value * 1000, '.3~r') + ' µs' : format(datum.value, '.3~r') + ' ms'"
+)
+LEAST_MS = 0.001  # the finest the records tell; a logarithmic scale has no room for 0
+
+
+def positive(value_ms: float) -> float:
+    """The value where a logarithmic scale can show it."""
+    return max(value_ms, LEAST_MS)
+
+
+CONFIG: dict[str, Any] = {
+    "font": "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": SOFT,
+        "titleColor": SOFT,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "domainColor": SOFT,
+        "tickColor": SOFT,
+        "gridColor": GRID,
+        "tickSize": 4,
+    },
+    "axisX": {"grid": False, "labelFlush": True, "labelOverlap": True},
+    "axisY": {"domain": False, "ticks": False, "labelPadding": 6, "minExtent": LEFT - 6, "maxExtent": LEFT - 6},
+    "legend": {
+        "orient": "top",
+        "direction": "horizontal",
+        "labelColor": INK,
+        "labelFontSize": 12,
+        "labelLimit": 240,
+        "title": None,
+        "symbolStrokeWidth": 2.5,
+        "symbolSize": 110,
+        "columnPadding": 18,
+        "offset": 4,
+    },
+    "title": {
+        "anchor": "start",
+        "frame": "group",
+        "color": INK,
+        "subtitleColor": SOFT,
+        "fontSize": 13,
+        "fontWeight": 600,
+        "subtitleFontSize": 11,
+        "offset": 8,
+    },
+    "text": {"color": INK, "fontSize": 11},
+    "line": {"strokeWidth": 2, "strokeJoin": "round"},
+}

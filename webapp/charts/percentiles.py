@@ -1,0 +1,118 @@
+"""Latency by percentile, as the HdrHistogram plotter draws it: the slow ones get as much room as the many.
+
+Response time and round trip stand together. Where they part, messages waited before they were sent, and whoever
+measures round trips alone does not see it (coordinated omission).
+"""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+
+from coreserver.reports.stats import PERCENTILES
+from webapp import figures
+from webapp.charts.chart import Report, Table
+from webapp.charts.distribution import decoded
+from webapp.charts.finish import finished, following_rule, run_title
+from webapp.charts.look import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec
+
+HEIGHT = 300
+RESPONSE, ROUND_TRIP = "response time", "round trip"
+SAMPLES_BEYOND = 10  # a percentile is drawn where so many samples lie above it
+POINTS_PER_DOUBLING = 10
+NAMES = {"p50": "median", "p90": "90 %", "p99": "99 %", "p99_9": "99.9 %"}
+PERCENT_LABEL = "format(100 * (1 - 1 / datum.value), '.6~f') + ' %'"
+
+
+def missing(report: Report) -> str:
+    """Why there is no curve."""
+    count, least = report["latency"]["response_ms"]["count"], 2 * SAMPLES_BEYOND
+    if count >= least:
+        return ""
+    if not count:
+        return "No message was answered after the warm-up, so there is no latency to draw."
+    return f"{figures.count(count)} answered messages are too few for a curve: the median alone wants {least}."
+
+
+def spec(report: Report, title: str) -> Spec:
+    """Two lines over 1/(1 - q), logarithmic; a rule with both figures follows the pointer."""
+    points = _points(report)
+    base = alt.Chart(alt.InlineData(values=points)).properties(width=WIDTH, height=HEIGHT)
+    ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= points[-1]["inverse"])]
+    x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
+    x = x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True)
+    y = alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5)
+    drawn = alt.layer(
+        base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2="round_trip_ms:Q"),
+        _lines(base, x),
+        following_rule(base, x, "inverse", ("percentile", "response", "round trip")),
+    )
+    return finished(drawn, title=title, subtitle=run_title(report), description=summary(report))
+
+
+def _lines(base: alt.Chart, x: alt.X) -> alt.Chart:
+    """One line a latency; the dashes tell them apart where the colours do not."""
+    both = [RESPONSE, ROUND_TRIP]
+    lines: alt.Chart = (
+        base.transform_fold(["response_ms", "round_trip_ms"], as_=["field", "ms"])
+        .transform_calculate(kind=f"datum.field == 'response_ms' ? '{RESPONSE}' : '{ROUND_TRIP}'")
+        .mark_line()
+        .encode(
+            x=x,
+            y=alt.Y("ms:Q", title=None),
+            color=alt.Color("kind:N").scale(domain=both, range=[SERVED, ARRIVAL]),
+            strokeDash=alt.StrokeDash("kind:N").scale(domain=both, range=[[1, 0], [6, 3]]),
+        )
+    )
+    return lines
+
+
+def summary(report: Report) -> str:
+    """Median and the highest percentile known, of both."""
+    response, round_trip = report["latency"]["response_ms"], report["latency"]["round_trip_ms"]
+    last = [name for name in PERCENTILES if response[name] is not None][-1]
+    tail = "" if last == "p50" else f", {NAMES[last]} within {figures.ms(response[last])}"
+    beside = "" if last == "p50" else f" and {figures.ms(round_trip[last])}"
+    return (
+        f"Half of {figures.count(response['count'])} messages were answered within {figures.ms(response['p50'])} of "
+        f"when they were due{tail}; their round trips took {figures.ms(round_trip['p50'])}{beside}."
+    )
+
+
+def rows(report: Report) -> Table:
+    """Both at the percentiles that the count supports, and the slowest."""
+    response, round_trip = report["latency"]["response_ms"], report["latency"]["round_trip_ms"]
+    known = [name for name in PERCENTILES if response[name] is not None]
+    named = {**{name: NAMES[name] for name in known}, "max": "slowest"}
+    return Table(
+        ("percentile", RESPONSE, ROUND_TRIP),
+        tuple((word, figures.ms(response[name]), figures.ms(round_trip[name])) for name, word in named.items()),
+    )
+
+
+def _points(report: Report) -> list[dict[str, float | str]]:
+    """Percentiles evenly spread on the axis, up to the last one with enough samples beyond it."""
+    histograms = report["histograms"]
+    response, round_trip = decoded([histograms["response"]]), decoded([histograms["round_trip"]])
+    last = response.total / SAMPLES_BEYOND
+    steps = 2 ** (np.arange(int(np.log2(last) * POINTS_PER_DOUBLING) + 1) / POINTS_PER_DOUBLING)
+    decades = 10.0 ** np.arange(1, int(np.log10(last)) + 1)
+    inverse = np.unique(np.concatenate([steps, decades, [last]]))
+    shares = 1 - 1 / inverse
+    return [
+        {
+            "inverse": round(float(place), 6),
+            "response_ms": float(due),
+            "round_trip_ms": float(sent),
+            "percentile": f"{100 * share:.6g} %",
+            "response": figures.ms(due),
+            "round trip": figures.ms(sent),
+        }
+        for place, share, due, sent in zip(
+            inverse,
+            shares.tolist(),
+            np.maximum(response.at(shares), LEAST_MS).tolist(),
+            np.maximum(round_trip.at(shares), LEAST_MS).tolist(),
+            strict=True,
+        )
+    ]
