@@ -10,6 +10,7 @@ from coreserver.clients.allow import Address, allowed_target
 from coreserver.config import ServerOptions
 from coreserver.errors import ConfigError
 from coreserver.host import ServerHost
+from coreserver.reports.evidence import NOT_OURS
 from coreserver.reports.summary import ServerInfo
 from webapp.problems import Conflict, FieldError, Invalid, Problem
 from webapp.quotas import refuse_too_much
@@ -19,7 +20,6 @@ from webapp.servers import Servers, start_host
 from webapp.settings import Settings
 
 EXTERNAL = "external"  # the model of a server that is not ours
-NOT_OURS = "not ours"
 
 
 class CouldNotServe(Exception):

@@ -13,6 +13,7 @@ from coreserver.reports.window import Window
 if TYPE_CHECKING:
     from coreserver.run import RunResult
 
+NOT_OURS = "not ours"  # the placement of a server that the lab did not start
 Severity = Literal["invalid", "suspect", "note"]  # a note alone leaves a run valid
 Reason = dict[str, str]
 

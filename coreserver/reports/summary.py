@@ -60,7 +60,7 @@ class ServerInfo:
 
     @property
     def placement(self) -> str | None:
-        """In threads of the control plane, or in a process of its own; None of a server that is not ours."""
+        """In threads of the control plane, in a process of its own, or `not ours`."""
         placement: str | None = self.config.get("placement")
         return placement
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coreserver.reports.evidence import Evidence, Reason, counted, reason
+from coreserver.reports.evidence import NOT_OURS, Evidence, Reason, counted, reason
 
 # Steal: CPU time that the hypervisor gave to other guests while this one wanted it. On a quiet host it is well below
 # 0.1 %; from 2 % on, every fiftieth moment of work was held up by somebody whom no figure here shows.
@@ -16,12 +16,22 @@ JUDGED_FROM_S = 1.0  # the kernel counts in steps of 10 ms a core, so in less ti
 
 
 def surroundings(evidence: Evidence) -> Iterator[Reason]:
-    """Overflowing or capped accept queues, a busy machine, a shared interpreter."""
+    """Overflowing or capped accept queues, a busy machine, and where the server is, if it is known."""
     yield from _accept_queue(evidence)
     yield from _machine(evidence)
+    yield from _place(evidence)
+
+
+def _place(evidence: Evidence) -> Iterator[Reason]:
     if evidence.server["placement"] == "thread":
         detail = "the server shares its interpreter with the control plane, so each can hold up the other a little"
         yield reason("shared_interpreter", "note", detail)
+    elif evidence.server["placement"] == NOT_OURS:
+        detail = (
+            "the server is not the lab's: what clients waited for before their greeting cannot be told apart, and "
+            "nothing of its threads, CPU and memory was seen"
+        )
+        yield reason("server_unseen", "note", detail)
 
 
 def _accept_queue(evidence: Evidence) -> Iterator[Reason]:

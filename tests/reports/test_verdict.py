@@ -155,6 +155,16 @@ def test_the_cpu_of_a_server_in_a_process_of_its_own_is_the_runs() -> None:
     assert "machine_busy" not in codes(found, cpu_s=1.2)
 
 
+@pytest.mark.parametrize(
+    ("placement", "noted"),
+    [("thread", {"shared_interpreter"}), ("process", set()), ("not ours", {"server_unseen"})],
+)
+def test_where_the_server_is_leaves_a_run_valid(placement: str, noted: set[str]) -> None:
+    found = verdict(result(), placement)
+    assert found["status"] == "valid"
+    assert {"shared_interpreter", "server_unseen"} & {reason["code"] for reason in found["reasons"]} == noted
+
+
 @pytest.mark.parametrize(("asked", "effective", "noted"), [(64, 64, False), (65535, 4096, True), (None, None, False)])
 def test_a_backlog_that_the_kernel_caps_is_noted(asked: int | None, effective: int | None, noted: bool) -> None:
     found = verdict(result(), config={"backlog": asked}, backlog_effective=effective)

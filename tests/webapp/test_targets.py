@@ -55,7 +55,9 @@ def test_a_run_against_a_server_that_is_not_ours(api: httpx.Client, other: str) 
     assert report["latency"]["response_ms"]["count"] == 2
     assert [report["waits"][name]["count"] for name in ("backlog_ms", "queue_ms", "greeting_ms")] == [0, 0, 0]
     assert report["totals"]["peak_in_service"] is None
-    assert "shared_interpreter" not in [reason["code"] for reason in report["verdict"]["reasons"]]
+    codes = {reason["code"]: reason["severity"] for reason in report["verdict"]["reasons"]}
+    assert codes["server_unseen"] == "note"
+    assert "shared_interpreter" not in codes
     rows = api.get(run["links"]["connections"]).json()["connections"]
     assert [(row["outcome"], row["accepted_s"], row["worker"]) for row in rows] == [("completed", None, None)] * 2
     assert api.get(f"{run['links']['self']}/charts/timeline.svg").status_code == 200
