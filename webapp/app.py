@@ -39,7 +39,9 @@ class LabApp(FastAPI):
         """The usual stack inside the guard, a HEAD as a GET; `add_middleware` would put them in the error handler."""
         settings: Settings = self.state.settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        return HeadAsGet(Guard(super().build_middleware_stack(), settings.max_body_bytes, LOOPBACK_NAMES | {host}))
+        names = LOOPBACK_NAMES | {host}
+        stack = super().build_middleware_stack()
+        return HeadAsGet(Guard(stack, settings.max_body_bytes, settings.max_import_bytes, names))
 
     def openapi(self) -> dict[str, Any]:
         """The API's description, with the problem's schema that the error answers refer to."""
@@ -61,6 +63,7 @@ def create_app(settings: Settings, lab: Lab) -> FastAPI:
     app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
     for routes in (system, servers, exports, runs, run_list, charts, pages):
         app.include_router(routes.router)
+    app.include_router(exports.pages)
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_offline", "static")]), name="swagger")
     app.mount("/static", StaticFiles(directory=asset_dir("static")), name="static")
     for kind in (Problem, RequestValidationError, HTTPException, Exception):

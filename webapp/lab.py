@@ -15,7 +15,9 @@ from coreserver.reports.codec import decode_connections
 from coreserver.reports.connections import connections_rows
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.timing import JoinedConnection
 from webapp import designs
+from webapp.bundle import Imported, Records
 from webapp.chart_renderer import ChartRenderer
 from webapp.charts import CHARTS
 from webapp.feed import Feed
@@ -26,6 +28,7 @@ from webapp.run_rows import RunRows
 from webapp.runner import Runner
 from webapp.schemas import (
     ModelResource,
+    Reason,
     RunFilter,
     RunList,
     RunPatch,
@@ -36,7 +39,7 @@ from webapp.schemas import (
 )
 from webapp.servers import Servers
 from webapp.settings import Settings
-from webapp.store import Result, RunRow, Store
+from webapp.store import Ending, Result, RunRow, Store
 from webapp.timeline import WIDE, responsive
 from webapp.timeline_picture import WHOLE, TimelinePicture, TimelineQuery, part_of, picture
 
@@ -164,14 +167,50 @@ class Lab:
 
     def connections(self, run_id: int) -> list[dict[str, Any]]:
         """Every connection, in the shape of `schemas.ConnectionRow`; Conflict and NotFound as for the report."""
+        joined, started_ns = self.joined_connections(run_id)
+        return connections_rows(joined, started_ns)
+
+    def joined_connections(self, run_id: int) -> tuple[list[JoinedConnection], int]:
+        """The records of both sides of every connection, and the run's start on their clock.
+
+        NotFound: it was imported, and they were not in the file.
+        """
         result = self._result(self._store.run(run_id))
-        return connections_rows(decode_connections(result.connections), result.started_ns)
+        if not result.connections:
+            raise NotFound(f"run {run_id} was imported from a report alone: its connections were not in the file")
+        return decode_connections(result.connections), result.started_ns
 
     def log(self, run_id: int) -> str:
         """The clients' log as the article prints it; Conflict and NotFound as for the report."""
+        joined, started_ns = self.joined_connections(run_id)
+        wall_s = self._result(self._store.run(run_id)).started_wall_s
+        return article_log((one.client for one in joined), started_ns=started_ns, started_wall_s=wall_s)
+
+    def exported(self, run_id: int) -> tuple[dict[str, Any], Records | None]:
+        """The report and the records that bring the run back whole; Conflict and NotFound as for the report."""
         result = self._result(self._store.run(run_id))
-        records = [joined.client for joined in decode_connections(result.connections)]
-        return article_log(records, started_ns=result.started_ns, started_wall_s=result.started_wall_s)
+        records = Records(result.started_ns, result.started_wall_s, result.connections) if result.connections else None
+        return self.report(run_id), records
+
+    def import_run(self, found: Imported) -> RunResource:
+        """Keep a run that came as a file; StorageFull, Unavailable: nothing of it was kept."""
+        run, records = found.report["run"], found.records
+        reason = Reason(code=run["failure"], detail=run["failure_detail"] or "") if run["failure"] else None
+        result = Result(
+            started_ns=records.started_ns if records else 0,
+            started_wall_s=records.started_wall_s if records else 0.0,
+            report=found.report,
+            connections=records.connections if records else b"",
+        )
+        version = found.report["environment"]["versions"].get("serverlab")
+        origin = {"run_id": run["id"], "version": version, "has_records": records is not None}
+        run_id = self._store.import_run(found.config, Ending(run["state"], run["ended_at"], reason, result), origin)
+        self._runner.touch(run_id)
+        return self.run(run_id)
+
+    def run_counts(self) -> dict[tuple[str, str], int]:
+        """How many runs there are by state and verdict."""
+        return self._store.run_counts()
 
     def timeline_rows(self, run_id: int) -> list[TimelineRow]:
         """What the timeline draws: live while it runs, final afterwards, empty before and where nothing was kept."""
@@ -250,6 +289,9 @@ class Lab:
                 "response_p99_ms": row.response_p99_ms,
                 "reason": ending.reason if ending else row.reason,
                 "config": row.config,
+                "imported": row.imported_at is not None,
+                "imported_at": row.imported_at,
+                "imported_from": row.imported_from,
                 "links": {"self": path, "page": f"/runs/{row.id}", "timeline": f"{path}/charts/timeline.svg"}
                 | {name: f"{path}/{name}" for name in names}
                 | charts,

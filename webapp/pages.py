@@ -92,6 +92,7 @@ class RunRow:
     at: str
     at_iso: str
     is_over: bool
+    is_imported: bool
 
 
 def server_row(server: ServerResource) -> ServerRow:
@@ -127,6 +128,7 @@ def run_row(run: RunResource) -> RunRow:
         at=figures.moment(run.created_at),
         at_iso=figures.iso(run.created_at),
         is_over=run.is_over,
+        is_imported=run.imported,
     )
 
 

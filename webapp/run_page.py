@@ -19,6 +19,7 @@ from webapp.pages import Page, RunRow, run_row
 from webapp.problems import Conflict, NotFound
 from webapp.repeat import Recipe, recipes
 from webapp.schemas import RunPatch, RunResource, RunSpec
+from webapp.takeaways import Takeaway, takeaways
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
 COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
@@ -126,7 +127,8 @@ class RunPage(Page):
     recipes: tuple[Recipe, ...]
     change_url: str
     events_url: str
-    takeaways: tuple[tuple[str, str], ...]
+    takeaways: tuple[Takeaway, ...]
+    imported: str
     problem: str
     label: FormField
     note_field: FormField
@@ -170,10 +172,11 @@ def run_page(
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run),
         results=_results(lab, run),
-        recipes=recipes(base_url, run.config),
-        change_url="/?" + urlencode(submitted_from_run(run.config)),
+        recipes=recipes(base_url, run.config) if spec else (),
+        change_url="/?" + urlencode(submitted_from_run(run.config)) if spec else "",
         events_url=f"/api/v1/runs/{run.id}/events",
-        takeaways=_takeaways(run),
+        takeaways=takeaways(run),
+        imported=_imported(run),
         problem=problem,
         label=label,
         note_field=note,
@@ -190,6 +193,16 @@ def _reasons(run: RunResource) -> tuple[Reason, ...]:
         if item["code"] not in known
     ]
     return tuple(Reason(reason.tone, reason.code.replace("_", " "), reason.detail) for reason in found)
+
+
+def _imported(run: RunResource) -> str:
+    """Where an imported run comes from, in words; empty of one that was made here."""
+    origin = run.imported_from
+    if origin is None:
+        return ""
+    maker = f"run {origin.run_id} of Serverlab {origin.version}" if origin.version else f"run {origin.run_id} of a lab"
+    missing = "" if origin.has_records else "; its connections were not in the file, so there is no timeline and no log"
+    return f"Imported {figures.moment(run.imported_at)}: it was {maker}{missing}."
 
 
 def _timeline(lab: Lab, run: RunResource) -> Markup:
@@ -210,18 +223,6 @@ def _lanes(lab: Lab, run: RunResource) -> Markup:
     return Markup(lab.lanes_svg(run.id, embedded=True))  # noqa: S704
 
 
-def _takeaways(run: RunResource) -> tuple[tuple[str, str], ...]:
-    if not run.is_over:
-        return ()
-    base = f"/api/v1/runs/{run.id}"
-    return (
-        ("report (JSON)", f"{base}/report"),
-        ("connections (JSON)", f"{base}/connections"),
-        ("log (text)", f"{base}/log"),
-        ("timeline (SVG)", f"{base}/charts/timeline.svg"),
-    )
-
-
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
@@ -229,9 +230,11 @@ def _results(lab: Lab, run: RunResource) -> Results | None:
     if not run.is_over:
         return None
     try:
-        report, log = lab.report(run.id), lab.log(run.id)
+        report = lab.report(run.id)
     except (Conflict, NotFound):
         return None  # it ended without a report: interrupted, or it never reached its server
+    has_records = run.imported_from is None or run.imported_from.has_records
+    log = lab.log(run.id) if has_records else ""
     lines = log.splitlines()
     totals = report["totals"]
     groups, server = report["groups"], report["server"]

@@ -21,13 +21,13 @@ class RunRows:
         self._kept: OrderedDict[int, list[TimelineRow]] = OrderedDict()
 
     def of(self, run_id: int) -> list[TimelineRow]:
-        """The rows of a run that has ended; none where it ended without a result."""
+        """The rows of a run that has ended; none where it ended without a result, or came here without its records."""
         with self._lock:
             if run_id in self._kept:
                 self._kept.move_to_end(run_id)
                 return self._kept[run_id]
         result = self._store.result(run_id)
-        if result is None:
+        if result is None or not result.connections:
             return []
         rows = timeline_rows(decode_connections(result.connections, messages=False), result.started_ns)
         with self._lock:

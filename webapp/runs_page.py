@@ -72,6 +72,7 @@ class RunsPage(Page):
     first_url: str
     next_url: str
     next_words: str
+    import_reasons: tuple[str, ...]
 
     @property
     def title(self) -> str:
@@ -79,12 +80,15 @@ class RunsPage(Page):
         return "Runs"
 
 
-def runs_page(lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems) -> RunsPage:
+def runs_page(
+    lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems, *, import_reasons: tuple[str, ...] = ()
+) -> RunsPage:
     """One page of the runs that match `submitted`; nothing matches a filter that has a problem.
 
     Args:
         submitted: the query as it was typed, without what was left empty.
         which: the same as a filter; not looked at if it has `problems`.
+        import_reasons: why a file that was sent along was not imported.
     """
     try:
         listed = None if problems else lab.runs(which)
@@ -105,6 +109,7 @@ def runs_page(lab: Lab, which: RunFilter, submitted: Submitted, problems: Proble
         first_url=_address(chosen) if "cursor" in submitted else "",
         next_url=_address(chosen, cursor=cursor) if cursor else "",
         next_words="Older runs" if which.sort == "-created_at" else "Next page",
+        import_reasons=import_reasons,
     )
 
 

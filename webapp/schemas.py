@@ -221,6 +221,14 @@ class RunProgress(Answer):
     )
 
 
+class ImportedFrom(Answer):
+    """Where an imported run was made."""
+
+    run_id: int = Field(description="its id there")
+    version: str | None = Field(description="of that lab")
+    has_records: bool = Field(description="whether the file had its connections; otherwise it has the report alone")
+
+
 class RunResource(Answer):
     """A run: what was asked, how far it is, how it ended."""
 
@@ -241,6 +249,9 @@ class RunResource(Answer):
     response_p99_ms: float | None = Field(default=None, description="its 99th percentile; null: too few samples")
     reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")
     config: dict[str, Any] = Field(description="the body that repeats it, defaults filled in")
+    imported: bool = Field(default=False, description="whether it was made elsewhere and came here as a file")
+    imported_at: datetime | None = Field(default=None, description="when it came; `created_at` is when it was made")
+    imported_from: ImportedFrom | None = Field(default=None, description="who made it, as the file says")
     links: dict[str, str]
 
     @property

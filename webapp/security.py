@@ -23,6 +23,8 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
+MULTIPART = "multipart/form-data"
+IMPORT_API, IMPORT_PAGE = "/api/v1/runs/import", "/runs/import"  # a whole file comes here
 
 _POLICY = {
     "default-src": "'none'",
@@ -52,6 +54,7 @@ class Guard:
 
     app: ASGIApp
     max_body_bytes: int
+    max_import_bytes: int
     names: frozenset[str] = LOOPBACK_NAMES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +69,7 @@ class Guard:
             check_sender(headers, scope["method"], scope["path"], own_origin)
             if scope["method"] not in SAFE_METHODS:
                 check_media_type(headers, scope["path"])
-                body = await _read_body(headers, receive, self.max_body_bytes)
+                body = await _read_body(headers, receive, *self._limit(scope["path"]))
                 receive = _replay(body, receive)
         except Problem as problem:
             await problem_response(problem)(scope, receive, send)
@@ -74,6 +77,12 @@ class Guard:
             return
         else:
             await self.app(scope, receive, send)
+
+    def _limit(self, path: str) -> tuple[str, int]:
+        """How large a body may be at this address, after the name of the setting."""
+        if path in (IMPORT_API, IMPORT_PAGE):
+            return "max_import_bytes", self.max_import_bytes
+        return "max_body_bytes", self.max_body_bytes
 
 
 class Headers:
@@ -127,6 +136,8 @@ def check_media_type(headers: Headers, path: str) -> None:
             raise WrongMediaType(f"the body needs a Content-Type: {_wanted(path)}")
         return
     essence, _, parameters = value.partition(";")
+    if path == IMPORT_PAGE and essence.strip().lower() == MULTIPART:
+        return  # its parameter is the boundary, which the form's reader judges
     if essence.strip().lower() != _wanted(path):
         raise WrongMediaType(f"this address takes {_wanted(path)} only")
     if parameters.strip().lower() not in ("", "charset=utf-8", 'charset="utf-8"'):
@@ -134,6 +145,8 @@ def check_media_type(headers: Headers, path: str) -> None:
 
 
 def _wanted(path: str) -> str:
+    if path == IMPORT_PAGE:
+        return MULTIPART
     return JSON if path.startswith("/api/") else FORM
 
 
@@ -144,15 +157,15 @@ class _ClientGone(Exception):
     """The peer closed before its request was whole."""
 
 
-async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+async def _read_body(headers: Headers, receive: Receive, setting: str, limit: int) -> bytes:
     """The whole body; TooLarge as soon as it is known to be longer than `limit`, whatever its length claims to be."""
-    problem = TooLarge(f"max_body_bytes: a body has at most {limit} bytes")
+    problem = TooLarge(f"{setting}: a body has at most {limit} bytes")
     claimed = headers.one("content-length")
     if claimed is not None and headers.all("transfer-encoding"):
         raise BadRequest("a body has either a Content-Length or a Transfer-Encoding")
     if claimed is not None and claimed.isdigit() and int(claimed[:20]) > limit:
         raise problem
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -161,7 +174,7 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         if len(body) > limit:
             raise problem
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -34,6 +34,7 @@ class Settings:
     max_run_s: float = 600.0
     max_streams: int = 32
     max_body_bytes: int = 64 * 1024
+    max_import_bytes: int = 64 * 1024 * 1024  # of a run that comes as a file: some 500,000 messages, or 250,000 clients
     receive_deadline_s: float = 10.0  # a peer that sends no whole request for so long is closed
     send_deadline_s: float = 20.0  # a peer that takes nothing of its answer for so long is closed
     push_interval_s: float = 0.25  # live pages are told at most so often

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from sqlite3 import Row
+from sqlite3 import Connection, Row
 from typing import Any
 
 from webapp.database import Database
@@ -52,11 +52,16 @@ class RunRow:
     outline: dict[str, Any] | None
     response_p50_ms: float | None
     response_p99_ms: float | None
+    imported_at: str | None
+    imported_from: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run brought home; `connections` is as `coreserver.reports.codec` writes them."""
+    """What a run brought home; `connections` is as `coreserver.reports.codec` writes them.
+
+    They are empty where an imported file had the report alone.
+    """
 
     started_ns: int
     started_wall_s: float
@@ -69,7 +74,7 @@ class Ending:
     """How a run ended."""
 
     state: str
-    at: str
+    at: str | None
     reason: Reason | None = None
     result: Result | None = None
 
@@ -130,31 +135,36 @@ class Store:
 
     def end_run(self, run_id: int, ending: Ending) -> None:
         """Write down how it ended, with its result if it has one; a run ends once, later calls change nothing."""
-        reason, result = ending.reason, ending.result
-        outline = _outline(result.report) if result else None
-        packed = zlib.compress(json.dumps(result.report).encode()) if result else b""
+        packed = _packed(ending.result)
         with self._database.write() as db:
-            changed = db.execute(
-                "UPDATE runs SET state = ?, ended_at = ?, reason_code = ?, reason_detail = ?, verdict_status = ?,"
-                " outline = ?, duration_s = ?, throughput_messages_per_s = ?, response_p50_ms = ?, response_p99_ms = ?"
-                " WHERE id = ? AND state IN ('queued', 'running')",
+            _end(db, run_id, ending, packed)
+
+    def import_run(self, config: Mapping[str, Any], ending: Ending, imported_from: Mapping[str, Any]) -> int:
+        """Keep a run that another lab made, as its report has it but for what repeats it here; its id."""
+        assert ending.result is not None  # noqa: S101 - what is imported is a result
+        run, model, packed = (
+            ending.result.report["run"],
+            ending.result.report["server"]["model"],
+            _packed(ending.result),
+        )
+        with self._database.write() as db:
+            cursor = db.execute(
+                "INSERT INTO runs (state, label, note, model, config, created_at, started_at, imported_at,"
+                " imported_from) VALUES ('running', ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    ending.state,
-                    ending.at,
-                    reason.code if reason else None,
-                    reason.detail if reason else None,
-                    outline["verdict"]["status"] if outline else None,
-                    json.dumps(outline) if outline else None,
-                    *_sorted_by(result.report if result else None),
-                    run_id,
+                    *(run["label"], run["note"], model, json.dumps(config)),
+                    *(run["created_at"], run["started_at"], now(), json.dumps(imported_from)),
                 ),
-            ).rowcount
-            if changed and result:
-                db.execute(
-                    "INSERT INTO results (run_id, started_ns, started_wall_s, report, connections)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (run_id, result.started_ns, result.started_wall_s, packed, result.connections),
-                )
+            )
+            run_id = _inserted(cursor.lastrowid)
+            _end(db, run_id, ending, packed)
+        return run_id
+
+    def run_counts(self) -> dict[tuple[str, str], int]:
+        """How many runs there are by state and verdict; no verdict is an empty one."""
+        query = "SELECT state, verdict_status, count(*) FROM runs GROUP BY state, verdict_status"
+        with self._database.read() as db:
+            return {(state, verdict or ""): count for state, verdict, count in db.execute(query)}
 
     def interrupt_unfinished(self) -> int:
         """Mark runs that a dead lab left queued or running as interrupted; how many. When they ended is not known."""
@@ -213,6 +223,36 @@ def _inserted(rowid: int | None) -> int:
     return rowid
 
 
+def _packed(result: Result | None) -> bytes:
+    """The report as it is stored; made before the transaction, which others wait for."""
+    return zlib.compress(json.dumps(result.report).encode()) if result else b""
+
+
+def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
+    reason, result = ending.reason, ending.result
+    outline = _outline(result.report) if result else None
+    changed = db.execute(
+        "UPDATE runs SET state = ?, ended_at = ?, reason_code = ?, reason_detail = ?, verdict_status = ?,"
+        " outline = ?, duration_s = ?, throughput_messages_per_s = ?, response_p50_ms = ?, response_p99_ms = ?"
+        " WHERE id = ? AND state IN ('queued', 'running')",
+        (
+            ending.state,
+            ending.at,
+            reason.code if reason else None,
+            reason.detail if reason else None,
+            outline["verdict"]["status"] if outline else None,
+            json.dumps(outline) if outline else None,
+            *_sorted_by(result.report if result else None),
+            run_id,
+        ),
+    ).rowcount
+    if changed and result:
+        db.execute(
+            "INSERT INTO results (run_id, started_ns, started_wall_s, report, connections) VALUES (?, ?, ?, ?, ?)",
+            (run_id, result.started_ns, result.started_wall_s, packed, result.connections),
+        )
+
+
 def _run(row: Row) -> RunRow:
     reason = Reason(code=row["reason_code"], detail=row["reason_detail"]) if row["reason_code"] else None
     return RunRow(
@@ -230,6 +270,8 @@ def _run(row: Row) -> RunRow:
         outline=json.loads(row["outline"]) if row["outline"] else None,
         response_p50_ms=row["response_p50_ms"],
         response_p99_ms=row["response_p99_ms"],
+        imported_at=row["imported_at"],
+        imported_from=json.loads(row["imported_from"]) if row["imported_from"] else None,
     )
 
 

@@ -94,7 +94,11 @@ def _is_number(value: object) -> bool:
 def _is_text(value: object, most: int) -> bool:
     if type(value) is not str or len(value) > most or "\0" in value:
         return False
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        value.encode()  # half of a surrogate pair cannot be shown
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_address(value: tuple[object, object]) -> bool:

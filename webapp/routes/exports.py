@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
-from coreserver.reports.schema import json_schema
+from coreserver.reports.schema import ReportFile, json_schema
 from webapp.answers import StrictRoute, documented
+from webapp.bundle import opened, written
+from webapp.problems import Invalid, Problem
+from webapp.routes.deps import LabDep, RunId
+from webapp.runs_page import runs_page
+from webapp.schemas import RunFilter, RunResource
 
 router = APIRouter(prefix="/api/v1", tags=["files"], route_class=StrictRoute)
+pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 SCHEMA_JSON = "application/schema+json"
+FILE_FIELD = "file"
+
+
+def download(name: str) -> dict[str, str]:
+    """The header that makes a browser keep an answer as a file."""
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+
+def _content(media_type: str, description: str, schema: dict[str, Any] | None = None) -> dict[int | str, Any]:
+    return {200: {"description": description, "content": {media_type: {"schema": schema or {"type": "object"}}}}}
+
+
+# --- the report as a file --------------------------------------------------------------------------------------------
 
 
 @router.get(
     "/report.schema.json",
     response_class=Response,
-    responses=documented()
-    | {200: {"description": "draft 2020-12", "content": {SCHEMA_JSON: {"schema": {"type": "object"}}}}},
+    responses=documented() | _content(SCHEMA_JSON, "draft 2020-12"),
 )
 def get_report_schema() -> Response:
     """The JSON Schema of every report: each field with its unit and what it means, closed to unknown ones."""
@@ -29,3 +51,67 @@ def get_report_schema() -> Response:
 @cache
 def _schema_text() -> str:
     return json.dumps(json_schema(), indent=2)
+
+
+@router.get("/runs/{run_id}/report.json", response_model=ReportFile, responses=documented(404, 409))
+def get_report_file(lab: LabDep, run_id: RunId) -> Response:
+    """The report as a download, with the `bundle` that brings the run back whole when it is imported."""
+    report, records = lab.exported(run_id)
+    name = f"run-{run_id}-report.json"
+    return StreamingResponse(written(report, records), media_type="application/json", headers=download(name))
+
+
+# --- and back --------------------------------------------------------------------------------------------------------
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post(
+    "/runs/import",
+    status_code=201,
+    responses=documented(413, 415, 507)
+    | {201: {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ReportFile.__name__}"}}},
+        }
+    },
+)
+def import_run(lab: LabDep, body: Annotated[bytes, Depends(_body)], response: Response) -> RunResource:
+    """Bring a run back from its `report.json`, or from its report alone: then its connections are not there.
+
+    The file is checked as a whole, and nothing is kept of one that does not fit. The run gets a new id and is marked
+    as imported.
+    """
+    run = lab.import_run(opened(body))
+    response.headers["Location"] = run.links["self"]
+    return run
+
+
+async def _uploaded(request: Request) -> bytes | Problem:
+    """The bytes of the one file of the form; a Problem where there is none."""
+    try:
+        async with request.form(max_files=1, max_fields=1) as form:
+            file = form.get(FILE_FIELD)
+            if isinstance(file, UploadFile) and (file.filename or file.size):
+                return await file.read()
+    except HTTPException:
+        return Invalid("the form could not be read: it has one field, the file")
+    return Invalid("choose a file: the report.json of a run")
+
+
+@pages.post("/runs/import")
+def import_file(lab: LabDep, uploaded: Annotated[bytes | Problem, Depends(_uploaded)]) -> Response:
+    """Bring a run back that somebody chose in the list of runs; or the list again, with the reason."""
+    try:
+        if isinstance(uploaded, Problem):
+            raise uploaded
+        run = lab.import_run(opened(uploaded))
+    except Problem as problem:
+        reasons = tuple(f"{error.field}: {error.message}" for error in problem.errors) or (problem.detail,)
+        page = runs_page(lab, RunFilter(), {}, {}, import_reasons=reasons)
+        return HTMLResponse(page.html(), status_code=problem.status)
+    return RedirectResponse(f"/runs/{run.id}", status_code=303)
