@@ -111,14 +111,13 @@ def _is_address(value: tuple[object, object]) -> bool:
 
 def disagreements(report: Mapping[str, Any], connections: Sequence[JoinedConnection]) -> Iterator[str]:
     """The dotted names of the report's figures that these connections do not give."""
+    known = {group["name"] for group in report["groups"]}
+    if any(joined.client.group not in known for joined in connections):
+        yield "groups"
     yield from _differences(report, _figures(connections), "")
-    known = {joined.client.group for joined in connections}
     for place, group in enumerate(report["groups"]):
-        known.discard(group["name"])
         members = [joined for joined in connections if joined.client.group == group["name"]]
         yield from _differences(group, _figures(members), f"groups.{place}.")
-    if known:
-        yield "groups"
 
 
 def miscounted(report: Mapping[str, Any]) -> Iterator[str]:

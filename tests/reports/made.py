@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from coreserver.clients.messages import MessageTable, table_of
 from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, MessageRecord, WorkerUsage
 from coreserver.machine import MachineUse
+from coreserver.reports.environment import describe_machine
 from coreserver.reports.evidence import Evidence
+from coreserver.reports.summary import RunInfo, ServerInfo, build_report
 from coreserver.reports.timing import JoinedConnection
 from coreserver.reports.totals import latency, totals
 from coreserver.reports.window import group_window
@@ -198,6 +201,18 @@ def use(
 ) -> MachineUse:
     """How busy the machine was: nothing but the run, unless a test says otherwise."""
     return MachineUse(elapsed_s, cores, busy_s, steal_s, own_s)
+
+
+def report_of(of: RunResult, *, state: str = "completed", **server: Any) -> dict[str, Any]:
+    """The report of this result, read back as another program reads it."""
+    config: dict[str, Any] = {"label": "three", "note": "", "seed": 7, "server": {"model": "sequential"}}
+    config |= {"clients": [{"kind": "script", "name": "script", "count": 3}]}
+    config |= {"client_processes": None, "client_cpus": None}
+    moment = "2026-01-02T03:04:05.678+00:00"
+    info = RunInfo(1, "three", "", 7, config, moment, moment, moment, state)
+    described = ServerInfo(**{"model": "sequential", "config": {"backlog": 64, "placement": "thread"}} | server)
+    found: dict[str, Any] = json.loads(json.dumps(build_report(info, of, described, describe_machine())))
+    return found
 
 
 SERVER: dict[str, Any] = {"model": "asyncio", "config": {}, "backlog_effective": None, "cpu_s": None}

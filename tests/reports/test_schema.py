@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,28 +9,14 @@ import jsonschema
 import pytest
 
 from coreserver.load_config import ClientGroup
-from coreserver.reports.environment import describe_machine
 from coreserver.reports.schema import SCHEMA_ID, Report, json_schema
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
 from coreserver.reports.timing import JoinedConnection
 from coreserver.run import RunResult
 from docs import report_schema
-from tests.reports.made import pool_of_two, result, sample, staircase
+from tests.reports.made import pool_of_two, report_of, result, sample, staircase
 
 SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
-
-
-def report_of(of: RunResult, *, state: str = "completed", **server: Any) -> dict[str, Any]:
-    """The report of this result, read back as another program reads it."""
-    config: dict[str, Any] = {"label": "three", "note": "", "seed": 7, "server": {"model": "sequential"}}
-    config |= {"clients": [{"kind": "script", "name": "script", "count": 3}]}
-    config |= {"client_processes": None, "client_cpus": None}
-    moment = "2026-01-02T03:04:05.678+00:00"
-    info = RunInfo(1, "three", "", 7, config, moment, moment, moment, state)
-    described = ServerInfo(**{"model": "sequential", "config": {"backlog": 64, "placement": "thread"}} | server)
-    found: dict[str, Any] = json.loads(json.dumps(build_report(info, of, described, describe_machine())))
-    return found
 
 
 def test_the_file_in_docs_is_what_the_command_writes() -> None:

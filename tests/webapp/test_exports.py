@@ -27,7 +27,8 @@ GROUPS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def shared(shared_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shared_url, timeout=30, trust_env=False) as client:
+    fresh = httpx.Limits(max_keepalive_connections=0)  # a connection that is kept would pass for left behind
+    with httpx.Client(base_url=shared_url, timeout=30, trust_env=False, limits=fresh) as client:
         yield client
 
 
