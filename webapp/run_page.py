@@ -152,6 +152,7 @@ def run_page(
     run = lab.run(run_id)
     counts = run.progress.counts if run.progress else {}
     spec, _ = check(RunSpec, run.config)
+    is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
     return RunPage(
@@ -172,8 +173,8 @@ def run_page(
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run),
         results=_results(lab, run),
-        recipes=recipes(base_url, run.config) if spec else (),
-        change_url="/?" + urlencode(submitted_from_run(run.config)) if spec else "",
+        recipes=recipes(base_url, run.config) if is_known else (),
+        change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",
         events_url=f"/api/v1/runs/{run.id}/events",
         takeaways=takeaways(run),
         imported=_imported(run),
