@@ -45,8 +45,9 @@ def test_a_span_of_time_has_its_own_axis_and_the_rows_that_were_there() -> None:
 def test_marks_end_at_the_edges_of_the_time_that_is_shown(drawing: object, rows: list[TimelineRow]) -> None:
     assert callable(drawing)
     root = ET.fromstring(drawing(rows, view=View(from_s=1.5, to_s=3.0), title="t", embedded=True))  # noqa: S314
-    left, right, top, bottom = map(float, root.attrib["data-plot"].split())
+    left, right, top, bottom, *shown_s = map(float, root.attrib["data-plot"].split())
     assert top < bottom
+    assert shown_s == [1.5, 3.0]
     marks = [absolute_xs(path.attrib["d"]) for path in root.findall("./g/path") if path.get("class") == "tl-served"]
     marks = [xs for xs in marks if max(xs) > 26]  # the legend's
     assert marks

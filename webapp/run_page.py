@@ -16,6 +16,7 @@ from webapp.figures import Figure, Mark
 from webapp.forms import FormField, Problems, Submitted, check, fields_of
 from webapp.lab import Lab
 from webapp.pages import Page, RunRow, run_row
+from webapp.parts_table import PartsTable, parts_table
 from webapp.problems import Conflict, NotFound
 from webapp.repeat import Recipe, recipes
 from webapp.schemas import RunPatch, RunResource, RunSpec
@@ -123,6 +124,7 @@ class RunPage(Page):
     ended: int
     timeline: Markup
     lanes: Markup
+    parts: PartsTable | None
     results: Results | None
     recipes: tuple[Recipe, ...]
     change_url: str
@@ -172,6 +174,7 @@ def run_page(
         ended=counts.get("completed", 0) + counts.get("failed", 0),
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run),
+        parts=parts_table(lab.timeline_rows(run.id), run.id) if run.is_over else None,
         results=_results(lab, run),
         recipes=recipes(base_url, run.config) if is_known else (),
         change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",

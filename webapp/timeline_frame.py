@@ -77,15 +77,15 @@ def ticks(end_s: float, most: int, begin_s: float = 0.0) -> list[float]:
     return [i * step for i in range(math.ceil(begin_s / step - 1e-9), int(end_s / step + 1e-9) + 1)]
 
 
-def tick_label(at_s: float, step_s: float) -> str:
-    """An instant as the axis writes it: seconds, or milliseconds where steps are shorter than 50 ms."""
-    if step_s < 0.05:
+def tick_label(at_s: float, step_s: float, begin_s: float = 0.0) -> str:
+    """An instant as the axis writes it: seconds, or milliseconds of the first second where steps are below 50 ms."""
+    if step_s < 0.05 and begin_s < 1:
         return f"{_short(at_s * 1000)} ms"
     return f"{_short(at_s)} s"
 
 
 def _short(value: float) -> str:
-    return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def axis_and_grid(frame: Frame) -> str:
@@ -96,7 +96,7 @@ def axis_and_grid(frame: Frame) -> str:
     base = f"M{num(frame.left)} {num(frame.bottom)}H{num(frame.right)}"
     levels = [frame.bottom + 17] + ([frame.top - 8] if frame.height >= TALL else [])
     labels = "".join(
-        f'<text class="tl-tick" x="{num(frame.x(at))}" y="{num(y)}">{tick_label(at, step)}</text>'
+        f'<text class="tl-tick" x="{num(frame.x(at))}" y="{num(y)}">{tick_label(at, step, frame.begin_s)}</text>'
         for y in levels
         for at in instants
     )
@@ -203,7 +203,8 @@ def document(body: str, frame: Frame, *, kind: str, title: str, desc: str, embed
     box = f'viewBox="0 0 {num(width)} {num(height)}"'
     head = f"<title>{safe(title)}</title><desc>{safe(desc)}</desc>"
     if embedded:
-        plot = " ".join(num(value) for value in (frame.left, frame.right, frame.top, frame.bottom))
+        edges = [num(edge) for edge in (frame.left, frame.right, frame.top, frame.bottom)]
+        plot = " ".join([*edges, f"{frame.begin_s:.6f}", f"{frame.end_s:.6f}"])
         return f'<svg class="{classes}" {box} data-plot="{plot}" role="img">{head}{body}</svg>'
     size = f'width="{num(width)}" height="{num(height)}"'
     paper = f'<rect class="tl-paper" width="{num(width)}" height="{num(height)}"/>'

@@ -14,6 +14,20 @@ function decimal(value) {
   return value.toFixed(Math.min(Math.max(2 - Math.floor(Math.log10(Math.abs(value))), 0), 6));
 }
 
+/** Milliseconds; as seconds from ten thousand of them on, as microseconds below a tenth of one. */
+export function ms(value) {
+  if (value == null) return NONE;
+  const far = Math.abs(value);
+  if (far > 0 && far < 0.1) return `${decimal(value * 1000)}${NARROW}µs`;
+  return far >= 10_000 ? `${decimal(value / 1000)}${NARROW}s` : `${decimal(value)}${NARROW}ms`;
+}
+
+/** Seconds; as milliseconds below a tenth of one. */
+export function seconds(value) {
+  if (value == null) return NONE;
+  return value !== 0 && Math.abs(value) < 0.1 ? ms(value * 1000) : `${decimal(value)}${NARROW}s`;
+}
+
 /** Bytes in binary steps. */
 export function size(value) {
   if (value == null) return NONE;

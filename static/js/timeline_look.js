@@ -1,0 +1,270 @@
+// Which connection of a picture is looked at, by pointer, touch or keyboard, and the panel that tells its parts.
+// Dragging with a mouse or a pen chooses a span of time, or some rows; a finger scrolls the page as ever.
+
+import { ms, seconds } from "./figures.js";
+
+const PARTS = {
+  lateness_ms: "lateness",
+  connect_ms: "connect",
+  backlog_ms: "kernel's queue",
+  queue_ms: "server's queue",
+  greeting_ms: "greeting",
+  session_ms: "session",
+};
+const NEAR = 6; // pixels between a mark and the pointer that still means it
+const DRAGGED = 5; // pixels from which a press is a drag
+const SVG = "http://www.w3.org/2000/svg";
+const MOVES = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
+
+export class Looker {
+  constructor(picture) {
+    this.picture = picture;
+    this.looked = null; // the connection, as an object of the answer's columns
+    this.press = null;
+    this.panel = picture.root.querySelector("[data-explore-parts]");
+    this.said = picture.root.querySelector("[data-explore-said]");
+    const figure = picture.figure;
+    figure.addEventListener("pointermove", (event) => this.#moved(event));
+    figure.addEventListener("pointerdown", (event) => this.#pressed(event));
+    figure.addEventListener("pointerup", (event) => this.#released(event));
+    figure.addEventListener("pointercancel", () => this.#drop());
+    figure.addEventListener("pointerleave", () => this.press || this.leave());
+    figure.addEventListener("blur", () => this.leave());
+  }
+
+  get isLooking() {
+    return this.looked !== null;
+  }
+
+  /** Whether somebody drags over the drawing. */
+  get isChoosing() {
+    return this.press !== null;
+  }
+
+  /** The number of the row or lane that is looked at, if any. */
+  get place() {
+    return this.looked?.place;
+  }
+
+  /** Where a zoom by key stays: at the middle of what is looked at, or of the picture. */
+  get at() {
+    if (!this.looked) return 0.5;
+    const { from, to } = plotOf(this.#svg());
+    const middle = (Math.max(this.looked.from_s, from) + Math.min(this.looked.to_s, to)) / 2;
+    return Math.min(Math.max((middle - from) / (to - from), 0), 1);
+  }
+
+  /** How far into the shown time the pointer is, 0 to 1. */
+  share(event) {
+    const { x, plot } = this.#place(event);
+    return Math.min(Math.max((x - plot.left) / (plot.right - plot.left), 0), 1);
+  }
+
+  /** The same connection in the new drawing, if it is there. */
+  refresh() {
+    if (!this.looked) return;
+    const again = this.#all().find(({ name, group }) => name === this.looked.name && group === this.looked.group);
+    if (again) this.#look(again);
+    else this.leave();
+  }
+
+  leave() {
+    this.looked = null;
+    this.panel.hidden = true;
+    for (const mark of this.picture.figure.querySelectorAll(".tl-looked")) mark.remove();
+  }
+
+  /** A key that moves the look; whether it was one. */
+  key(name) {
+    if (name === "Escape" && this.looked) this.leave();
+    else if (name in MOVES) this.#step(MOVES[name]);
+    else return false;
+    return true;
+  }
+
+  async #step(steps) {
+    if (!(await this.picture.details())) return;
+    const all = this.#all();
+    if (!all.length) return;
+    const now = this.looked ? all.findIndex(({ name, group }) => name === this.looked.name && group === this.looked.group) : -1;
+    const next = now < 0 && steps < 0 ? all.length - 1 : Math.min(Math.max(now + steps, 0), all.length - 1);
+    this.#look(all[next]);
+    this.said.textContent = `${next + 1} of ${all.length}: ${words(all[next])}`;
+  }
+
+  // --- the pointer -------------------------------------------------------------------------------------------------
+
+  async #moved(event) {
+    if (this.press) {
+      this.#drag(event);
+      return;
+    }
+    const found = this.picture.found ?? (await this.picture.details());
+    if (!found) return;
+    const near = this.#near(event);
+    if (near) this.#look(near, event);
+    else this.leave();
+  }
+
+  #pressed(event) {
+    if (event.pointerType === "touch") this.#moved(event);
+    else if (event.button === 0 && !event.ctrlKey) this.press = { from: this.#place(event), x: event.clientX, y: event.clientY };
+  }
+
+  #drag(event) {
+    const far = [Math.abs(event.clientX - this.press.x), Math.abs(event.clientY - this.press.y)];
+    if (!this.press.mark && Math.max(...far) < DRAGGED) return;
+    if (!this.press.mark) {
+      this.leave();
+      this.picture.figure.setPointerCapture(event.pointerId);
+      this.press.mark = document.createElementNS(SVG, "rect");
+      this.press.mark.setAttribute("class", "tl-chosen");
+      this.press.from.svg.append(this.press.mark);
+    }
+    const { from } = this.press;
+    const to = this.#place(event);
+    this.press.to = to;
+    this.press.hasTime = far[0] >= DRAGGED * 2;
+    this.press.hasRows = far[1] >= Math.max(24, 1.5 * (this.picture.found?.pitch ?? 0)) || !this.press.hasTime;
+    const { plot } = from;
+    const [x1, x2] = this.press.hasTime ? within([from.x, to.x], plot.left, plot.right) : [plot.left, plot.right];
+    const [y1, y2] = this.press.hasRows ? within([from.y, to.y], plot.top, plot.bottom) : [plot.top, plot.bottom];
+    place(this.press.mark, x1, y1, x2 - x1, y2 - y1);
+  }
+
+  #released(event) {
+    const press = this.press;
+    this.#drop();
+    if (!press?.to) return;
+    if (this.picture.figure.hasPointerCapture(event.pointerId)) this.picture.figure.releasePointerCapture(event.pointerId);
+    this.picture.details().then((found) => {
+      if (found) this.picture.select(...this.#chosen(press, found));
+    });
+  }
+
+  #chosen({ from, to, hasTime, hasRows }, found) {
+    const { plot } = from;
+    const second = (x) => plot.from + ((x - plot.left) / (plot.right - plot.left)) * (plot.to - plot.from);
+    const [x1, x2] = within([from.x, to.x], plot.left, plot.right);
+    const [y1, y2] = within([from.y, to.y], plot.top, plot.bottom).map((y) => y - plot.top);
+    const rows = found.lines.filter(([y]) => y >= y1 - found.pitch / 2 && y <= y2 + found.pitch / 2).map(([, row]) => row);
+    return [hasTime ? [second(x1), second(x2)] : null, hasRows && rows.length ? [Math.min(...rows), Math.max(...rows)] : null];
+  }
+
+  #drop() {
+    this.press?.mark?.remove();
+    this.press = null;
+  }
+
+  // --- what is where -----------------------------------------------------------------------------------------------
+
+  #svg() {
+    return [...this.picture.figure.querySelectorAll("svg.timeline")].find((svg) => svg.getClientRects().length);
+  }
+
+  /** An event's place in the drawing's own pixels, and the plot's with the time that it shows. */
+  #place(event) {
+    const svg = this.#svg();
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    return { svg, plot: plotOf(svg), x: point.x, y: point.y };
+  }
+
+  #all() {
+    const found = this.picture.found;
+    if (!found) return [];
+    return found.connections.map((row) => Object.fromEntries(found.columns.map((column, k) => [column, row[k]])));
+  }
+
+  /** The connection at the pointer; in dense pictures the nearest that was there at that time. */
+  #near(event) {
+    const { x, y, plot } = this.#place(event);
+    const found = this.picture.found;
+    const scale = (plot.right - plot.left) / (plot.to - plot.from);
+    const second = plot.from + (x - plot.left) / scale;
+    const columns = Object.fromEntries(found.columns.map((column, k) => [column, k]));
+    let best = null;
+    for (const row of found.connections) {
+      const dy = Math.abs(plot.top + row[columns.y] - y);
+      if (dy > Math.max(found.pitch / 2, NEAR)) continue;
+      const dx = scale * Math.max(row[columns.from_s] - second, second - row[columns.to_s], 0);
+      if (found.of === "lanes" && dx > NEAR) continue;
+      const far = 1000 * Math.max(dy - Math.max(found.pitch / 2, 2), 0) + dx + dy;
+      if (!best || far < best.far) best = { far, row };
+    }
+    return best && Object.fromEntries(found.columns.map((column, k) => [column, best.row[k]]));
+  }
+
+  // --- what is shown -----------------------------------------------------------------------------------------------
+
+  #look(connection, event = null) {
+    const svg = this.#svg();
+    if (!svg) return;
+    this.looked = connection;
+    const found = this.picture.found;
+    const plot = plotOf(svg);
+    const scale = (plot.right - plot.left) / (plot.to - plot.from);
+    const x = (second) => Math.min(Math.max(plot.left + scale * (second - plot.from), plot.left), plot.right);
+    const height = Math.max(found.pitch, 3);
+    const mark = svg.querySelector(".tl-looked") ?? svg.appendChild(document.createElementNS(SVG, "rect"));
+    mark.setAttribute("class", "tl-looked");
+    const y = plot.top + connection.y;
+    const [x1, x2] = found.of === "lanes" ? [x(connection.from_s), x(connection.to_s)] : [plot.left, plot.right];
+    place(mark, x1, y - height / 2, Math.max(x2 - x1, 2), height);
+    this.#tell(connection);
+    const stage = this.panel.parentElement.getBoundingClientRect();
+    const box = mark.getBoundingClientRect();
+    this.#put(stage, event ? event.clientX : (Math.max(box.left, stage.left) + Math.min(box.right, stage.right)) / 2, box);
+  }
+
+  #tell(connection) {
+    const name = document.createElement("strong");
+    name.textContent = connection.name;
+    const list = document.createElement("dl");
+    for (const [label, value] of told(connection)) {
+      const [term, figure] = [document.createElement("dt"), document.createElement("dd")];
+      term.textContent = label;
+      figure.textContent = value;
+      list.append(term, figure);
+    }
+    this.panel.replaceChildren(name, list);
+    this.panel.hidden = false;
+  }
+
+  /** Beside the pointer, below the row, or above it where there is no room below. */
+  #put(stage, clientX, row) {
+    const { offsetWidth: width, offsetHeight: height } = this.panel;
+    const left = Math.min(Math.max(clientX - stage.left + 14, 0), Math.max(stage.width - width, 0));
+    const isBelow = row.bottom + height + 12 < innerHeight;
+    this.panel.style.left = `${left}px`;
+    this.panel.style.top = `${isBelow ? row.bottom - stage.top + 8 : row.top - stage.top - height - 8}px`;
+  }
+}
+
+function told(connection) {
+  const parts = Object.entries(PARTS).filter(([name]) => connection[name] !== null);
+  return [
+    ["group", connection.group],
+    ["due", seconds(connection.due_s)],
+    ...parts.map(([name, label]) => [label, ms(connection[name])]),
+    ...(connection.worker ? [["worker", connection.worker]] : []),
+    ["outcome", (connection.outcome ?? "under way").replaceAll("_", " ")],
+    ...(connection.stands_for > 1 ? [["stands for", `${connection.stands_for} neighbours`]] : []),
+  ];
+}
+
+function words(connection) {
+  return `${connection.name}, ${told(connection).map((pair) => pair.join(" ")).join(", ")}`;
+}
+
+function plotOf(svg) {
+  const [left, right, top, bottom, from, to] = svg.dataset.plot.split(" ").map(Number);
+  return { left, right, top, bottom, from, to };
+}
+
+function within(pair, least, most) {
+  return pair.map((value) => Math.min(Math.max(value, least), most)).sort((a, b) => a - b);
+}
+
+function place(rect, x, y, width, height) {
+  for (const [name, value] of Object.entries({ x, y, width, height })) rect.setAttribute(name, value.toFixed(2));
+}

@@ -1,0 +1,121 @@
+"""A run's pictures explored: the parts of a connection by pointer and keyboard, and a part of the time enlarged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.browser.lab_process import LabProcess
+from webapp import figures
+
+PARTS = {
+    "lateness": ("due_s", "connect_start_s"),
+    "kernel's queue": ("connected_s", "accepted_s"),
+    "server's queue": ("accepted_s", "started_s"),
+    "session": ("greeted_s", "closed_s"),
+}
+
+
+@pytest.fixture
+def page(context: BrowserContext, finished_run: int) -> Iterator[Page]:
+    page = context.new_page()
+    page.goto(f"/runs/{finished_run}")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def connections(lab: LabProcess, finished_run: int) -> dict[str, dict[str, Any]]:
+    listed = httpx.get(f"{lab.url}/api/v1/runs/{finished_run}/connections").json()["connections"]
+    return {connection["name"]: connection for connection in listed}
+
+
+def explored(page: Page, name: str = "timeline") -> Locator:
+    return page.locator(f"[data-explore$='/{name}']")
+
+
+def shown_parts(panel: Locator) -> dict[str, str]:
+    return dict(zip(panel.locator("dt").all_inner_texts(), panel.locator("dd").all_inner_texts(), strict=True))
+
+
+def in_ms(text: str) -> float:
+    """The figure that `figures.ms` wrote with three digits."""
+    *digits, unit = text.split(figures.NARROW)
+    return float("".join(digits)) * {"µs": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+def assert_parts(panel: Locator, connection: dict[str, Any]) -> None:
+    expect(panel.locator("strong")).to_have_text(connection["name"])
+    shown = shown_parts(panel)
+    for part, (begin, end) in PARTS.items():
+        begin_s = min(connection[begin], connection[end])  # an accept may come before the client notices its connect
+        assert in_ms(shown[part]) == pytest.approx((connection[end] - begin_s) * 1000, rel=0.006, abs=1e-6), part
+    assert (shown["worker"], shown["outcome"]) == (connection["worker"], connection["outcome"])
+
+
+@pytest.mark.parametrize("name", ["timeline", "lanes"])
+def test_the_pointer_shows_the_parts_of_a_connection(
+    page: Page, connections: dict[str, dict[str, Any]], name: str
+) -> None:
+    picture = explored(page, name)
+    bar = picture.locator("svg:visible .tl-row path.tl-served").first
+    bar.hover(force=True)  # its words may lie above it
+    panel = picture.locator("[data-explore-parts]")
+    expect(panel).to_be_visible()
+    assert_parts(panel, connections[panel.locator("strong").inner_text()])
+    page.mouse.move(0, 0)
+    expect(panel).to_be_hidden()
+
+
+def test_the_keyboard_reads_and_enlarges_the_timeline(page: Page, connections: dict[str, dict[str, Any]]) -> None:
+    picture = explored(page)
+    picture.get_by_label("Timeline", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    panel, said = picture.locator("[data-explore-parts]"), picture.locator("[data-explore-said]")
+    assert_parts(panel, connections["conn2"])
+    expect(said).to_contain_text("2 of 3: conn2, group script")
+    extent = picture.locator("[data-explore-shown]")
+    whole = extent.inner_text()
+    last = picture.locator("svg:visible .tl-tick").last
+    end = last.text_content() or ""
+    page.keyboard.press("+")
+    expect(extent).not_to_have_text(whole)
+    expect(last).not_to_have_text(end)
+    page.keyboard.press("0")
+    expect(extent).to_have_text(whole)
+    expect(last).to_have_text(end)
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
+
+def test_a_span_of_time_is_dragged_and_the_whole_run_is_a_button(page: Page) -> None:
+    picture = explored(page)
+    box = picture.locator("svg:visible .tl-grid").bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.25 * box["width"], middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], middle, steps=3)
+    page.mouse.up()
+    extent = picture.locator("[data-explore-shown]")
+    expect(extent).to_contain_text("3 rows")
+    expect(extent).not_to_contain_text(re.compile(r"^0\.0+ to"))
+    begins_s = float(extent.inner_text().split()[0])
+    assert begins_s > 0
+    picture.get_by_role("button", name="Whole run").click()
+    expect(extent).not_to_contain_text(str(begins_s))
+    assert float(extent.inner_text().split()[0]) == 0
+
+
+def test_the_parts_are_a_table_too(page: Page, connections: dict[str, dict[str, Any]]) -> None:
+    page.get_by_text("As a table").click()
+    table = page.get_by_role("region", name="Table: connections")
+    for name, connection in connections.items():
+        row = table.get_by_role("row", name=name)
+        expect(row).to_contain_text(figures.ms(round((connection["closed_s"] - connection["greeted_s"]) * 1000, 6)))
