@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from coreserver.clients.records import ClientOutcome
 from coreserver.reports.evidence import Evidence, Reason, Severity, counted, reason
+from coreserver.reports.lateness import lateness, tolerable_ms
 from coreserver.reports.stats import samples_needed
 
 # CPU time of one client process, of one core. A queue before a single server doubles its wait between a utilisation of
@@ -25,13 +26,6 @@ LAG_P99_MS = 20.0
 # Below this no percentile above the median is shown: a picture of a few clients can be looked at with its lag in mind.
 FEW_MESSAGES = samples_needed(900)
 
-# The generator's own lag belongs to response time, so it must stay small beside it. Met by a timerfd it has a p99 of
-# 0.1 to 0.3 ms. A p99 rests on a thousand figures and may be judged strictly; the worst of a few clients only from
-# where a person would see it in the timeline.
-LATE_P99_MS = 1.0
-LATE_MAX_MS = 50.0
-OF_RESPONSE = 0.05  # a lag of less than this share of the mean response time is nobody's concern
-
 NOT_STARTED_SHARE = 0.01  # of the due connections; with more missing it was another load than the one asked for
 
 # What the machine says when it has no more of something, as it stands in the detail of a client that never began.
@@ -47,7 +41,7 @@ EXHAUSTED = {
 def generator(evidence: Evidence) -> Iterator[Reason]:
     """Clients that were saturated, late, limited by the machine, or never began."""
     yield from _saturated(evidence)
-    yield from _late(evidence)
+    yield from lateness(evidence)
     yield from _limited(evidence)
     if itself := evidence.totals["connections"]["self_connect"]:
         detail = f"{counted(itself, 'client')} connected to itself: the port has no listener"
@@ -67,7 +61,7 @@ def _saturated(evidence: Evidence) -> Iterator[Reason]:
     if share > BUSY_SHARE:
         detail = f"a client process used {share:.0%} of a core: part of the latency is its own; {advice}"
         yield reason("clients_busy", "suspect", detail)
-    lag, limit = max(worker.lag_p99_ms for worker in workers), _tolerable(evidence, LAG_P99_MS)
+    lag, limit = max(worker.lag_p99_ms for worker in workers), tolerable_ms(evidence, LAG_P99_MS)
     if lag > limit:
         detail = (
             f"a client process got to its work late: its event loop's lag had a p99 of {lag:.1f} ms, where "
@@ -88,21 +82,6 @@ def _server_is_saturated(evidence: Evidence) -> bool:
     used_s = evidence.server["cpu_s"]
     one_core = evidence.server["model"] not in FREE_OF_THE_LOCK
     return used_s is not None and one_core and used_s > SATURATED_SHARE * evidence.took_s
-
-
-def _late(evidence: Evidence) -> Iterator[Reason]:
-    lateness = evidence.latency["lateness_ms"]
-    shown, late, floor = ("p99", lateness["p99"], LATE_P99_MS)
-    if lateness["count"] < samples_needed(990):
-        shown, late, floor = ("maximum", lateness["max"], LATE_MAX_MS)
-    limit = _tolerable(evidence, floor)
-    if late is not None and late > limit:
-        detail = f"the clients were late by themselves: {shown} {late:.1f} ms, where {limit:.1f} ms would be tolerable"
-        yield reason("clients_late", "suspect", detail)
-
-
-def _tolerable(evidence: Evidence, floor_ms: float) -> float:
-    return max(floor_ms, OF_RESPONSE * (evidence.latency["response_ms"]["mean"] or 0.0))
 
 
 def _limited(evidence: Evidence) -> Iterator[Reason]:

@@ -141,8 +141,13 @@ def lateness_ns(clients: Sequence[ClientRecord], table: MessageTable) -> Nanosec
     """
     opening = (_span(client.due_ns, client.connect_start_ns) for client in clients if not client.is_warm_up)
     first = np.fromiter((span for span in opening if span is not None), dtype=np.int64)
+    return np.concatenate([first, later_lateness_ns(table)])
+
+
+def later_lateness_ns(table: MessageTable) -> Nanoseconds:
+    """The part of it that messages on an open connection have."""
     later = ~table.is_first & ~table.warm_up
-    return np.concatenate([first, table.sent_ns[later] - table.due_ns[later]])
+    return table.sent_ns[later] - table.due_ns[later]
 
 
 def _span(start: int | None, end: int | None) -> int | None:

@@ -114,6 +114,43 @@ def test_a_few_late_clients_are_judged_by_the_worst_and_many_by_p99(
     assert ("clients_late" in codes(result(late))) is suspect
 
 
+def crowd(took_ms: float, count: int, **more: Any) -> RunResult:
+    """So many clients due at once, connected one after the other."""
+    each = took_ms / (count - 1)
+    clients = [
+        client(connect=k * each, closed=999, messages=[(0, k * each, k * each + 1)], **more) for k in range(count)
+    ]
+    return result([JoinedConnection(one, None) for one in clients])
+
+
+@pytest.mark.parametrize(
+    ("took_ms", "count", "code"),
+    [(9, 100, None), (11, 100, "connects_spread"), (170, 2000, "connects_spread"), (501, 2000, "clients_late"),
+     (49, 3, "connects_spread"), (51, 3, "clients_late")],
+)  # fmt: skip
+def test_a_crowd_due_at_one_instant_may_connect_one_after_the_other(took_ms: float, count: int, code: str) -> None:
+    group = {"name": "script", "kind": "script", "count": count}
+    found = judge(evidence(crowd(took_ms, count), groups=[group]))
+    codes_found = [reason["code"] for reason in found["reasons"]]
+    assert [one for one in codes_found if one in ("connects_spread", "clients_late")] == ([code] if code else [])
+    assert found["status"] == ("suspect" if code == "clients_late" else "valid")
+
+
+def test_what_a_crowd_does_later_is_judged_as_strictly_as_ever() -> None:
+    group = {"name": "script", "kind": "script", "count": 2}
+    at_start = [client(connect=k, closed=99, messages=[(0, k, 2)] + [(50, 52, 53)] * 600) for k in (0, 1)]
+    again = [client(due=50, connect=52, closed=99) for _ in range(1200)]
+    for members in (at_start, again + at_start[:1]):
+        found = judge(evidence(result([JoinedConnection(one, None) for one in members]), groups=[group]))
+        assert "clients_late" in [reason["code"] for reason in found["reasons"]]
+
+
+def test_a_crowd_in_its_warm_up_is_not_judged() -> None:
+    group = {"name": "script", "kind": "script", "count": 2000}
+    found = judge(evidence(crowd(501, 2000, warm_up=1), groups=[group]))
+    assert not {"connects_spread", "clients_late"} & {reason["code"] for reason in found["reasons"]}
+
+
 def test_lateness_is_measured_against_slow_answers() -> None:
     slow = client(connect=60, connected=61, greeted=62, closed=3000, messages=[(0, 62, 2000)])
     assert "clients_late" not in codes(result([JoinedConnection(slow, None)]))  # 60 ms beside 2 s

@@ -7,7 +7,7 @@ from typing import get_args
 from coreserver.run import FailureCode
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("verdict.py", "generator.py", "surroundings.py", "steadiness.py")
+SOURCES = ("verdict.py", "generator.py", "lateness.py", "surroundings.py", "steadiness.py")
 
 
 def test_the_page_has_every_reason_and_no_other() -> None:
