@@ -17,6 +17,7 @@ from webapp.assets import asset_dir
 from webapp.events import Streams
 from webapp.head import HeadAsGet
 from webapp.lab import Lab
+from webapp.metrics import Metrics
 from webapp.pages import ErrorPage
 from webapp.problems import Problem
 from webapp.routes import charts, exports, pages, run_list, runs, servers, system
@@ -41,7 +42,8 @@ class LabApp(FastAPI):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         names = LOOPBACK_NAMES | {host}
         stack = super().build_middleware_stack()
-        return HeadAsGet(Guard(stack, settings.max_body_bytes, settings.max_import_bytes, names))
+        guarded = Guard(stack, settings.max_body_bytes, settings.max_import_bytes, names)
+        return HeadAsGet(self.state.metrics.counted(guarded))
 
     def openapi(self) -> dict[str, Any]:
         """The API's description, with the problem's schema that the error answers refer to."""
@@ -61,6 +63,7 @@ def create_app(settings: Settings, lab: Lab) -> FastAPI:
     """The application that drives `lab`; whoever made the lab closes it."""
     app = LabApp(title="Serverlab", version=system.lab_version(), docs_url=None, redoc_url=None)
     app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
+    app.state.metrics = Metrics(lab, app.state.streams, system.lab_version())
     for routes in (system, servers, exports, runs, run_list, charts, pages):
         app.include_router(routes.router)
     app.include_router(exports.pages)

@@ -33,6 +33,7 @@ def takeaways(run: RunResource) -> tuple[Takeaway, ...]:
         Takeaway("connections.csv", f"{base}/connections.csv", "a line a connection, for a spreadsheet", True),
         Takeaway("connections.json", f"{base}/connections", "the same for scripts"),
         Takeaway("log", f"{base}/log", "what each client did, in the article's format"),
+        Takeaway("trace.json", f"{base}/trace", "every connection and worker, for Perfetto (ui.perfetto.dev)", True),
         Takeaway("timeline.svg", f"{base}/charts/timeline.svg", "the drawing above, for a slide"),
         Takeaway("lanes.svg", f"{base}/charts/lanes.svg", "the same from the workers' side"),
     )

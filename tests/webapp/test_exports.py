@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -84,3 +88,46 @@ def test_the_description_of_the_api_has_the_report(shared: httpx.Client) -> None
     assert parts["Totals"]["properties"]["duration_s"]["description"]
     run = report_of(shared, finished_run(shared))
     assert set(run) == set(parts["Report"]["properties"])
+
+
+def test_a_run_opens_as_a_trace(shared: httpx.Client) -> None:
+    run = finished_run(shared, count=2)
+    answer = shared.get(f"{run['links']['self']}/trace")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-disposition"] == f'attachment; filename="run-{run["id"]}-trace.json"'
+    trace = answer.json()
+    assert trace["otherData"]["messages_shown_of_each_connection"] is None
+    assert {event["ph"] for event in trace["traceEvents"]} == {"M", "X", "C"}
+
+
+def test_the_table_of_connections_is_csv_by_the_book(shared: httpx.Client) -> None:
+    run = finished_run(shared, count=3)
+    body = shared.get(f"{run['links']['self']}/connections.csv").content
+    lines = body.split(b"\r\n")
+    assert (len(lines), lines[-1], b"\n" in body.replace(b"\r\n", b"")) == (5, b"", False)
+    header, *rows = csv.reader(io.StringIO(body.decode(), newline=""), strict=True)
+    assert {"due_s", "accepted_s", "closed_s", "bytes_sent", "messages"} <= set(header)
+    assert {len(row) for row in rows} == {len(header)}
+    assert all(float(row[header.index("closed_s")]) > 0 for row in rows)
+
+
+def test_the_histogram_is_what_hdrhistogram_prints(shared: httpx.Client) -> None:
+    body = {"server": {"model": "asyncio"}, "clients": [{"kind": "closed", "count": 4, "duration_s": 0.2}]}
+    run = shared.post("/api/v1/runs?wait_s=30", json=body).json()
+    report = report_of(shared, run)
+    head, blank, *lines = shared.get(run["links"]["histogram"]).text.splitlines()
+    assert head.split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    assert blank == ""
+    rows = [[float(cell) for cell in line.split()] for line in lines if not line.startswith("#[")]
+    assert all(
+        now[0] >= before[0] and now[1] > before[1] and now[2] >= before[2] for before, now in pairwise(rows[:-1])
+    )
+    assert all(row[3] == pytest.approx(1 / (1 - row[1]), rel=0.01, abs=0.01) for row in rows[:-1])
+    assert rows[-1][1:] == [1.0, report["latency"]["response_ms"]["count"]]
+    feet = [re.findall(r"(\w[\w ]*?)\s*=\s*([\d.]+)", line) for line in lines if line.startswith("#[")]
+    assert [[name for name, _ in foot] for foot in feet] == [
+        ["Mean", "StdDeviation"],
+        ["Max", "Total count"],
+        ["Buckets", "SubBuckets"],
+    ]
+    assert float(feet[0][0][1]) == pytest.approx(report["latency"]["response_ms"]["mean"], rel=0.01)

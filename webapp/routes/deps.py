@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Path, Request
 
 from webapp.events import Streams
 from webapp.lab import Lab
+from webapp.metrics import Metrics
 
 
 def _lab(request: Request) -> Lab:
@@ -18,8 +19,13 @@ def _streams(request: Request) -> Streams:
     return cast(Streams, request.app.state.streams)
 
 
+def _metrics(request: Request) -> Metrics:
+    return cast(Metrics, request.app.state.metrics)
+
+
 LabDep = Annotated[Lab, Depends(_lab)]
 StreamsDep = Annotated[Streams, Depends(_streams)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
 ServerId = Annotated[int, Path(ge=1, lt=2**53, description="the server's id")]
 RunId = Annotated[int, Path(ge=1, lt=2**53, description="the run's id")]
 LastEventId = Annotated[str | None, Header(max_length=100, description="the last `id` seen, when coming back")]

@@ -18,6 +18,7 @@ from webapp.problems import Invalid, Problem
 from webapp.routes.deps import LabDep, RunId
 from webapp.runs_page import runs_page
 from webapp.schemas import RunFilter, RunResource
+from webapp.trace import trace_file
 
 router = APIRouter(prefix="/api/v1", tags=["files"], route_class=StrictRoute)
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -59,6 +60,23 @@ def get_report_file(lab: LabDep, run_id: RunId) -> Response:
     report, records = lab.exported(run_id)
     name = f"run-{run_id}-report.json"
     return StreamingResponse(written(report, records), media_type="application/json", headers=download(name))
+
+
+@router.get(
+    "/runs/{run_id}/trace",
+    response_class=StreamingResponse,
+    responses=documented(404, 409) | _content("application/json", "Trace Event Format"),
+)
+def get_trace(lab: LabDep, run_id: RunId) -> Response:
+    """The run as a trace for Perfetto and other viewers: a track a connection, a track a worker, and counters.
+
+    Of very many messages only the first of each connection are in it; `otherData` says how many.
+    """
+    report = lab.report(run_id)
+    joined, started_ns = lab.joined_connections(run_id)
+    title = f"Run {run_id}: {report['run']['label'] or report['server']['model']}"
+    pieces = trace_file(title, report, joined, started_ns)
+    return StreamingResponse(pieces, media_type="application/json", headers=download(f"run-{run_id}-trace.json"))
 
 
 # --- and back --------------------------------------------------------------------------------------------------------

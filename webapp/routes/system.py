@@ -6,13 +6,14 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from prometheus_client.exposition import choose_encoder
 
 from webapp.answers import documented
 from webapp.events import EventStream, lab_events
 from webapp.pages import Page
-from webapp.routes.deps import LabDep, LastEventId, StreamsDep
+from webapp.routes.deps import LabDep, LastEventId, MetricsDep, StreamsDep
 from webapp.schemas import Health, Version
 
 router = APIRouter(tags=["lab"])
@@ -49,6 +50,17 @@ async def get_health() -> Health:
 async def get_version() -> Version:
     """What runs here."""
     return Version(version=lab_version(), python=platform.python_version())
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"description": "text or OpenMetrics, as asked for", "content": {"text/plain": {}}}},
+)
+def get_metrics(request: Request, metrics: MetricsDep) -> Response:
+    """The lab's own figures for Prometheus: runs, servers, streams, HTTP requests, and its process."""
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(metrics.registry), headers={"Content-Type": media_type})
 
 
 @router.get(
