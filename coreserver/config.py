@@ -146,10 +146,10 @@ class ServerOptions(Settings):
         default=None,
         ge=1,
         le=1_000_000,
-        description="how long a thread keeps the interpreter while others wait for it; empty: 5,000 µs, as Python does",
+        description="with placement process: how long a thread keeps the interpreter from others; empty: 5,000 µs",
     )
     cpus: Annotated[list[int], Field(min_length=1, max_length=1024)] | None = Field(
-        default=None, description="CPUs the server's process may run on, by their numbers; empty: all"
+        default=None, description="with placement process: CPUs it may run on, by their numbers (0, 1); empty: all"
     )
     work: Work = Field(default=NoWork(), description="what a message or a connection costs beside echoing")
     seed: Seed = Field(default=0, description="seed of the service times; a run's own server draws from the run's seed")

@@ -11,6 +11,7 @@ from coreserver.script_steps import Steps, Wait
 from coreserver.settings import Name, Seconds, Seed, Settings, cpus_are_here
 
 MOST_RUN_S = 600.0
+MOST_GROUPS = 16  # of one run
 MOST_MESSAGE_BYTES = 1 << 20
 MOST_CONNECTIONS = 50_000  # that one run holds open at a time, as far as its settings tell
 MOST_ARRIVALS = 250_000  # of one run; each is a row of its report
@@ -279,13 +280,13 @@ ClientGroup = Annotated[
 class LoadConfig(Settings):
     """The whole load of one run."""
 
-    clients: list[ClientGroup] = Field(min_length=1, max_length=16)
+    clients: list[ClientGroup] = Field(min_length=1, max_length=MOST_GROUPS)
     seed: Seed = Field(default=0, description="of arrival times, messages and their mix")
     client_processes: int | None = Field(
         default=None, ge=1, le=64, description="that share the load; empty: as many as leave a core to the server"
     )
     client_cpus: Annotated[list[int], Field(min_length=1, max_length=1024)] | None = Field(
-        default=None, description="CPUs the client processes may run on, by their numbers; empty: all"
+        default=None, description="CPUs the client processes may run on, by their numbers (0, 1); empty: all"
     )
 
     @field_validator("clients")

@@ -20,7 +20,7 @@ FIRST_OPTIONS = ("name", "port", "work")  # of the common ones, those that peopl
 OWN_SERVER = "new"
 ELSEWHERE = "address"
 RUN = "run."  # prefix of the run's own fields: server fields are named as in a config
-RUN_FIELDS = ("label", "seed", "client_processes", "client_cpus")
+RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ Problems = Mapping[str, str]
 Schema = dict[str, Any]
 S = TypeVar("S", bound=BaseModel)
 
-MOST_FIELDS = 200  # a form of ours has at most about 90
+MOST_FIELDS = 300  # a form of ours has about 50, and 12 more for each group of clients
+LONG_TEXT = 500  # letters; a setting that may have so many is written in more than one line
 UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
 NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
 PATTERNS = {  # what a pattern asks for, in words
@@ -51,7 +52,7 @@ class FormField:
     name: str
     label: str
     unit: str
-    kind: Literal["number", "text", "choice", "tick"]
+    kind: Literal["number", "text", "lines", "choice", "tick"]
     value: str
     help: str = ""
     problem: str = ""
@@ -135,7 +136,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
 
 def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in REASONS:
-        return REASONS[kind].format(**{name: _shown(value) for name, value in context.items()})
+        return REASONS[kind].format(**{name: shown(value) for name, value in context.items()})
     plain = _FLOURISH.sub("must ", message).removeprefix("Value error, ")
     return PATTERNS.get(context.get("pattern", ""), plain)
 
@@ -150,7 +151,7 @@ def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str
             inner = {key: item for key, item in value.items() if key != "kind"}
             fields |= submitted_from(inner, prefix=f"{prefix}{name}.{tag}.")
         else:
-            fields[prefix + name] = _shown(value)
+            fields[prefix + name] = shown(value)
     return fields
 
 
@@ -176,7 +177,7 @@ def _field(
         label=label,
         unit=unit,
         kind=_kind(plain),
-        value=submitted.get(prefix + path, _shown(schema.get("default"))),
+        value=submitted.get(prefix + path, shown(schema.get("default"))),
         help=_help(schema),
         problem=_problem(plain, path, problems),
         choices=tuple(plain.get("enum", ())),
@@ -233,30 +234,33 @@ def _problem(plain: Schema, path: str, problems: Problems) -> str:
     return problems.get(path, "") or (next(items, "") if plain.get("type") == "array" else "")
 
 
-def _kind(plain: Schema) -> Literal["number", "text", "choice", "tick"]:
+def _kind(plain: Schema) -> Literal["number", "text", "lines", "choice", "tick"]:
     if "enum" in plain:
         return "choice"
     if plain.get("type") in ("integer", "number"):
         return "number"
-    return "tick" if plain.get("type") == "boolean" else "text"
+    if plain.get("type") == "boolean":
+        return "tick"
+    return "lines" if plain.get("maxLength", 0) >= LONG_TEXT else "text"
 
 
 def _limit(plain: Schema, inclusive: str, exclusive: str) -> str:
     """A limit for the browser's own check; an exclusive one is left to the settings, except where it is an integer."""
     if inclusive in plain:
-        return _shown(plain[inclusive])
+        return shown(plain[inclusive])
     if exclusive in plain and plain.get("type") == "integer":
-        return _shown(plain[exclusive] + (1 if exclusive == "exclusiveMinimum" else -1))
+        return shown(plain[exclusive] + (1 if exclusive == "exclusiveMinimum" else -1))
     return ""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A setting as a person would type it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value)
+        return ", ".join(shown(item) for item in value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
@@ -281,7 +285,7 @@ def _document(root: Schema, properties: Schema, prefix: str, submitted: Submitte
 
 
 def _value(plain: Schema, nullable: bool, typed: str) -> Any:
-    text = typed.strip()
+    text = typed.strip().replace("\r\n", "\n")  # as browsers send the end of a line
     if nullable and not text:
         return None
     kind = plain.get("type")

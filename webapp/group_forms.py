@@ -14,13 +14,13 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from coreserver.config import ClientGroup
-from webapp.forms import FormField, Problems, Submitted, check, document_of, fields_of, submitted_from
+from coreserver.load_config import MOST_GROUPS
+from webapp.forms import FormField, Problems, Submitted, check, document_of, fields_of, shown, submitted_from
 
 KINDS: dict[str, type[BaseModel]] = {
     get_args(group.model_fields["kind"].annotation)[0]: group for group in get_args(get_args(ClientGroup)[0])
 }
 DEFAULT_KIND = "script"
-MOST_GROUPS = 4  # in the form; a run's body may have more
 MORE = ("start_s", "timeout_s", "name", "warm_up_s", "stages", "ramp")  # folded away
 FIRST_VALUES = {"script": {"count": "3"}, "open": {"rate_per_s": "50", "duration_s": "5"}}  # instead of the defaults
 VERBS = {"send": "send", "hex": "send_hex", "wait": "wait_s", "expect": "expect"}
@@ -90,7 +90,7 @@ def _group_form(number: int, kinds: Sequence[str], submitted: Submitted, problem
     group = KINDS[kind]
     own = {name.removeprefix(prefix): reason for name, reason in problems.items() if name.startswith(prefix)}
     first_values = {"name": _name(number, kinds), **FIRST_VALUES.get(kind, {})}
-    shown = {**{prefix + name: value for name, value in first_values.items()}, **submitted}
+    filled = {**{prefix + name: value for name, value in first_values.items()}, **submitted}
     fields = [name for name in group.model_fields if name not in (*MORE, "script")]
     before, after = list(kinds[:number]), list(kinds[number + 1 :])
     return GroupForm(
@@ -102,8 +102,8 @@ def _group_form(number: int, kinds: Sequence[str], submitted: Submitted, problem
             for other in KINDS
         ),
         without=",".join([*before, *after]),
-        fields=fields_of(group, shown, own, prefix=prefix, only=fields),
-        more=fields_of(group, shown, own, prefix=prefix, only=[name for name in MORE if name in group.model_fields]),
+        fields=fields_of(group, filled, own, prefix=prefix, only=fields),
+        more=fields_of(group, filled, own, prefix=prefix, only=[name for name in MORE if name in group.model_fields]),
         script=submitted.get(prefix + "script", "article") if "script" in group.model_fields else "",
         steps=submitted.get(prefix + "steps", ARTICLE_STEPS),
         steps_problem=next((_step_problem(name, why) for name, why in own.items() if name.startswith("script")), ""),
@@ -164,6 +164,11 @@ def parse_stages(text: str) -> tuple[list[dict[str, float]], str]:
     return stages, ""
 
 
+def stages_text(stages: Sequence[Mapping[str, float]]) -> str:
+    """What `parse_stages` reads as these stages."""
+    return ", ".join(f"{shown(stage['rate_per_s'])} for {shown(stage['duration_s'])}" for stage in stages)
+
+
 def parse_steps(text: str) -> tuple[list[dict[str, Any]], str]:
     """Steps written a line each (`send …`, `hex …`, `wait …`, `expect …`), and what is wrong with the first bad one."""
     steps: list[dict[str, Any]] = []
@@ -197,16 +202,14 @@ def steps_text(steps: Sequence[Mapping[str, Any]]) -> str:
 
 
 def submitted_from_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The fields that show the form as it stood for these groups; of very many the first few."""
-    shown = groups[:MOST_GROUPS]
-    fields = {"kinds": ",".join(group["kind"] for group in shown)}
-    for number, group in enumerate(shown):
+    """The fields that show the form as it stood for these groups."""
+    fields = {"kinds": ",".join(group["kind"] for group in groups)}
+    for number, group in enumerate(groups):
         prefix = f"clients.{number}."
         plain = {name: value for name, value in group.items() if name not in ("kind", "script", "stages")}
         fields |= submitted_from(plain, prefix=prefix)
         if stages := group.get("stages"):
-            parts = (f"{stage['rate_per_s']:g} for {stage['duration_s']:g}" for stage in stages)
-            fields[prefix + "stages"] = ", ".join(parts)
+            fields[prefix + "stages"] = stages_text(stages)
         script = group.get("script", "article")
         fields[prefix + "script"] = "article" if script == "article" else "steps"
         if script != "article":

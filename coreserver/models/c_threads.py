@@ -41,9 +41,11 @@ class CThreadsConfig(ServerOptions):
         default=NoWork(), description="what a message or a connection costs beside echoing"
     )
 
-    @field_validator("switch_interval_us")
+    switch_interval_us: Literal[None] = Field(default=None, description="none: there is no interpreter")
+
+    @field_validator("switch_interval_us", mode="before")
     @classmethod
-    def _has_no_interpreter(cls, value: int | None) -> int | None:
+    def _has_no_interpreter(cls, value: object) -> object:
         if value is not None:
             raise ValueError("is for Python models: c_threads has no interpreter")
         return value

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import os
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
 
 from coreserver.config import ServerOptions, Settings
 from coreserver.models import MODELS
-from webapp.bench import run_spec, server_config, submitted_from_run
+from webapp.bench import launch_form, run_spec, server_config, submitted_from_run
 from webapp.forms import check, document_of, fields_of, read_form, submitted_from
-from webapp.group_forms import ARTICLE_STEPS, KINDS, group_forms, one_more, parse_stages, parse_steps, steps_text
+from webapp.group_forms import (
+    ARTICLE_STEPS,
+    KINDS,
+    group_forms,
+    one_more,
+    parse_stages,
+    parse_steps,
+    stages_text,
+    steps_text,
+)
+from webapp.schemas import RunSpec
 
+MUST: dict[str, dict[str, Any]] = {"open": {"rate_per_s": 3.0}}
 BAD_STAGES = parse_stages("9")[1]
 
 
@@ -126,7 +138,7 @@ def test_of_a_name_given_twice_the_last_counts() -> None:
 
 def test_a_form_with_too_many_fields_is_refused() -> None:
     with pytest.raises(ValueError, match="fields"):
-        read_form(b"&".join(b"a%d=1" % number for number in range(300)))
+        read_form(b"&".join(b"a%d=1" % number for number in range(301)))
 
 
 # --- the launch form -------------------------------------------------------------------------------------------------
@@ -239,6 +251,45 @@ def test_stages_are_written_as_people_say_them() -> None:
     assert submitted_from_run(spec.model_dump(mode="json"))["clients.0.stages"] == "20 for 5, 0.5 for 2.5"
 
 
+def test_stages_come_back_to_the_last_digit() -> None:
+    stages = [{"rate_per_s": 12345.678, "duration_s": 0.1234567}]
+    assert parse_stages(stages_text(stages)) == (stages, "")
+
+
+def test_the_form_reaches_everything_that_a_load_can_be_told() -> None:
+    for kind, group in KINDS.items():
+        [form] = group_forms({"kinds": kind}, {})
+        offered = {field.name.removeprefix(form.prefix) for field in (*form.fields, *form.more)}
+        assert offered | ({"script"} if form.script else set()) == group.model_fields.keys() - {"kind"}
+    launch = launch_form("dashboard", "/", [], {}, {})
+    assert {field.name for field in (launch.label, *launch.more)} | {"run.clients", "run.server"} == {
+        f"run.{name}" for name in RunSpec.model_fields
+    }
+
+
+def test_a_whole_load_goes_through_the_form_and_back() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    groups = [{"kind": kind, "name": f"{kind} {n}"} | MUST.get(kind, {}) for n, kind in enumerate([*KINDS, "open"])]
+    body = {"label": "all", "note": "two\nlines", "seed": 2**62 + 1, "client_processes": 2, "client_cpus": [cpu]}
+    spec = RunSpec.model_validate({**body, "server": {"id": 1}, "clients": groups})
+    shown = submitted_from_run(spec.model_dump(mode="json"))
+    assert run_spec({name: value.replace("\n", "\r\n") for name, value in shown.items()}) == (spec, {})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_design_in_a_process_takes_cpus_and_one_with_an_interpreter_its_switch_interval(name: str) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    offered = {field.name for field in fields_of(MODELS[name].Config, {}, {})}
+    assert "cpus" in offered
+    assert ("switch_interval_us" in offered) is (name != "c_threads")
+    typed = {"model": name, "cpus": str(cpu), "switch_interval_us": "70"}
+    typed = {field: value for field, value in typed.items() if field == "model" or field in offered}
+    config, problems = server_config(typed | ({"placement": "process"} if "placement" in offered else {}))
+    assert problems == {}
+    assert config is not None
+    assert (config.cpus, config.switch_interval_us) == ([cpu], None if name == "c_threads" else 70)
+
+
 @pytest.mark.parametrize("kinds", ["", "junk", ",,", "junk,<b>"])
 def test_a_form_without_a_kind_is_a_script(kinds: str) -> None:
     assert [form.kind for form in group_forms({"kinds": kinds}, {})] == ["script"]
@@ -250,4 +301,5 @@ def test_links_change_add_and_remove_groups() -> None:
     assert [choice.kind for choice in second.choices if choice.is_current] == ["idle"]
     assert (first.without, second.without) == ("idle", "open")
     assert one_more({"kinds": "open,idle"}) == "open,idle,closed"
-    assert one_more({"kinds": "open,idle,idle,idle"}) == ""
+    assert one_more({"kinds": ",".join(["open"] * 15)}).count("open") == 15
+    assert one_more({"kinds": ",".join(["open"] * 16)}) == ""  # as many as a run may have
