@@ -20,7 +20,7 @@ from webapp.lab import Lab
 from webapp.metrics import Metrics
 from webapp.pages import ErrorPage
 from webapp.problems import Problem
-from webapp.routes import charts, exports, pages, run_list, runs, servers, system
+from webapp.routes import charts, compare, exports, pages, run_list, runs, servers, system
 from webapp.schemas import ProblemDocument
 from webapp.security import LOOPBACK_NAMES, Guard
 from webapp.settings import Settings
@@ -64,7 +64,7 @@ def create_app(settings: Settings, lab: Lab) -> FastAPI:
     app = LabApp(title="Serverlab", version=system.lab_version(), docs_url=None, redoc_url=None)
     app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
     app.state.metrics = Metrics(lab, app.state.streams, system.lab_version())
-    for routes in (system, servers, exports, runs, run_list, charts, pages):
+    for routes in (system, servers, exports, runs, compare, run_list, charts, pages):
         app.include_router(routes.router)
     app.include_router(exports.pages)
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_offline", "static")]), name="swagger")

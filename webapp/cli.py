@@ -1,4 +1,4 @@
-"""The `serverlab` command: `serve` for the browser and for scripts, `run` for one experiment from a shell."""
+"""The `serverlab` command: `serve` for the browser and for scripts, `run` and `compare` for experiments at a shell."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from webapp.compare_command import comparison_at, lines
 from webapp.routes.system import lab_version
 from webapp.run_command import EXIT_USAGE, Failure, carry_out
 from webapp.run_request import LoadFlags, Request, UsageError, cpus_of, groups_of, objectives_of, server_of, spec_of
@@ -31,7 +32,7 @@ AllowTarget = Annotated[
 
 
 class Format(StrEnum):
-    """How `run` prints."""
+    """How a command prints."""
 
     TEXT = "text"
     JSON = "json"
@@ -188,6 +189,26 @@ def _run(
         _fail(str(error), EXIT_USAGE)
     except Failure as failure:
         _fail(str(failure), failure.code)
+
+
+@app.command("compare")
+def _compare(
+    runs: Annotated[list[int], typer.Argument(min=1, help="Two to eight runs; the first is the baseline.")],
+    url: Annotated[
+        str | None, typer.Option(envvar="SERVERLAB_URL", help="The lab to ask, instead of the running one.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Whose runs to compare.")] = None,
+    output: Annotated[Format, typer.Option("--format", help="json: as REST answers it.")] = Format.TEXT,
+) -> None:
+    """Print stored runs side by side: what differs in what was asked, and every figure with its distance.
+
+    Ends with 0; 2: there are no such runs, or one has no report; 3: no lab.
+    """
+    try:
+        found = comparison_at(_settings(data_dir=data_dir), url, runs)
+    except Failure as error:
+        _fail(str(error), error.code)
+    print(found.model_dump_json(indent=2) if output is Format.JSON else "\n".join(lines(found)))  # noqa: T201
 
 
 def _settings(**flags: object) -> Settings:

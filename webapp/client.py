@@ -19,6 +19,7 @@ import httpx
 from pydantic import BaseModel
 
 from coreserver.config import ClosedGroup, OpenGroup
+from webapp.compare import Comparison
 from webapp.problems import FieldError
 from webapp.schemas import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
 
@@ -172,6 +173,10 @@ class LabClient:
         """Its JSON report."""
         report: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/report")
         return report
+
+    def compare(self, *run_ids: int) -> Comparison:
+        """Two to eight runs side by side; the first one is the baseline."""
+        return Comparison.model_validate(self._ask("GET", "/api/v1/compare", params={"run": run_ids}))
 
     def connections(self, run_id: int) -> list[ConnectionRow]:
         """Every connection of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -114,6 +114,16 @@ def iso(at: datetime | None) -> str:
     """The same instant for machines."""
     return "" if at is None else at.astimezone(UTC).isoformat()
 
+
+# How a figure of a comparison is written, by its unit.
+UNITS: dict[str, Callable[[float], str]] = {
+    "s": seconds,
+    "ms": ms,
+    "us": lambda value: ms(value / 1000),
+    "bytes": size,
+    "per_s": decimal,
+    "number": decimal,
+}
 
 # How a figure reads follows from the unit at the end of its name.
 READINGS = (("_per_s", "per second"), ("_ms", ms), ("_bytes", size), ("_us", "µs"), ("_s", seconds))

@@ -6,6 +6,7 @@ Every method may be called by any thread; those that start or stop a server, or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from coreserver.config import ServerOptions
@@ -164,6 +165,20 @@ class Lab:
         report = self._result(row).report
         report["run"] |= {"label": row.label, "note": row.note}  # they may have been changed since
         return report
+
+    def compared(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """The reports of runs that are to stand side by side.
+
+        Raises:
+            NotFound: there is no such run.
+            Conflict: one of them has no report: it is not over, or ended without.
+        """
+        for run_id in run_ids:
+            self.run(run_id)
+        try:
+            return [self.report(run_id) for run_id in run_ids]
+        except NotFound as problem:
+            raise Conflict(f"{problem.detail}; leave it out of the comparison") from None
 
     def connections(self, run_id: int) -> list[dict[str, Any]]:
         """Every connection, in the shape of `schemas.ConnectionRow`; Conflict and NotFound as for the report."""

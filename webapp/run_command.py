@@ -46,7 +46,7 @@ def carry_out(request: Request, settings: Settings, url: str | None, *, as_json:
             judged = [objective.judged(report) for objective in request.objectives]
             log = lab.log(run.id) if report and request.has_log and not as_json else None
         except LabError as error:
-            raise _failure(error) from error
+            raise failure(error) from error
     _print(_document(run, report, judged) if as_json else _text(run, report, judged, log))
     return EXIT_INTERRUPTED if interrupted else _exit_code(run, judged)
 
@@ -57,7 +57,7 @@ def carry_out(request: Request, settings: Settings, url: str | None, *, as_json:
 @contextlib.contextmanager
 def _lab(settings: Settings, url: str | None) -> Iterator[LabClient]:
     with contextlib.ExitStack() as stack:
-        address = url or _running(settings)
+        address = url or running_lab(settings)
         if address is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="serverlab-"))
             own = replace(settings, host="127.0.0.1", port=0, data_dir=Path(folder))
@@ -74,7 +74,7 @@ def _lab(settings: Settings, url: str | None) -> Iterator[LabClient]:
         yield lab
 
 
-def _running(settings: Settings) -> str | None:
+def running_lab(settings: Settings) -> str | None:
     """The address of the data dir's lab, if it answers: a killed lab leaves its address behind."""
     address = read_address(settings.data_dir)
     if address is None:
@@ -85,7 +85,8 @@ def _running(settings: Settings) -> str | None:
     return None
 
 
-def _failure(error: LabError) -> Failure:
+def failure(error: LabError) -> Failure:
+    """What the lab refused, for the shell."""
     told = "; ".join(f"{each.field.removeprefix('server.')}: {each.message}" for each in error.errors) or error.detail
     usage = not isinstance(error, LabUnreachable) and error.status in (400, 404, 413, 422)
     return Failure(told, EXIT_USAGE if usage else EXIT_NO_SERVER)

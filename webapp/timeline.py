@@ -142,14 +142,20 @@ class RowScene:
             for line, y in zip(self._lines, self._offsets, strict=True)
         ]
 
-    def paint(self, *, width: int, title: str, embedded: bool) -> str:
-        """The `svg` element, laid out for a width."""
+    def margins(self, width: int) -> Span:
+        """The pixels that it needs to the left and to the right of the plot."""
+        rows = [line.row for line in self._lines]
+        return gutter([row.name for row in rows], width), _room_at_right(rows, self._size)
+
+    def paint(self, *, width: int, title: str, embedded: bool, margins: Span | None = None) -> str:
+        """The `svg` element, laid out for a width; `margins` where others than its own are wanted."""
         rows, size = [line.row for line in self._lines], self._size
         labels = [row.name for row in rows]
+        left, right = margins or self.margins(width)
         frame, around = stage(
             width=width,
-            left=gutter(labels, width),
-            right=width - _room_at_right(rows, size),
+            left=left,
+            right=width - right,
             height=self._height,
             shown_s=self.shown_s,
             now_s=self._now_s,

@@ -30,7 +30,7 @@ _NAMES = ", ".join((*DRAWINGS, *CHARTS))
 
 ChartName = Annotated[str, Path(max_length=40, description=f"which one: {_NAMES}")]
 ChartForm = Annotated[str, Path(max_length=10, description="svg, png or json: the Vega-Lite spec, or a drawing's rows")]
-_FILES: dict[int | str, dict[str, Any]] = {
+FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "the picture, or what it is drawn from",
         "content": {
@@ -42,27 +42,27 @@ _FILES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/api/v1/runs/{run_id}/charts/timeline.{form}", response_class=Response, responses=documented(404) | _FILES)
+@router.get("/api/v1/runs/{run_id}/charts/timeline.{form}", response_class=Response, responses=documented(404) | FILES)
 def get_timeline(lab: LabDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]) -> Response:
     """The article's picture: when each client arrived, waited and was served; of a run under way, up to now."""
     return _drawing(lab, run_id, form, lambda: lab.timeline_svg(run_id, query))
 
 
-@router.get("/api/v1/runs/{run_id}/charts/lanes.{form}", response_class=Response, responses=documented(404) | _FILES)
+@router.get("/api/v1/runs/{run_id}/charts/lanes.{form}", response_class=Response, responses=documented(404) | FILES)
 def get_lanes(lab: LabDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]) -> Response:
     """The same time seen from the workers: whom each of them served when."""
     return _drawing(lab, run_id, form, lambda: lab.lanes_svg(run_id, query))
 
 
 @router.get(
-    "/api/v1/runs/{run_id}/charts/{name}.{form}", response_class=Response, responses=documented(404, 409) | _FILES
+    "/api/v1/runs/{run_id}/charts/{name}.{form}", response_class=Response, responses=documented(404, 409) | FILES
 )
 def get_chart(lab: LabDep, run_id: RunId, name: ChartName, form: ChartForm) -> Response:
     """A chart of a run that has ended.
 
     Pictures are not made while a run is queued or under way: 503, unless they are there already.
     """
-    _check(form)
+    check_form(form)
     if name not in CHARTS:
         raise NotFound(f"there is no such chart; there are {_NAMES}")
     report = lab.report(run_id)
@@ -82,13 +82,14 @@ def chart_response(lab: Lab, spec: dict[str, Any], form: str) -> Response:
     return Response(json.dumps(spec, separators=(",", ":")), media_type="application/json")
 
 
-def _check(form: str) -> None:
+def check_form(form: str) -> None:
+    """NotFound unless charts come in this form."""
     if form not in FORMS:
         raise NotFound(f"a chart comes as one of {', '.join(FORMS)}")
 
 
 def _drawing(lab: Lab, run_id: int, form: str, draw: Callable[[], str]) -> Response:
-    _check(form)
+    check_form(form)
     if form == "json":
         rows = [{name: getattr(row, name) for name in ROW} for row in lab.timeline_rows(run_id)]
         return StreamingResponse(json_list("rows", rows), media_type="application/json")

@@ -1,0 +1,61 @@
+"""Runs side by side: as JSON, and as a page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from webapp.answers import StrictRoute, documented
+from webapp.compare import LEAST, MOST, Comparison, compare
+from webapp.compare_page import compare_page
+from webapp.problems import FieldError, Invalid, NotFound
+from webapp.routes.charts import FILES, ChartForm, chart_response, check_form
+from webapp.routes.deps import LabDep
+from webapp.routes.run_list import run_ids
+from webapp.schemas import Id
+
+router = APIRouter(tags=["compare"], route_class=StrictRoute)
+
+Compared = Annotated[
+    list[Id],
+    Query(alias="run", min_length=LEAST, max_length=MOST, description="a run to compare; the first is the baseline"),
+]
+
+
+def _distinct(runs: Compared) -> list[int]:
+    if len({*runs}) < len(runs):
+        why = "must be different runs"
+        raise Invalid(f"run: {why}", errors=[FieldError("run", why)])
+    return runs
+
+
+Distinct = Annotated[list[int], Depends(_distinct)]
+
+
+@router.get("/api/v1/compare", responses=documented(404, 409))
+def compare_runs(lab: LabDep, runs: Distinct) -> Comparison:
+    """Two to eight runs with a report side by side: what differs in their configs, and every figure with its delta."""
+    return compare(lab.compared(runs))
+
+
+@router.get(
+    "/api/v1/compare/charts/percentiles.{form}", response_class=Response, responses=documented(404, 409) | FILES
+)
+def get_percentiles(lab: LabDep, form: ChartForm, runs: Distinct) -> Response:
+    """Response times by percentile, a line a run; pictures (svg, png) are not made while a run is under way: 503."""
+    from webapp.charts import compare as chart  # Altair takes 0.3 s to import
+
+    check_form(form)
+    reports = lab.compared(runs)
+    if why := chart.missing(reports):
+        raise NotFound(why)
+    return chart_response(lab, chart.spec(reports), form)
+
+
+@router.get("/compare", include_in_schema=False, response_class=HTMLResponse)
+def show_comparison(request: Request, lab: LabDep) -> HTMLResponse:
+    """The same as a page; a run that is named twice counts once."""
+    chosen = run_ids([text for text in request.query_params.getlist("run") if text], least=LEAST, most=MOST)
+    return HTMLResponse(compare_page(lab, chosen, str(request.base_url).rstrip("/")).html())
