@@ -48,7 +48,10 @@ def sentence(result: RunResult) -> str:
 
 
 def _how_it_ended(result: RunResult) -> list[str]:
-    after = say_seconds(seconds(result.load.ended_ns - result.load.started_ns))
+    lasted_ns = result.load.ended_ns - result.load.started_ns
+    if result.outcome == "cancelled" and lasted_ns <= 0:
+        return ["the run was cancelled before its first client was due"]
+    after = say_seconds(max(seconds(lasted_ns), 0.0))
     if result.outcome == "cancelled":
         return [f"the run was cancelled after {after}"]
     if result.outcome == "failed":
@@ -89,7 +92,8 @@ def _longest_wait(result: RunResult) -> list[str]:
     if client is None or wait.waited_s < WORTH_SAYING_S:
         return []
     several_groups = len({c.client.group for c in result.connections}) > 1
-    name = f"{client.name} of {client.group}" if several_groups else client.name
+    is_told = client.name.startswith(client.group)  # the lab's own names begin with their group's
+    name = f"{client.name} of {client.group}" if several_groups and not is_told else client.name
     ending = "" if wait.served else " and was never served"
     return [f"{name} waited {say_seconds(wait.waited_s)} {wait.place}{ending}"]
 

@@ -45,6 +45,10 @@ LEFT_WAITING = client("conn4", outcome=ClientOutcome.TIMED_OUT, connected=1, clo
             "The run was cancelled after 1.2 s; all 3 clients were served at once.",
         ),
         (
+            result([JoinedConnection(client(outcome=ClientOutcome.NOT_STARTED), None)], ended=-99, outcome="cancelled"),
+            "The run was cancelled before its first client was due; no client was served; 1 of 1 client never began.",
+        ),
+        (
             result([JoinedConnection(client(outcome=None, connected=1, greeted=2), None)], ended=800,
                    outcome="failed", failure="worker_died"),
             "The client process died after 800 ms; the one client was served; 1 of 1 client has no known end.",
@@ -59,6 +63,8 @@ def test_with_several_groups_the_one_who_waited_is_named_with_its_group() -> Non
     first = served("conn1", accepted=2, started=2, closed=2200, group="early")
     second = served("conn1", accepted=2201, started=2201, closed=2400, group="second")
     assert "conn1 of second waited 2.2 s" in sentence(result([first, second]))
+    named = served("second-conn1", accepted=2201, started=2201, closed=2400, group="second")
+    assert "; second-conn1 waited 2.2 s" in sentence(result([first, named]))
 
 
 @pytest.mark.parametrize(
