@@ -1,0 +1,69 @@
+"""Pages opened in Chromium, each in a context of its own, and when they could be used."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+QUIET_MS = 1000
+WATCH = """window.measuredTasks = [];
+new PerformanceObserver((list) => {
+    for (const task of list.getEntries()) window.measuredTasks.push([task.startTime, task.duration]);
+}).observe({ type: "longtask", buffered: true });"""
+IS_QUIET = """() => {
+    const end = window.measuredTasks.reduce((latest, [start, took]) => Math.max(latest, start + took), 0);
+    const [load] = performance.getEntriesByType("navigation");
+    return load.loadEventEnd > 0 && performance.now() - Math.max(end, load.loadEventEnd) > %d;
+}"""
+READ = """() => ({
+    load: performance.getEntriesByType("navigation")[0].loadEventEnd,
+    paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
+    ready: performance.getEntriesByName("timeline ready").at(0)?.startTime ?? 0,
+    tasks: window.measuredTasks,
+})"""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One load of a page, in seconds since the request for it."""
+
+    painted_s: float
+    loaded_s: float
+    ready_s: float
+    interactive_s: float
+    long_tasks_s: float
+
+
+def opened(base_url: str, path: str, times: int) -> list[Opened]:
+    """The page at `path`, opened so often in a browser that has opened another page before."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        _open(browser, f"{base_url}/runs")  # the first page of all pays for the browser's start
+        loads = [_open(browser, base_url + path) for _ in range(times)]
+        browser.close()
+    return loads
+
+
+def _open(browser: Browser, url: str) -> Opened:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(WATCH)
+    page = context.new_page()
+    page.goto(url, timeout=120_000)
+    page.wait_for_function(IS_QUIET % QUIET_MS, timeout=120_000)
+    seen: dict[str, Any] = page.evaluate(READ)
+    context.close()
+    ends = [start + took for start, took in seen["tasks"]]
+    return Opened(
+        painted_s=seen["paint"] / 1e3,
+        loaded_s=seen["load"] / 1e3,
+        ready_s=seen["ready"] / 1e3,
+        interactive_s=max([seen["load"], seen["ready"], *ends]) / 1e3,
+        long_tasks_s=sum(took for _, took in seen["tasks"]) / 1e3,
+    )

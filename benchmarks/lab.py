@@ -1,0 +1,87 @@
+"""A lab in a process of its own, as a person starts it, for the benchmarks of its pages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()", "serve", "--port", "0", "--data-dir"]
+READ_BYTES = 1 << 18
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class LabProcess:
+    """`serverlab serve` as long as the block lasts."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def __enter__(self) -> LabProcess:
+        self._process = subprocess.Popen([*COMMAND, str(self._data_dir)], stdout=subprocess.PIPE, text=True)
+        said = cast(IO[str], self._process.stdout).readline()
+        if "http://" not in said:
+            self._process.kill()
+            raise SystemExit(f"the lab did not start: {said!r}")
+        self.url = said.split()[-1].rstrip("/")
+        self.http = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
+        with self._process as process:
+            process.send_signal(signal.SIGTERM)
+
+    def cpu_s(self) -> float:
+        """Processor seconds of the control plane so far, thread-placed servers included, in steps of 10 ms."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
+        """Post `body` to the API; what it answered."""
+        answer: dict[str, Any] = self.http.post(f"/api/v1{path}", json=body, params=params).raise_for_status().json()
+        return answer
+
+    def run(self, server: dict[str, Any], *clients: dict[str, Any], label: str = "") -> dict[str, Any]:
+        """A run that has ended."""
+        body = {"label": label, "server": server, "clients": clients}
+        run = self.ask("/runs", body, wait_s=110)
+        if run["state"] != "completed":
+            raise SystemExit(f"the run {label} was to be completed and is {run['state']}: {run['reason']}")
+        return run
+
+    @contextmanager
+    def read(self, path: str) -> Iterator[None]:
+        """Somebody who takes the events at `path` and throws them away, as a page would that draws nothing."""
+        where = urlsplit(self.url)
+        with socket.create_connection((where.hostname, where.port)) as peer:
+            peer.sendall(f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())
+            first = peer.recv(READ_BYTES).partition(b"\r\n")[0]
+            if b" 200 " not in first:
+                raise SystemExit(f"no events at {path}: {first.decode()}")
+            reader = threading.Thread(target=_discard, args=(peer,), name=f"reader of {path}", daemon=True)
+            reader.start()
+            try:
+                yield
+            finally:
+                peer.shutdown(socket.SHUT_RDWR)
+                reader.join()
+
+
+def _discard(peer: socket.socket) -> None:
+    space = bytearray(READ_BYTES)
+    while peer.recv_into(space):
+        pass
