@@ -58,7 +58,7 @@ def main() -> None:
 def make_runs(lab: LabProcess, sizes: tuple[int, ...]) -> dict[int, int]:
     """A run for each number of connections, all of them real; their ids."""
     article = {"kind": "script", "count": 3, "script": "article"}
-    runs = {3: lab.run({"model": "bounded_pool", "workers": 2}, article, label="the article's three")["id"]}
+    runs = {3: lab.run({"model": "bounded_pool", "workers": 2}, article, label="the three of the article")["id"]}
     server = {"model": "asyncio", "placement": "process", "backlog": 4096}
     for size in sizes:
         if size not in runs:
