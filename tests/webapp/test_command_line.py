@@ -123,6 +123,6 @@ def test_what_flags_cannot_say_is_a_readable_document() -> None:
     ),
 )
 def test_any_run_is_asked_for_again(server: dict[str, Any], groups: list[dict[str, Any]], rest: dict[str, Any]) -> None:
-    named = [{"name": f"g{number}", **group} for number, group in enumerate(groups)]
+    named = [{**group, "name": f"g{number}"} for number, group in enumerate(groups)]
     config = filled_in({"server": server, "clients": named if len(named) > 1 else groups, **rest})
     assert repeated(config)[1] == config

@@ -1,0 +1,118 @@
+"""Without a mouse: everything is reached in the order in which it is read, the focus is seen, nothing holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.gallery import Gallery
+
+MOST_STOPS = 250
+FOCUSED = """(() => {
+    const element = document.activeElement;
+    if (element === document.body) return null;
+    const style = getComputedStyle(element);
+    const box = element.getBoundingClientRect();
+    const name = element.getAttribute("aria-label") ?? element.labels?.[0]?.innerText ?? element.innerText ?? "";
+    return {
+        name: name.trim().replace(/\\s+/g, " "),
+        html: element.outerHTML.slice(0, 120),
+        place: [...document.querySelectorAll("*")].indexOf(element),
+        isSeen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2
+            && box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    };
+})()"""
+REACHABLE = """[...document.querySelectorAll(
+    "a[href], button:enabled, input:not([type=hidden]):enabled, select, textarea, summary, [tabindex='0']"
+)].filter((element) => element.checkVisibility() && !(element.type === "radio" && !element.checked))
+    .map((element) => [...document.querySelectorAll("*")].indexOf(element))"""
+
+
+def press_tab(page: Page, key: str = "Tab") -> dict[str, Any] | None:
+    """The next stop, which must be seen to have the focus; None past the last."""
+    page.keyboard.press(key)
+    stop: dict[str, Any] | None = page.evaluate(FOCUSED)
+    assert stop is None or stop["isSeen"], f"the focus is not seen on {stop}"
+    return stop
+
+
+def reach(page: Page, name: str, key: str = "Tab") -> None:
+    """Press Tab until what is called `name` has the focus."""
+    for _ in range(MOST_STOPS):
+        stop = press_tab(page, key)
+        if stop and stop["name"].startswith(name):
+            return
+    raise AssertionError(f"{name} was not reached with the Tab key")
+
+
+def go(page: Page, name: str) -> None:
+    """Reach what is called `name`, and press it."""
+    reach(page, name)
+    page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("what", ["the dashboard", "a server that listens", "a run with groups", "runs"])
+def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, gallery: Gallery, what: str) -> None:
+    page = context.new_page()
+    page.goto(gallery.address(what))
+    expected = page.evaluate(REACHABLE)
+    visited = []
+    while stop := press_tab(page):
+        visited.append(stop["place"])
+        assert len(visited) < MOST_STOPS, "the focus goes round within the page"
+    assert visited == sorted(expected)
+
+
+def test_the_first_tab_leads_past_the_navigation(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_the_whole_way_from_an_empty_lab_without_a_mouse(own_context: BrowserContext) -> None:
+    page = own_context.new_page()
+    page.goto("/runs")
+    expect(page.get_by_text("No run yet")).to_be_visible()
+    page.goto("/")
+    expect(page.get_by_text("No server stands yet")).to_be_visible()
+    expect(page.get_by_text("No run yet")).to_be_visible()
+
+    reach(page, "workers")
+    page.keyboard.type("2")
+    go(page, "Start bounded_pool")
+    expect(page.get_by_text("listening")).to_be_visible()
+
+    for label in ("first", "second"):
+        reach(page, "label")
+        page.keyboard.type(label)
+        reach(page, "the article's")
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_label("your own steps")).to_be_checked()
+        reach(page, "steps")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("send ^a$\nexpect b")
+        go(page, "Launch the clients")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(label)
+        expect(page.locator("[data-run-state]")).to_have_text("completed")
+        if label == "first":
+            go(page, "server 1")
+
+    go(page, "Runs")
+    for run in (2, 1):
+        reach(page, f"tick run {run}")
+        page.keyboard.press("Space")
+    reach(page, "Delete 2 ticked", key="Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Delete these runs?")).to_be_visible()
+    go(page, "Delete 2 runs for good")
+    expect(page.get_by_text("No run yet")).to_be_visible()
+    go(page, "Dashboard")
+    go(page, "bounded_pool-1")
+    go(page, "Delete …")
+    go(page, "Delete bounded_pool-1")
+    expect(page.get_by_text("No server stands yet")).to_be_visible()
