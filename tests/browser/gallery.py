@@ -25,6 +25,7 @@ class Gallery:
     loaded: int
     failed: int
     cancelled: int
+    imported: int
 
     def address(self, what: str) -> str:
         """Where the page of `PLACES` is."""
@@ -40,11 +41,13 @@ PLACES = {
     "a run with groups": "/runs/{loaded}",
     "a failed run": "/runs/{failed}",
     "a cancelled run": "/runs/{cancelled}",
+    "an imported run": "/runs/{imported}",
     "runs": "/runs",
     "runs that were filtered": "/runs?state=completed",
     "no run that matches": "/runs?label=nothing+is+called+so",
     "a filter that is wrong": "/runs?state=x",
     "no such run": "/runs/999999",
+    "runs about to be deleted": "/runs/delete?run={completed}&run={failed}&run=999999",
     "the documentation": "/docs",
 }
 
@@ -63,13 +66,15 @@ def fill(rest: httpx.Client) -> Gallery:
     taken = {"model": "sequential", "port": standing["address"]["port"]}
     cancelled = _ask(rest, "to be cancelled", own, {"kind": "script", "count": 3, "script": ENDLESS})
     _cancel(rest, cancelled["id"])
+    completed = _ask(rest, "shown everywhere", own, script, wait_s=20)["id"]
     return Gallery(
         standing["id"],
         stopped["id"],
-        _ask(rest, "shown everywhere", own, script, wait_s=20)["id"],
+        completed,
         _ask(rest, "two groups", own, *groups, wait_s=20)["id"],
         _ask(rest, "a port that is taken", taken, script, wait_s=20)["id"],
         cancelled["id"],
+        _import(rest, completed),
     )
 
 
@@ -89,6 +94,12 @@ def endless(lab: LabProcess) -> Iterator[int]:
 
 def _cancel(rest: httpx.Client, run_id: int) -> None:
     rest.post(f"/runs/{run_id}/cancel").raise_for_status()
+
+
+def _import(rest: httpx.Client, run_id: int) -> int:
+    file = rest.get(f"/runs/{run_id}/report.json").raise_for_status()
+    headers = {"Content-Type": "application/json"}
+    return int(rest.post("/runs/import", content=file.content, headers=headers).raise_for_status().json()["id"])
 
 
 def _server(rest: httpx.Client, **options: Any) -> dict[str, Any]:

@@ -47,10 +47,11 @@ def reach(page: Page, name: str, key: str = "Tab") -> None:
     raise AssertionError(f"{name} was not reached with the Tab key")
 
 
-def go(page: Page, name: str) -> None:
-    """Reach what is called `name`, and press it."""
-    reach(page, name)
-    page.keyboard.press("Enter")
+def go(page: Page, name: str, key: str = "Tab") -> None:
+    """Reach what is called `name`, and follow it to another page."""
+    reach(page, name, key)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
 
 @pytest.mark.parametrize("what", ["the dashboard", "a server that listens", "a run with groups", "runs"])
@@ -106,13 +107,14 @@ def test_the_whole_way_from_an_empty_lab_without_a_mouse(own_context: BrowserCon
     for run in (2, 1):
         reach(page, f"tick run {run}")
         page.keyboard.press("Space")
-    reach(page, "Delete 2 ticked", key="Shift+Tab")
-    page.keyboard.press("Enter")
+    go(page, "Delete 2 ticked", key="Shift+Tab")
     expect(page.get_by_role("heading", name="Delete these runs?")).to_be_visible()
     go(page, "Delete 2 runs for good")
+    go(page, "To the runs")
     expect(page.get_by_text("No run yet")).to_be_visible()
     go(page, "Dashboard")
     go(page, "bounded_pool-1")
-    go(page, "Delete …")
+    reach(page, "Delete …")
+    page.keyboard.press("Enter")
     go(page, "Delete bounded_pool-1")
     expect(page.get_by_text("No server stands yet")).to_be_visible()
