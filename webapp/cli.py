@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from webapp.compare_command import comparison_at, lines
+from webapp.import_command import import_files
 from webapp.routes.system import lab_version
 from webapp.run_command import EXIT_USAGE, Failure, carry_out
 from webapp.run_request import LoadFlags, Request, UsageError, cpus_of, groups_of, objectives_of, server_of, spec_of
@@ -209,6 +210,25 @@ def _compare(
     except Failure as error:
         _fail(str(error), error.code)
     print(found.model_dump_json(indent=2) if output is Format.JSON else "\n".join(lines(found)))  # noqa: T201
+
+
+@app.command("import")
+def _import(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="A run's report.json; several are taken.")],
+    url: Annotated[
+        str | None, typer.Option(envvar="SERVERLAB_URL", help="The lab to use, instead of the running one.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Whose running lab to use.")] = None,
+) -> None:
+    """Bring runs back from files that this or another lab wrote.
+
+    Ends with 0; 2: a file does not fit, and nothing of it was kept; 3: no lab is running.
+    """
+    try:
+        for line in import_files(files, _settings(data_dir=data_dir), url):
+            print(line, flush=True)  # noqa: T201 - what the person at the shell waits for
+    except Failure as failure:
+        _fail(str(failure), failure.code)
 
 
 def _settings(**flags: object) -> Settings:

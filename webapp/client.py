@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -204,6 +205,27 @@ class LabClient:
         spec: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/charts/{name}.json")
         return spec
 
+    # --- runs as files -------------------------------------------------------------------------------------------
+
+    def export(self, run_id: int, path: Path) -> Path:
+        """Write the whole run to a file, which `import_run` of any lab takes; the file."""
+        path.write_bytes(self._send("GET", f"/api/v1/runs/{run_id}/report.json").content)
+        return path
+
+    def import_run(self, path: Path) -> RunResource:
+        """Bring a run back from a file of `export`, under a new id; OSError where the file cannot be read."""
+        answer = self._send("POST", "/api/v1/runs/import", content=path.read_bytes())
+        return RunResource.model_validate(answer.json())
+
+    def report_html(self, run_id: int) -> str:
+        """The run as one page that opens without the lab; 503 while a run is under way and its charts are not drawn."""
+        return self._send("GET", f"/api/v1/runs/{run_id}/report.html").text
+
+    def trace(self, run_id: int) -> dict[str, Any]:
+        """The run as a trace in the Trace Event Format, for Perfetto."""
+        trace: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/trace")
+        return trace
+
     # --- requests ------------------------------------------------------------------------------------------------
 
     def _ask(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
@@ -211,10 +233,18 @@ class LabClient:
         return answer.json() if answer.content else None
 
     def _send(
-        self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        content: bytes | None = None,
     ) -> httpx.Response:
+        """The answer; `content` is a body of JSON that is sent as it is."""
+        headers = None if content is None else {"Content-Type": "application/json"}
         try:
-            answer = self._http.request(method, path, json=body, params=params)
+            answer = self._http.request(method, path, json=body, params=params, content=content, headers=headers)
         except httpx.TransportError as error:
             raise LabUnreachable(f"no answer from {self._http.base_url}: {error or type(error).__name__}") from error
         if answer.is_error:

@@ -26,6 +26,9 @@ def takeaways(run: RunResource) -> tuple[Takeaway, ...]:
         Takeaway("report.json", f"{base}/report.json", "the whole run; another lab can import it", is_download=True),
     )
     report = (
+        Takeaway(
+            "report.html", f"{base}/report.html", "this page with its charts as one file that opens offline", True
+        ),
         Takeaway("report", f"{base}/report", "its figures, for scripts, as its JSON Schema describes them"),
         Takeaway("histogram", f"{base}/histogram", "response times as HdrHistogram's plotter opens them"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 from coreserver.reports.codec import encode_connections
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, pool_of_two, report_of, result
-from tests.webapp.stories import finished_run
+from tests.webapp.shell import serverlab
+from tests.webapp.stories import QUICK, finished_run
 from webapp.bundle import Records, written
+from webapp.client import LabClient
 from webapp.problems import StorageFull
 from webapp.serve import embedded
 from webapp.settings import Settings
@@ -222,3 +225,33 @@ def test_it_can_be_labelled_and_deleted_as_any_run(shared: httpx.Client) -> None
     assert shared.post(run["links"]["cancel"]).json()["state"] == "completed"
     assert shared.delete(path).status_code == 204
     assert shared.get(path).status_code == 404
+
+
+# --- from a shell and from a script ----------------------------------------------------------------------------------
+
+
+def test_files_are_brought_back_from_a_shell(shared: httpx.Client, shared_url: str, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_bytes(made())
+    bad.write_text("{}")
+    ended = serverlab("import", good, good, "--url", shared_url)
+    assert ended.returncode == 0, ended.stderr
+    first, second = ended.stdout.splitlines()
+    assert re.fullmatch(rf"{re.escape(str(good))}: run \d+, {re.escape(shared_url)}runs/\d+", first)
+    assert first != second
+    ended = serverlab("import", bad, "--url", shared_url)
+    assert (ended.returncode, "schema_version: is required" in ended.stderr) == (2, True)
+    assert serverlab("import", tmp_path / "none.json", "--url", shared_url).returncode == 2
+    assert serverlab("import", good, "--url", "http://127.0.0.1:9").returncode == 3
+    ended = serverlab("import", good, "--data-dir", tmp_path / "no-lab")
+    assert (ended.returncode, "serverlab serve" in ended.stderr) == (3, True)
+
+
+def test_a_script_takes_a_run_from_one_lab_to_another(shared_url: str, tmp_path: Path) -> None:
+    with LabClient(shared_url) as lab:
+        run = lab.wait(lab.run({"model": "sequential"}, 1, script=QUICK, label="to go").id)
+        file = lab.export(run.id, tmp_path / "run.json")
+        back = lab.import_run(file)
+        assert (back.imported, back.label, back.id != run.id) == (True, "to go", True)
+        assert lab.export(back.id, tmp_path / "again.json").read_bytes() == file.read_bytes()
+        assert lab.trace(back.id)["traceEvents"]

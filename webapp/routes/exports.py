@@ -15,7 +15,9 @@ from coreserver.reports.schema import ReportFile, json_schema
 from webapp.answers import StrictRoute, documented
 from webapp.bundle import opened, written
 from webapp.problems import Invalid, Problem
+from webapp.report_file import report_page
 from webapp.routes.deps import LabDep, RunId
+from webapp.routes.system import lab_version
 from webapp.runs_page import runs_page
 from webapp.schemas import RunFilter, RunResource
 from webapp.trace import trace_file
@@ -60,6 +62,20 @@ def get_report_file(lab: LabDep, run_id: RunId) -> Response:
     report, records = lab.exported(run_id)
     name = f"run-{run_id}-report.json"
     return StreamingResponse(written(report, records), media_type="application/json", headers=download(name))
+
+
+@router.get(
+    "/runs/{run_id}/report.html",
+    response_class=HTMLResponse,
+    responses=documented(404, 409) | _content("text/html", "one file without script", {"type": "string"}),
+)
+def get_report_page(request: Request, lab: LabDep, run_id: RunId) -> Response:
+    """The run as one page that opens offline, with its timeline, charts, tables, settings and how to repeat it.
+
+    While a run is queued or under way no chart is drawn: 503, unless all of this run's were drawn before.
+    """
+    page = report_page(lab, run_id, str(request.base_url).rstrip("/"), lab_version())
+    return HTMLResponse(page.html(), headers=download(f"run-{run_id}-report.html"))
 
 
 @router.get(

@@ -1,0 +1,105 @@
+"""A run as one page that opens anywhere: style and pictures within it, no script, nothing from any network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup
+
+from webapp import figures
+from webapp.assets import asset_dir
+from webapp.charts import CHARTS, Chart, Table
+from webapp.charts.look import DARK
+from webapp.lab import Lab
+from webapp.pages import Page
+from webapp.problems import Problem, Unavailable
+from webapp.run_page import RunPage, run_page
+
+SHEETS = ("tokens", "base", "layout", "components", "timeline", "report")
+_ID = re.compile(r'(?<=[\s])id="([^"]+)"')
+_REFERENCE = re.compile(r'(url\(|href=")#([^)"]+)')
+
+
+@dataclass(frozen=True)
+class DrawnChart:
+    """A chart as a picture, a sentence and a table; or why there is none."""
+
+    name: str
+    title: str
+    missing: str
+    svg: Markup
+    summary: str
+    table: Table
+
+
+@dataclass(frozen=True)
+class ReportPage(Page):
+    """The file."""
+
+    template = "report.html"
+
+    run: RunPage
+    charts: tuple[DrawnChart, ...]
+    css: Markup
+    version: str
+    written: str
+
+    @property
+    def title(self) -> str:
+        """What a browser calls it."""
+        return f"{self.run.title} (Serverlab report)"
+
+
+def report_page(lab: Lab, run_id: int, base_url: str, version: str) -> ReportPage:
+    """The page of a run that has ended with a report.
+
+    Raises:
+        Conflict, NotFound: there is no report (yet).
+        Unavailable: another run is queued or under way, and not all of this one's charts were drawn before.
+    """
+    report = lab.report(run_id)
+    return ReportPage(
+        run=run_page(lab, run_id, base_url),
+        charts=tuple(_drawn(lab, chart, report) for chart in CHARTS.values()),
+        css=_style(),
+        version=version,
+        written=figures.moment(datetime.now(UTC)),
+    )
+
+
+def _drawn(lab: Lab, chart: Chart, report: Mapping[str, Any]) -> DrawnChart:
+    missing, svg, spec = chart.missing(report), "", chart.spec(report)
+    if spec is not None:
+        try:
+            svg = of_its_own(lab.charts.svg(spec), chart.name)
+        except Unavailable:
+            raise
+        except Problem as problem:
+            missing = f"It could not be drawn: {problem.detail}"
+    drawing = Markup(svg)  # noqa: S704 - made by the chart's own process, which escapes the texts in it
+    return DrawnChart(chart.name, chart.title, missing, drawing, chart.summary(report), chart.rows(report))
+
+
+def of_its_own(svg: str, name: str) -> str:
+    """The same picture with ids that no other picture of the page has."""
+    svg = _ID.sub(lambda found: f'id="{name}-{found[1]}"', svg)
+    return _REFERENCE.sub(lambda found: f"{found[1]}#{name}-{found[2]}", svg)
+
+
+@cache
+def _style() -> Markup:
+    """The pages' own style, and the charts' colours on dark paper."""
+    folder = asset_dir("static") / "css"
+    sheets = [(folder / f"{name}.css").read_text() for name in SHEETS]
+    dark = [
+        f'.drawing--chart [{place}="{light}" i] {{ {place}: {on_dark}; }}'
+        for light, on_dark in DARK.items()
+        for place in ("fill", "stroke")
+    ]
+    sheets.append("@media (prefers-color-scheme: dark) {\n" + "\n".join(dark) + "\n}")
+    return Markup("\n".join(sheets))  # noqa: S704 - files of this installation
