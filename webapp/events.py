@@ -1,6 +1,7 @@
 """Server-sent events: a snapshot first, then what changed, at most a few times a second.
 
-    snapshot          the whole resource, or both lists: what a page needs to be right again after any interruption
+    snapshot          the whole resource, or both lists: what a page needs to be right again after any interruption;
+                      of a running run also its `history`
     run, timeline     one run: its resource; its drawing as a string of markup
     servers, runs     the lab: the list that changed
     end               the run is over or was deleted, and so is this stream
@@ -35,6 +36,7 @@ from webapp.schemas import RunFilter, RunResource, ServerResource
 PING_S = 15.0
 LAB_TICK_S = 1.0  # servers' figures change without anybody moving them
 SHOWN_RUNS = 20
+DRAWING_INTERVAL_S = 0.25
 DRAWING_SHARE = 20  # drawing takes at most a twentieth of the time: the same machine serves the run
 _SERVERS = TypeAdapter(list[ServerResource])
 _RUNS = TypeAdapter(list[RunResource])
@@ -74,35 +76,87 @@ class EventStream(StreamingResponse):
 
 
 async def run_events(lab: Lab, run_id: int, last_event_id: str | None) -> AsyncGenerator[bytes, None]:
-    """The events of one run, until it is over or forgotten, or the lab ends."""
+    """The events of one run, until it is over or forgotten, or the lab ends.
+
+    Drawings are made beside the figures, which do not wait for them.
+    """
     topic = run_topic(run_id)
     shown = _version_of(last_event_id)
     is_first = shown != lab.feed.version(topic)
-    drawn = ""
+    drawings = Drawings(lab, run_id)
     quiet = Quiet()
-    while not lab.feed.is_closed:
-        version = lab.feed.version(topic)  # read before the state, so that a change in between is seen next time
-        try:
-            run, drawing, took_s = await run_in_threadpool(_run_and_drawing, lab, run_id)
-        except NotFound:
-            yield event("end", json.dumps({"state": "deleted"}), version)
-            return
-        if is_first or version != shown or run.state == "running":
-            yield event("snapshot" if is_first else "run", run.model_dump_json(), version)
-            is_first, shown = False, version
-            quiet.broken()
-        if drawing != drawn:
-            yield event("timeline", json.dumps(drawing), version)
-            drawn = drawing
+    try:
+        while not lab.feed.is_closed:
+            version = lab.feed.version(topic)  # read before the state, so that a change in between is seen next time
+            try:
+                run, text = await run_in_threadpool(_run, lab, run_id, is_first)
+                drawing = await drawings.next(run)
+            except NotFound:
+                yield event("end", json.dumps({"state": "deleted"}), version)
+                return
+            if is_first or version != shown or run.state == "running":
+                yield event("snapshot" if is_first else "run", text, version)
+                is_first, shown = False, version
+                quiet.broken()
+            if drawing is not None:
+                yield event("timeline", json.dumps(drawing), version)
+            if run.is_over:
+                yield event("end", json.dumps({"state": run.state}), version)
+                return
+            await asyncio.sleep(lab.settings.push_interval_s)
+            # A run under way moves on by itself: its open bars grow.
+            await lab.feed.wait(topic, shown, lab.settings.push_interval_s if run.state == "running" else PING_S)
+            if quiet.too_long():
+                yield KEEPALIVE_COMMENT
+    finally:
+        await drawings.end()
+
+
+class Drawings:
+    """The drawings of one run, made one after the other in another thread, each for so long as its share of the time
+    allows."""
+
+    def __init__(self, lab: Lab, run_id: int) -> None:
+        self._lab = lab
+        self._run_id = run_id
+        self._making: asyncio.Task[tuple[str, float]] | None = None
+        self._not_before = 0.0
+        self._drawn = ""
+
+    async def next(self, run: RunResource) -> str | None:
+        """A drawing that is ready and new. For a run that is over it is waited for: it is the last one."""
+        if run.state == "queued":
+            return None
         if run.is_over:
-            yield event("end", json.dumps({"state": run.state}), version)
-            return
-        pause_s = max(lab.settings.push_interval_s, DRAWING_SHARE * took_s)
-        await asyncio.sleep(pause_s)
-        # A run under way moves on by itself: its open bars grow.
-        await lab.feed.wait(topic, shown, pause_s if run.state == "running" else PING_S)
-        if quiet.too_long():
-            yield KEEPALIVE_COMMENT
+            await self.end()  # it may be of before the end
+            self._make()
+        elif self._making is None and time.monotonic() >= self._not_before:
+            self._make()
+        if self._making is None or not (run.is_over or self._making.done()):
+            return None
+        making, self._making = self._making, None
+        drawing, took_s = await making
+        self._not_before = time.monotonic() + max(DRAWING_INTERVAL_S, DRAWING_SHARE * took_s)
+        if drawing == self._drawn:
+            return None
+        self._drawn = drawing
+        return drawing
+
+    async def end(self) -> None:
+        """Wait for a drawing that is being made; nobody wants it any more."""
+        if self._making is not None:
+            await asyncio.wait([self._making])
+            if not self._making.cancelled():
+                self._making.exception()  # such as NotFound of a run that was deleted meanwhile
+            self._making = None
+
+    def _make(self) -> None:
+        self._making = asyncio.create_task(run_in_threadpool(self._draw))
+
+    def _draw(self) -> tuple[str, float]:
+        """The drawing, and how long it took."""
+        began = time.monotonic()
+        return self._lab.timeline_svg(self._run_id, embedded=True), time.monotonic() - began
 
 
 async def lab_events(lab: Lab, last_event_id: str | None) -> AsyncGenerator[bytes, None]:
@@ -149,12 +203,13 @@ class Quiet:
         return True
 
 
-def _run_and_drawing(lab: Lab, run_id: int) -> tuple[RunResource, str, float]:
-    """The run, its drawing, and how long drawing took; the run first, so that an ended one has its last drawing."""
+def _run(lab: Lab, run_id: int, with_history: bool) -> tuple[RunResource, str]:
+    """The run, and as JSON; a snapshot of a running one has its `history` beside the resource's fields."""
     run = lab.run(run_id)
-    began = time.monotonic()
-    drawing = lab.timeline_svg(run_id, embedded=True) if run.state != "queued" else ""
-    return run, drawing, time.monotonic() - began
+    history = lab.history(run_id) if with_history else None
+    if history is None:
+        return run, run.model_dump_json()
+    return run, json.dumps(run.model_dump(mode="json") | {"history": history.model_dump()})
 
 
 def _lists(lab: Lab) -> dict[str, str]:

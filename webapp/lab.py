@@ -31,6 +31,7 @@ from webapp.schemas import (
     ModelResource,
     Reason,
     RunFilter,
+    RunHistory,
     RunList,
     RunPatch,
     RunResource,
@@ -227,6 +228,11 @@ class Lab:
         """How many runs there are by state and verdict."""
         return self._store.run_counts()
 
+    def history(self, run_id: int) -> RunHistory | None:
+        """What has happened in a running one so far; None of any other."""
+        live = self._runner.live(run_id)
+        return live.history() if live else None
+
     def timeline_rows(self, run_id: int) -> list[TimelineRow]:
         """What the timeline draws: live while it runs, final afterwards, empty before and where nothing was kept."""
         return self.timeline(run_id)[0]
@@ -296,6 +302,7 @@ class Lab:
                 "created_at": row.created_at,
                 "started_at": row.started_at,
                 "ended_at": ending.at if ending else row.ended_at,
+                "stage": live.stage(self._runner.before(live)) if live else None,
                 "progress": live.progress() if live else None,
                 "verdict": Verdict(**outline["verdict"]) if outline else None,
                 "sentence": outline.get("sentence"),

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from coreserver.load_config import most_clients
 from webapp import figures
 from webapp.bench import submitted_from_run
 from webapp.figures import Figure, Mark
@@ -21,6 +20,7 @@ from webapp.problems import Conflict, NotFound
 from webapp.repeat import Recipe, recipes
 from webapp.schemas import RunPatch, RunResource, RunSpec
 from webapp.takeaways import Takeaway, takeaways
+from webapp.under_way import UnderWay, under_way
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
 COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
@@ -36,14 +36,6 @@ WAITS = {
     "queue_ms": ("queue wait", "in the server's own queue, until a worker took it"),
     "greeting_ms": ("greeting", "until the client had read the server's *"),
     "session_ms": ("session", "being served, until the client closed"),
-}
-PHASES = {
-    "due": "due so far",
-    "connecting": "connecting",
-    "waiting": "waiting",
-    "in_service": "in service",
-    "completed": "completed",
-    "failed": "failed",
 }
 MOST_LOG_LINES = 2000  # shown in the page; the file has them all
 
@@ -118,10 +110,7 @@ class RunPage(Page):
     sentence: str
     is_over: bool
     has_begun: bool
-    elapsed: str
-    phases: tuple[Figure, ...]
-    clients: int
-    ended: int
+    under_way: UnderWay | None
     timeline: Markup
     lanes: Markup
     parts: PartsTable | None
@@ -152,7 +141,6 @@ def run_page(
 ) -> RunPage:
     """The page of one run as it is now; the form for its label and note holds `submitted`."""
     run = lab.run(run_id)
-    counts = run.progress.counts if run.progress else {}
     spec, _ = check(RunSpec, run.config)
     is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
@@ -168,10 +156,7 @@ def run_page(
         sentence=run.sentence or "",
         is_over=run.is_over,
         has_begun=run.started_at is not None,
-        elapsed=figures.seconds(run.progress.elapsed_s if run.progress else None),
-        phases=tuple(Figure(label, figures.count(counts.get(name, 0)), name) for name, label in PHASES.items()),
-        clients=most_clients(spec.clients) if spec else 1,
-        ended=counts.get("completed", 0) + counts.get("failed", 0),
+        under_way=under_way(run, spec, lab.history(run_id)),
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run),
         parts=parts_table(lab.timeline_rows(run.id), run.id) if run.is_over else None,

@@ -96,6 +96,13 @@ class Runner:
         with self._changed:
             return bool(self._current or self._queue)
 
+    def before(self, run: LiveRun) -> int | None:
+        """How many runs come before a queued one; None once it is its turn."""
+        with self._changed:
+            if run not in self._queue:
+                return None
+            return self._queue.index(run) + (self._current is not None)
+
     def unsaved(self, run_id: int) -> Ending | None:
         """How it ended, where the database does not know yet."""
         with self._changed:
@@ -179,7 +186,10 @@ class Runner:
             self.touch(run.id)
             with reached(run.destination, self._servers) as host:
                 run.begin(host)
+                self.touch(run.id)
                 result = self._measured(run, host)
+                run.report()
+                self.touch(run.id)
                 info = described(run.destination, host, self._servers)
             return self._ending(run, info, result)
         except (StorageFull, Unavailable) as problem:

@@ -65,13 +65,13 @@ def charts(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, .
     """The charts of the last minute; `is_alone`: the server has a process of its own, which CPU and memory speak of."""
     process = "its process" if is_alone else "the process of the lab"
     return (
-        _chart("in service", ("in_service",), rows, at_ns),
-        _chart("waiting in the server", ("waiting",), rows, at_ns),
-        _chart("waiting in the kernel", ("accept_queue",), rows, at_ns),
-        _chart("turned away by a full kernel queue, anywhere here", ("listen_overflows",), rows, at_ns),
-        _chart("threads, and of them busy", ("threads_alive", "threads_busy"), rows, at_ns),
-        _chart(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
-        _chart(f"memory of {process}", ("rss_bytes",), rows, at_ns, figures.size, MEMORY_UNIT),
+        chart_of("in service", ("in_service",), rows, at_ns),
+        chart_of("waiting in the server", ("waiting",), rows, at_ns),
+        chart_of("waiting in the kernel", ("accept_queue",), rows, at_ns),
+        chart_of("turned away by a full kernel queue, anywhere here", ("listen_overflows",), rows, at_ns),
+        chart_of("threads, and of them busy", ("threads_alive", "threads_busy"), rows, at_ns),
+        chart_of(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
+        chart_of(f"memory of {process}", ("rss_bytes",), rows, at_ns, figures.size, MEMORY_UNIT),
     )
 
 
@@ -79,20 +79,28 @@ def _percent(value: float | None) -> str:
     return figures.NONE if value is None else f"{value:.0f}{figures.NARROW}%"
 
 
-def _chart(
+def chart_of(
     label: str,
     columns: tuple[str, ...],
     rows: Sequence[Row],
     at_ns: int,
     reading: Callable[[float | None], str] = figures.count,
     unit: float = 1,
+    *,
+    of: Sequence[str] = COLUMNS,
+    window_s: float = WINDOW_S,
 ) -> Chart:
-    places = [COLUMNS.index(column) for column in columns]
+    """A chart of some columns of rows that have the columns `of`, the last `window_s` up to `at_ns` wide.
+
+    Args:
+        unit: a scale is at least one of it.
+    """
+    places = [of.index(column) for column in columns]
     highest = max((row[place] or 0 for row in rows for place in places), default=0)
     top = nice_top(highest / unit) * unit
-    last = rows[-1] if rows else (None,) * len(COLUMNS)
+    last = rows[-1] if rows else (None,) * len(of)
     known = [reading(last[place]) for place in places if last[place] is not None]
-    paths = tuple(line(rows, place, top, at_ns) for place in places)
+    paths = tuple(line(rows, place, top, at_ns, window_s) for place in places)
     return Chart(
         label=label,
         columns=columns,
@@ -120,14 +128,14 @@ def area_under(path: str) -> str:
     return f"{path}L{ends[1]} {HEIGHT}L{ends[0]} {HEIGHT}z"
 
 
-def line(rows: Sequence[Row], place: int, top: float, at_ns: int) -> str:
+def line(rows: Sequence[Row], place: int, top: float, at_ns: int, window_s: float = WINDOW_S) -> str:
     """One column as an SVG path; a value that is not known breaks the line."""
     at_s = at_ns / NS_PER_S
     points = []
     pen = "M"
     for row in rows:
         value, sampled_s = row[place], row[0] or 0.0
-        x = WIDTH * (1 - (at_s - sampled_s) / WINDOW_S)
+        x = WIDTH * (1 - (at_s - sampled_s) / window_s)
         if value is None:
             pen = "M"
         elif x >= 0:

@@ -1,26 +1,126 @@
-// A run under way: figures and drawing follow the lab's events, and the whole page is taken anew when its state changes.
+// A run under way: figures, charts, errors and drawing follow the lab's events, and the whole page is taken anew when the
+// run's state changes. A snapshot has all that was before, so nothing is missing and nothing double after a loss.
 
+import { age, count } from "./figures.js";
 import { announce, fetchPage } from "./parts.js";
+import { write } from "./server_lanes.js";
+import { Minute } from "./server_minute.js";
 import { follow } from "./stream.js";
+import { explore, pictures } from "./timeline.js";
 
-function showProgress(root, run) {
-  if (!run.progress) return;
-  const counts = run.progress.counts;
-  const figures = { ...counts, elapsed: `${run.progress.elapsed_s.toFixed(1)}\u202Fs` };
-  for (const [key, value] of Object.entries(figures)) {
-    const figure = root.querySelector(`[data-figure="${CSS.escape(key)}"]`);
-    if (figure) figure.textContent = value;
+const COLUMNS = ["at_s", "messages_per_s", "connections_per_s", "in_service", "waiting", "queue_depth", "threads_alive"];
+const [LEAST_WINDOW_S, WINDOW_S] = [10, 60];
+const CALM_MS = 1000; // for people who asked for less motion
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+class LiveRun {
+  constructor(url) {
+    this.minute = new Minute(COLUMNS, "minute");
+    this.drawnAt = -Infinity;
+    this.chartedAt = -Infinity;
+    this.renewal = null;
+    this.close = follow(url, {
+      snapshot: (run) => this.begin(run),
+      run: (run) => this.take(run),
+      timeline: (text) => this.draw(text),
+      end: () => this.end().catch(() => location.reload()),
+    });
   }
-  const bar = root.querySelector("progress");
-  if (bar) bar.value = (counts.completed ?? 0) + (counts.failed ?? 0);
+
+  get root() {
+    return document.querySelector("main");
+  }
+
+  begin({ history, ...run }) {
+    this.minute = new Minute(COLUMNS, "minute");
+    if (history) this.minute.remember(history.rows, history.rows.at(-1)?.[0] ?? 0);
+    this.take(run);
+  }
+
+  take(run) {
+    if (run.state !== this.root.querySelector("[data-run-state]").dataset.runState) {
+      this.renewal = renew().catch(() => {});
+      return;
+    }
+    if (run.stage) this.#stage(run.stage, run.progress);
+    if (!run.progress) return;
+    this.#figures(run.progress);
+    this.#errors(run.progress);
+    this.#chart(run.progress);
+  }
+
+  /** Only a change of the phase is written to what is read out. */
+  #stage(stage, progress) {
+    const words = this.root.querySelector("[data-run-phase]");
+    if (!words) return;
+    words.dataset.runPhase = stage.phase;
+    write(words, stage.words);
+    const over = (progress?.elapsed_s ?? 0) - stage.expected_end_s;
+    const late = over > 0 ? `, over by ${age(over)}` : "";
+    this.#figure("expected", `${stage.is_about ? "about " : ""}${age(stage.expected_end_s)}${late}`);
+  }
+
+  #figures(progress) {
+    const { counts, server } = progress;
+    for (const [name, value] of Object.entries(counts)) this.#figure(name, count(value));
+    for (const [name, value] of Object.entries(server ?? {})) this.#figure(name, count(value));
+    for (const name of ["messages_per_s", "connections_per_s", "in_flight"]) this.#figure(name, count(progress[name]));
+    this.#figure("elapsed", age(Math.max(progress.elapsed_s, 0)));
+    const bar = this.root.querySelector("progress");
+    if (bar) bar.value = (counts.completed ?? 0) + (counts.failed ?? 0);
+  }
+
+  #figure(name, text) {
+    const figure = this.root.querySelector(`[data-figure="${CSS.escape(name)}"]`);
+    if (figure) write(figure, text);
+  }
+
+  #chart({ elapsed_s: at, counts, server, ...rates }) {
+    const known = { ...counts, ...server, ...rates, at_s: at };
+    if (at > (this.minute.rows.at(-1)?.[0] ?? 0)) this.minute.remember([COLUMNS.map((column) => known[column] ?? null)], at);
+    if (calm.matches && performance.now() - this.chartedAt < CALM_MS) return;
+    this.chartedAt = performance.now();
+    this.minute.show(this.root, at, Math.min(Math.max(at, LEAST_WINDOW_S), WINDOW_S));
+  }
+
+  #errors({ errors, errors_untold: untold }) {
+    const box = this.root.querySelector("[data-errors]");
+    if (!box) return;
+    box.hidden = !errors.length && !untold;
+    write(box.querySelector("[data-errors-untold]"), untold ? `and ${count(untold)} more that are not told yet` : "");
+    const body = box.querySelector("tbody");
+    while (body.rows.length > errors.length) body.lastElementChild.remove();
+    errors.forEach((error, place) => {
+      const row = body.rows[place] ?? newRow(body);
+      const texts = [count(error.count), error.outcome.replaceAll("_", " "), error.detail, age(error.last_s)];
+      texts.forEach((text, k) => write(row.cells[k], text));
+    });
+  }
+
+  draw(text) {
+    if (calm.matches && performance.now() - this.drawnAt < CALM_MS && !this.renewal) return;
+    this.drawnAt = performance.now();
+    const root = this.root.querySelector("[data-explore$='/timeline']");
+    if (!root) return;
+    pictures.get(root.dataset.explore)?.drawn(text);
+    root.parentElement.querySelector(".empty")?.remove();
+  }
+
+  async end() {
+    this.close();
+    await this.renewal;
+    await renew();
+  }
 }
 
-function showTimeline(root, text) {
-  const figure = root.querySelector("[data-timeline]");
-  const drawing = new DOMParser().parseFromString(text, "text/html").querySelector("svg, .timeline-set");
-  if (!figure || !drawing) return;
-  figure.replaceChildren(document.importNode(drawing.closest(".timeline-set") ?? drawing, true));
-  figure.parentElement.querySelector(".empty")?.remove();
+function newRow(body) {
+  const row = body.insertRow();
+  row.insertCell().className = "table__number";
+  const outcome = row.appendChild(document.createElement("th"));
+  outcome.scope = "row";
+  row.insertCell();
+  row.insertCell().className = "table__number";
+  return row;
 }
 
 /** Take the page as the lab serves it now; the stream goes on, only what it writes to is new. */
@@ -29,31 +129,10 @@ async function renew() {
   const [stale, fresh] = [document.querySelector("main"), page.querySelector("main")];
   stale.replaceChildren(...document.importNode(fresh, true).childNodes);
   document.title = page.title;
+  explore();
+  document.dispatchEvent(new Event("renewed")); // for whoever draws into the page's elements
   announce(page.title);
 }
 
-function watch(url) {
-  const root = () => document.querySelector("main");
-  const shownState = () => root().querySelector("[data-run-state]").dataset.runState;
-  const lab = {
-    run(run) {
-      if (run.state !== shownState()) lab.renewal = renew().catch(() => {});
-      else showProgress(root(), run);
-    },
-    timeline: (text) => showTimeline(root(), text),
-    async end() {
-      close();
-      await lab.renewal;
-      await renew();
-    },
-  };
-  const close = follow(url, {
-    snapshot: lab.run,
-    run: lab.run,
-    timeline: lab.timeline,
-    end: () => lab.end().catch(() => location.reload()),
-  });
-}
-
 const live = document.querySelector("[data-live-run]");
-if (live) watch(live.dataset.liveRun);
+if (live) new LiveRun(live.dataset.liveRun);

@@ -1,4 +1,4 @@
-// The last minute of a server as small charts; the drawing is the one of `webapp/server_minute.py`.
+// The last minute of a server, or of a run, as small charts; the drawing is the one of `webapp/server_minute.py`.
 
 import { count, niceTop, percent, size } from "./figures.js";
 import { write } from "./server_lanes.js";
@@ -12,7 +12,10 @@ const HEIGHT = 100;
 const SPEAK_S = 5; // what is said of a picture need not change faster
 
 export class Minute {
-  constructor() {
+  /** `columns` are those of the rows; the charts' elements name theirs in `data-…` of this name. */
+  constructor(columns = COLUMNS, name = "chart") {
+    this.columns = columns;
+    this.name = name;
     this.rows = [];
     this.spoken = 0;
   }
@@ -23,16 +26,18 @@ export class Minute {
     if (first > 0) this.rows.splice(0, first);
   }
 
-  show(root, at) {
+  /** Draw the last `window` seconds up to `at`. */
+  show(root, at, window = WINDOW_S) {
+    this.window = window;
     const speaks = at - this.spoken >= SPEAK_S;
     if (speaks) this.spoken = at;
-    for (const chart of root.querySelectorAll("[data-chart]")) this.#draw(chart, at, speaks);
+    for (const chart of root.querySelectorAll(`[data-${this.name}]`)) this.#draw(chart, at, speaks);
   }
 
   #draw(chart, at, speaks) {
-    const columns = chart.dataset.chart.split(" ");
+    const columns = chart.dataset[this.name].split(" ");
     const reading = READINGS[columns[0]] ?? count;
-    const places = columns.map((column) => COLUMNS.indexOf(column));
+    const places = columns.map((column) => this.columns.indexOf(column));
     let highest = 0;
     for (const row of this.rows) for (const place of places) highest = Math.max(highest, row[place] ?? 0);
     const unit = UNITS[columns[0]] ?? 1;
@@ -56,7 +61,7 @@ export class Minute {
     let path = "";
     let pen = "M";
     for (const row of this.rows) {
-      const x = WIDTH * (1 - (at - row[0]) / WINDOW_S);
+      const x = WIDTH * (1 - (at - row[0]) / this.window);
       if (row[place] == null) {
         pen = "M";
       } else if (x >= 0) {

@@ -119,3 +119,31 @@ def test_the_parts_are_a_table_too(page: Page, connections: dict[str, dict[str, 
     for name, connection in connections.items():
         row = table.get_by_role("row", name=name)
         expect(row).to_contain_text(figures.ms(round((connection["closed_s"] - connection["greeted_s"]) * 1000, 6)))
+
+
+WATCH = """() => {
+    window.updates = new Set();
+    const look = () => window.updates.add(document.querySelector("[data-figure=elapsed]")?.textContent);
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_a_run_under_way_is_told_four_times_a_second_and_its_past_to_who_comes_late(
+    context: BrowserContext, lab: LabProcess
+) -> None:
+    page = context.new_page()
+    with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
+        groups = [{"kind": "closed", "count": 4, "duration_s": 3.0}, {"kind": "reset", "name": "gone", "start_s": 0.5}]
+        run = rest.post("/runs", json={"server": {"model": "thread_per_client"}, "clients": groups}).json()
+    page.goto(f"/runs/{run['id']}")
+    page.evaluate(WATCH)
+    expect(page.locator("[data-run-phase]")).to_have_text("The clients are at work.")
+    expect(page.locator("[data-figure=elapsed]")).to_have_text(re.compile(r"^[12]\."))
+    page.reload()
+    page.evaluate(WATCH)
+    line = page.locator("[data-minute=messages_per_s] .minute__line")
+    expect(line).to_have_attribute("d", re.compile(r"^M\d+ [\d.]+(L\d+ [\d.]+){3}"))  # of before the reload too
+    expect(page.locator("[data-run-state]")).to_have_attribute("data-run-state", "completed")
+    seen = sorted({float(text.split(figures.NARROW)[0]) for text in page.evaluate("[...window.updates]") if text})
+    assert len(seen) >= 4
+    assert (seen[-1] - seen[0]) / (len(seen) - 1) <= 0.25

@@ -25,6 +25,7 @@ from webapp.schemas import (
     ModelResource,
     Reason,
     RunFilter,
+    RunHistory,
     RunList,
     RunPatch,
     RunProgress,
@@ -263,6 +264,9 @@ class FakeLab(Lab):
 
     def log(self, run_id: int) -> str:
         return self.logs.get(run_id, "INFO:2026-03-01 12:00:00,000:conn1 connected...\n")
+
+    def history(self, run_id: int) -> RunHistory | None:
+        return None
 
     def timeline(self, run_id: int) -> tuple[list[TimelineRow], float | None]:
         return timeline_rows(self.joined[run_id], 0), None

@@ -211,3 +211,29 @@ def test_a_wait_ends_with_its_time() -> None:
         assert feed.version("x") == 0
 
     asyncio.run(story())
+
+
+def test_who_joins_late_is_told_what_was_before(api: httpx.Client) -> None:
+    run = start(api, [{"send": "^ab$"}, {"wait_s": 1.5}])
+    for event in events(api, run["links"]["events"]):
+        progress = json.loads(event.data).get("progress") if event.event == "run" else None
+        if progress and progress["elapsed_s"] > 0.8:
+            break
+    late = json.loads(next(events(api, run["links"]["events"])).data)
+    assert late["stage"]["phase"] == "measuring"
+    history = late["history"]
+    at_s = [row[history["columns"].index("at_s")] for row in history["rows"]]
+    assert len(at_s) >= 2
+    assert at_s == sorted(set(at_s))
+    assert at_s[0] < 0.5
+    assert late["progress"]["server"]["threads_alive"] >= 1
+    api.post(f"{run['links']['self']}/cancel")
+
+
+def test_a_queued_run_is_told_its_place(api: httpx.Client) -> None:
+    first, second, third = start(api, LONG), start(api), start(api)
+    assert api.get(third["links"]["self"]).json()["stage"]["before"] == 2
+    api.post(f"{first['links']['self']}/cancel")
+    last = [json.loads(event.data) for event in events(api, third["links"]["events"]) if event.event == "run"][-1]
+    assert last["stage"] is None
+    assert api.get(second["links"]["self"]).json()["state"] == "completed"
