@@ -289,7 +289,7 @@ class Lab:
         ending = self._runner.unsaved(row.id)
         outline = row.outline or {}
         path = f"/api/v1/runs/{row.id}"
-        names = ("report", "connections", "log", "histogram", "events", "cancel")
+        names = ("report", "report.json", "report.html", "connections", "log", "histogram", "trace", "events", "cancel")
         charts = {f"chart_{name}": f"{path}/charts/{name}.json" for name in CHARTS}
         return RunResource.model_validate(
             {
@@ -315,7 +315,7 @@ class Lab:
                 "imported_at": row.imported_at,
                 "imported_from": row.imported_from,
                 "links": {"self": path, "page": f"/runs/{row.id}", "timeline": f"{path}/charts/timeline.svg"}
-                | {name: f"{path}/{name}" for name in names}
+                | {name.replace(".", "_"): f"{path}/{name}" for name in names}
                 | charts,
             }
         )
