@@ -137,12 +137,18 @@ def _settings(reports: Sequence[Mapping[str, Any]]) -> list[Difference]:
         Difference(
             path=path, part=_part(path), values=[Setting(is_set=path in one, value=one.get(path)) for one in flat]
         )
-        for path in sorted(paths, key=lambda path: _PARTS.index(_part(path)))
+        for path in sorted(paths, key=_rank)
         if path not in _NOT_SETTINGS
     ]
 
 
 _PARTS: tuple[Part, ...] = ("server", "clients", "schedule", "environment")
+
+
+def _rank(path: str) -> tuple[int, int]:
+    """Parts in their order, and client groups in theirs, also where the first run has fewer or other ones."""
+    number = path.split(".")[1] if path.startswith("clients.") else ""
+    return _PARTS.index(_part(path)), int(number) if number.isdecimal() else -1
 
 
 def _part(path: str) -> Part:
@@ -188,23 +194,12 @@ def _differs(setting: Difference) -> bool:
 
 def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> Iterator[Remark]:
     for run in runs:
-        if run.verdict.status == "valid":
-            continue
-        why = ", ".join(
-            reason["code"].replace("_", " ")
-            for reason in run.verdict.reasons
-            if reason.get("severity") == run.verdict.status
-        )
-        means = (
-            "its figures cannot be believed, so no distance to them is called better or worse"
-            if run.verdict.status == "invalid"
-            else "its figures may be off; read the reasons before you lean on a small difference"
-        )
-        yield Remark(
-            code=f"run_{run.verdict.status}",
-            severity=run.verdict.status,
-            detail=f"run {run.id} is {run.verdict.status}" + (f" ({why})" if why else "") + f": {means}",
-        )
+        if run.verdict.status == "invalid":
+            told = "its figures cannot be believed, so no distance to them is called better or worse"
+            yield Remark(code="run_invalid", severity="invalid", detail=f"{_judged(run)}: {told}")
+    if suspects := [_judged(run) for run in runs if run.verdict.status == "suspect"]:
+        told = "figures may be off; read the reasons before you lean on a small difference"
+        yield Remark(code="run_suspect", severity="suspect", detail=f"{', '.join(suspects)}: {told}")
     for run in runs:
         if run.state != "completed":
             told = f"run {run.id} {run.state}: its figures are of the part that was done"
@@ -223,6 +218,13 @@ def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> 
         yield Remark(code="shared_process", severity="note", detail=told)
     told = "each column is one run; the same run twice differs by itself, so repeat runs before you trust a small delta"
     yield Remark(code="one_run_each", severity="note", detail=told)
+
+
+def _judged(run: ComparedRun) -> str:
+    """Its verdict with the reasons that made it so."""
+    status = run.verdict.status
+    why = [reason["code"].replace("_", " ") for reason in run.verdict.reasons if reason.get("severity") == status]
+    return f"run {run.id} is {status}" + (f" ({', '.join(why)})" if why else "")
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

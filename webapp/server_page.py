@@ -14,8 +14,8 @@ from webapp.figures import Figure
 from webapp.forms import FormField, Problems, Submitted, fields_of
 from webapp.lab import Lab
 from webapp.look import Look, Seen
-from webapp.pages import Page, ServerRow, address, server_row
-from webapp.schemas import ModelResource, ServerResource, StopOptions
+from webapp.pages import RECENT_RUNS, Page, RunRow, ServerRow, address, run_row, server_row
+from webapp.schemas import ModelResource, RunFilter, ServerResource, StopOptions
 from webapp.server_lanes import WINDOW_S, Lane, Span, busy_path, busy_spans, lanes_of
 from webapp.server_minute import Chart, charts, rows_of
 from webapp.server_view import EVENTS_SHOWN, WAITING_SHOWN, peer
@@ -90,6 +90,7 @@ class ServerPage(Page):
     drain: FormField
     is_up: bool
     in_use: str
+    runs: tuple[RunRow, ...]
     problem: str = ""
 
     @property
@@ -133,6 +134,7 @@ def server_page(
         drain=drain,
         is_up=server.state in ("starting", "listening", "draining"),
         in_use=", ".join(f"run {run_id}" for run_id in server.run_ids),
+        runs=tuple(run_row(run) for run in lab.runs(RunFilter(server_id=server.id, limit=RECENT_RUNS)).runs),
         problem="" if listening and "clients" in " ".join(problems) else problem,
     )
 

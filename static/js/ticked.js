@@ -6,7 +6,8 @@ function tell() {
   const count = [...form.elements].filter((box) => box.type === "checkbox" && box.checked).length;
   for (const button of form.querySelectorAll("[data-words]")) {
     button.disabled = count < Number(button.dataset.least) || count > Number(button.dataset.most);
-    button.textContent = button.dataset.words.replace("#", count);
+    button.dataset.none ??= button.textContent;
+    button.textContent = count ? button.dataset.words.replace("#", count) : button.dataset.none;
   }
 }
 

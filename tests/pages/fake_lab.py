@@ -234,6 +234,7 @@ class FakeLab(Lab):
         which = which or RunFilter()
         newest = sorted(self.all_runs.values(), key=lambda run: -run.id)
         found = [run for run in newest if which.state in (None, run.state) and (which.label or "") in run.label]
+        found = [run for run in found if which.server_id in (None, run.server_id)]
         before = int(which.cursor) if which.cursor else 2**53
         found = [run for run in found if run.id < before]
         page = found[: which.limit]

@@ -65,9 +65,13 @@ def filled(lab: FakeLab, text: str) -> None:
     lab.all_runs[run.id] = run.model_copy(update=words)
     lab.all_runs[run.id].config["label"] = text
     lab.logs[run.id] = text
+    lab.add_run(label=text, connections=article_connections())
+    lab.add_run("running", label=text, server_id=server.id)
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/runs/1", "/servers/2"])
+@pytest.mark.parametrize(
+    "path", ["/", "/runs", "/runs/1", "/servers/2", "/compare?run=1&run=2", "/runs/delete?run=1&run=3"]
+)
 def test_text_stays_text(visitor: TestClient, lab: FakeLab, path: str) -> None:
     def page(text: str) -> Element:
         lab.__init__()  # type: ignore[misc]

@@ -13,7 +13,8 @@ from webapp.schemas import Verdict
 
 def invalid_run(lab: FakeLab, label: str = "broken") -> int:
     verdict = Verdict(status="invalid", reasons=[{"code": "corrupted", "severity": "invalid", "detail": "wrong bytes"}])
-    return lab.add_run(label=label, connections=article_connections(), verdict=verdict).id
+    lab.add_server()
+    return lab.add_run(label=label, connections=article_connections(), verdict=verdict, server_id=1).id
 
 
 def headings(page: Element) -> dict[str, Element]:
@@ -33,7 +34,7 @@ def test_a_line_has_the_figures_it_can_be_sorted_by_and_the_beginning_of_its_not
     assert "w" * 119 + "…" in long
 
 
-@pytest.mark.parametrize("path", ["/", "/runs", "/runs/1"])
+@pytest.mark.parametrize("path", ["/", "/runs", "/runs/1", "/servers/1"])
 def test_an_invalid_run_is_marked_by_word_and_sign_wherever_it_appears(
     visitor: TestClient, lab: FakeLab, path: str
 ) -> None:
