@@ -37,7 +37,8 @@ PING_S = 15.0
 LAB_TICK_S = 1.0  # servers' figures change without anybody moving them
 SHOWN_RUNS = 20
 DRAWING_INTERVAL_S = 0.25
-DRAWING_SHARE = 20  # drawing takes at most a twentieth of the time: the same machine serves the run
+DRAWING_SHARE = 20  # a look at a server takes at most a twentieth of the time: the same machine serves
+TIMELINE_SHARE = 50  # drawing a run's timeline less: the run is measured meanwhile
 _SERVERS = TypeAdapter(list[ServerResource])
 _RUNS = TypeAdapter(list[RunResource])
 _PROCESS = secrets.token_hex(4)  # versions begin anew with every process
@@ -136,7 +137,7 @@ class Drawings:
             return None
         making, self._making = self._making, None
         drawing, took_s = await making
-        self._not_before = time.monotonic() + max(DRAWING_INTERVAL_S, DRAWING_SHARE * took_s)
+        self._not_before = time.monotonic() + max(DRAWING_INTERVAL_S, TIMELINE_SHARE * took_s)
         if drawing == self._drawn:
             return None
         self._drawn = drawing

@@ -193,14 +193,16 @@ class Lab:
         """
         result = self._result(self._store.run(run_id))
         if not result.connections:
-            raise NotFound(f"run {run_id} was imported from a report alone: its connections were not in the file")
+            raise _no_records(run_id)
         return decode_connections(result.connections), result.started_ns
 
     def log(self, run_id: int) -> str:
         """The clients' log as the article prints it; Conflict and NotFound as for the report."""
-        joined, started_ns = self.joined_connections(run_id)
-        wall_s = self._result(self._store.run(run_id)).started_wall_s
-        return article_log((one.client for one in joined), started_ns=started_ns, started_wall_s=wall_s)
+        result = self._result(self._store.run(run_id))
+        if not result.connections:
+            raise _no_records(run_id)
+        clients = (row.connection.client for row in self._rows.of(run_id) if row.connection)
+        return article_log(clients, started_ns=result.started_ns, started_wall_s=result.started_wall_s)
 
     def exported(self, run_id: int) -> tuple[dict[str, Any], Records | None]:
         """The report and the records that bring the run back whole; Conflict and NotFound as for the report."""
@@ -319,3 +321,7 @@ class Lab:
                 | charts,
             }
         )
+
+
+def _no_records(run_id: int) -> NotFound:
+    return NotFound(f"run {run_id} was imported from a report alone: its connections were not in the file")
