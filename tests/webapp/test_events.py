@@ -83,7 +83,7 @@ def test_the_lists_are_told_when_they_change(api: httpx.Client) -> None:
     first = next(stream)
     assert first.event == "snapshot"
     assert json.loads(first.data) == {"servers": [], "runs": []}
-    with httpx.Client(base_url=api.base_url) as other:
+    with httpx.Client(base_url=api.base_url, timeout=30) as other:
         server = other.post("/api/v1/servers", json={"model": "sequential"}).json()
         second = next(stream)
         assert second.event == "servers"
@@ -98,7 +98,7 @@ def test_a_deleted_run_ends_its_streams(api: httpx.Client) -> None:
     run = start(api, LONG)
     stream = events(api, run["links"]["events"])
     next(stream)
-    with httpx.Client(base_url=api.base_url) as other:
+    with httpx.Client(base_url=api.base_url, timeout=30) as other:
         other.post(run["links"]["cancel"])
         list(stream)
         other.delete(run["links"]["self"])
@@ -107,7 +107,7 @@ def test_a_deleted_run_ends_its_streams(api: httpx.Client) -> None:
 
 def test_the_lab_ending_ends_every_stream(settings: Settings) -> None:
     ended = threading.Event()
-    with httpx.Client() as api, embedded(settings) as url:
+    with httpx.Client(timeout=30) as api, embedded(settings) as url:
         stream = events(api, f"{url}api/v1/events")
         next(stream)
 
@@ -122,8 +122,8 @@ def test_the_lab_ending_ends_every_stream(settings: Settings) -> None:
 
 
 def test_streams_have_a_limit_that_names_itself_and_is_given_back(settings: Settings) -> None:
-    with embedded(replace(settings, max_streams=2)) as url, httpx.Client(base_url=url) as api:
-        open_ones = [events(httpx.Client(base_url=url), "/api/v1/events") for _ in range(2)]
+    with embedded(replace(settings, max_streams=2)) as url, httpx.Client(base_url=url, timeout=30) as api:
+        open_ones = [events(httpx.Client(base_url=url, timeout=30), "/api/v1/events") for _ in range(2)]
         for stream in open_ones:
             next(stream)
         answer = api.get("/api/v1/events")
@@ -142,7 +142,7 @@ def _opens(api: httpx.Client) -> bool:
 
 
 def test_peers_that_vanish_give_their_places_back(settings: Settings) -> None:
-    with embedded(replace(settings, max_streams=2)) as url, httpx.Client(base_url=url) as api:
+    with embedded(replace(settings, max_streams=2)) as url, httpx.Client(base_url=url, timeout=30) as api:
         address = (urlsplit(url).hostname, urlsplit(url).port)
         request = f"GET /api/v1/events HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\n\r\n".encode()
         for _ in range(50):

@@ -83,7 +83,7 @@ def test_silent_peers_do_not_keep_others_out(url: str) -> None:
 
 
 def test_a_stream_outlives_the_deadline(url: str) -> None:
-    with httpx.Client(base_url=url) as api, api.stream("GET", "/api/v1/events") as answer:
+    with httpx.Client(base_url=url, timeout=30) as api, api.stream("GET", "/api/v1/events") as answer:
         chunks = answer.iter_raw()
         next(chunks)
         began = time.monotonic()
@@ -94,7 +94,7 @@ def test_a_stream_outlives_the_deadline(url: str) -> None:
 
 
 def test_a_connection_may_be_used_again(url: str) -> None:
-    with httpx.Client(base_url=url) as api:
+    with httpx.Client(base_url=url, timeout=30) as api:
         for _ in range(5):
             assert api.get("/healthz").status_code == 200
             assert api.post("/api/v1/servers", json={}).status_code == 422
@@ -102,7 +102,7 @@ def test_a_connection_may_be_used_again(url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/docs", "/healthz", "/api/v1/models", "/static/css/base.css"])
 def test_a_head_is_a_get_without_its_body(url: str, path: str) -> None:
-    with httpx.Client(base_url=url) as api:
+    with httpx.Client(base_url=url, timeout=30) as api:
         asked, got = api.head(path), api.get(path)
     assert asked.status_code == got.status_code == 200
     assert asked.content == b""
@@ -114,7 +114,7 @@ def test_a_head_is_a_get_without_its_body(url: str, path: str) -> None:
 
 
 def test_a_head_of_a_stream_ends_with_its_head_and_one_of_a_change_is_refused(url: str) -> None:
-    with httpx.Client(base_url=url) as api:
+    with httpx.Client(base_url=url, timeout=30) as api:
         assert api.head("/api/v1/events").headers["content-type"].startswith("text/event-stream")
         assert api.head("/api/v1/runs/1").status_code == 404
         assert api.head("/api/v1/runs/1/cancel").status_code == 405

@@ -121,7 +121,7 @@ def test_a_killed_lab_takes_its_clients_along_and_its_run_is_interrupted(tmp_pat
         assert not psutil.wait_procs(children, timeout=3)[1]
         assert all(refuses(server) for server in servers)
     assert [state for state, _ in stored_runs(tmp_path)] == ["running", "queued"]
-    with serving(tmp_path) as (process, url), httpx.Client(base_url=url) as api:
+    with serving(tmp_path) as (process, url), httpx.Client(base_url=url, timeout=30) as api:
         runs = api.get("/api/v1/runs?sort=created_at").json()["runs"]
         assert [(run["state"], run["reason"]["code"]) for run in runs] == [("interrupted", "lab_ended")] * 2
         assert [server["state"] for server in api.get("/api/v1/servers").json()["servers"]] == ["stopped"] * 2

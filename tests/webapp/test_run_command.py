@@ -59,7 +59,7 @@ def test_json_is_one_document_and_nothing_else(tmp_path: Path, quick: Path) -> N
 
 
 def test_it_uses_the_running_lab_of_the_data_dir_or_the_one_it_is_told(settings: Settings, quick: Path) -> None:
-    with embedded(settings) as url, httpx.Client(base_url=url) as api:
+    with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         found = serverlab("run", "--script", quick, "--data-dir", settings.data_dir, "--label", "found")
         told = serverlab("run", "--script", quick, "--url", url, "--label", "told")
         server = api.post("/api/v1/servers", json={"model": "sequential"}).json()
@@ -162,7 +162,7 @@ def test_an_interrupted_run_still_writes_its_partial_report(
 ) -> None:
     script = tmp_path / "long.json"
     script.write_text(json.dumps(LONG))
-    with httpx.Client(base_url=lab_url) as api:
+    with httpx.Client(base_url=lab_url, timeout=30) as api:
         with started("run", "--script", script, "--clients", "2", "--url", lab_url, "--format", "json") as process:
 
             def is_served() -> bool:

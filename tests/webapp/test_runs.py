@@ -226,7 +226,7 @@ def test_lists_are_filtered_and_paged(api: httpx.Client) -> None:
 
 
 def test_the_queue_has_an_end_that_names_itself(settings: Settings) -> None:
-    with embedded(replace(settings, max_queued_runs=1)) as url, httpx.Client(base_url=url) as api:
+    with embedded(replace(settings, max_queued_runs=1)) as url, httpx.Client(base_url=url, timeout=30) as api:
         body = script_run({"model": "sequential"}, LONG)
         wait_served(api, api.post("/api/v1/runs", json=body).json())
         assert api.post("/api/v1/runs", json=body).status_code == 202
@@ -238,7 +238,7 @@ def test_the_queue_has_an_end_that_names_itself(settings: Settings) -> None:
 
 
 def test_a_run_has_a_longest_time(settings: Settings) -> None:
-    with embedded(replace(settings, max_run_s=1.0)) as url, httpx.Client(base_url=url) as api:
+    with embedded(replace(settings, max_run_s=1.0)) as url, httpx.Client(base_url=url, timeout=30) as api:
         refused = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, [{"wait_s": 2}]))
         assert refused.status_code == 422
         assert (refused.json()["errors"][0]["field"], "max_run_s" in refused.text) == ("clients.0.script", True)

@@ -162,7 +162,7 @@ def test_a_mix_of_starts_stops_and_deletes_ends_in_order(api: httpx.Client) -> N
 
 
 def test_the_quota_names_itself(settings: Settings) -> None:
-    with embedded(replace(settings, max_servers=2)) as url, httpx.Client(base_url=url) as api:
+    with embedded(replace(settings, max_servers=2)) as url, httpx.Client(base_url=url, timeout=30) as api:
         start(api)
         start(api)
         answer = api.post("/api/v1/servers", json={"model": "sequential"})
@@ -174,11 +174,11 @@ def test_the_quota_names_itself(settings: Settings) -> None:
 
 
 def test_servers_survive_a_restart_as_stopped(settings: Settings) -> None:
-    with embedded(settings) as url, httpx.Client(base_url=url) as api:
+    with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         first = start(api, name="kept", backlog=7)
         start(api)
         api.delete("/api/v1/servers/2")
-    with embedded(settings) as url, httpx.Client(base_url=url) as api:
+    with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         (server,) = api.get("/api/v1/servers").json()["servers"]
         assert (server["id"], server["name"], server["state"]) == (first["id"], "kept", "stopped")
         assert (server["config"], server["created_at"]) == (first["config"], first["created_at"])
