@@ -393,6 +393,11 @@ def test_a_client_still_served_keeps_its_level_up_to_now() -> None:
     assert len(set(middles(picture))) == 2
 
 
+def test_before_the_run_begins_there_is_a_picture_already() -> None:
+    early = TimelineRow("conn1", "script", -0.2, None, None, None, None, None)
+    assert Picture(draw([early], now_s=-0.1, title="t")).texts("tl-name") == ["conn1"]
+
+
 # --- the small pieces ----------------------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ def end_of(row: TimelineRow, edge_s: float) -> float:
 def horizon(rows: Sequence[TimelineRow], now_s: float | None) -> float:
     """The last instant that the picture has to show."""
     last = max((_last_known(row) for row in rows), default=0.0)
-    return max(last, now_s or 0.0) or 1.0
+    return max(last, now_s or 0.0, 0.0) or 1.0  # a run's own beginning is a moment after it was asked for
 
 
 def is_failed(row: TimelineRow) -> bool:
