@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 from urllib.parse import urlencode
 
+from webapp import figures
 from webapp.forms import FormField, Problems, Submitted, fields_of
 from webapp.lab import Lab
 from webapp.pages import Page, RunRow, run_row
@@ -73,6 +74,7 @@ class RunsPage(Page):
     next_url: str
     next_words: str
     import_reasons: tuple[str, ...]
+    import_limit: str
 
     @property
     def title(self) -> str:
@@ -110,6 +112,7 @@ def runs_page(
         next_url=_address(chosen, cursor=cursor) if cursor else "",
         next_words="Older runs" if which.sort == "-created_at" else "Next page",
         import_reasons=import_reasons,
+        import_limit=figures.size(lab.settings.max_import_bytes),
     )
 
 

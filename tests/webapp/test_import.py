@@ -26,7 +26,10 @@ from webapp.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{7*7}}"
-SHOWN = ("/connections", "/connections.csv", "/log", "/histogram", "/charts/timeline.svg", "/charts/lanes.svg")
+SHOWN = (
+    *("/connections", "/connections.csv", "/log", "/histogram", "/trace", "/timeline", "/lanes"),
+    *("/charts/timeline.svg", "/charts/lanes.svg", "/charts/timeline.json", "/report", "/report.json"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,8 @@ def test_a_report_alone_says_what_is_not_in_it(shared: httpx.Client) -> None:
     for part in ("/connections", "/connections.csv", "/log"):
         answer = shared.get(path + part)
         assert (answer.status_code, "not in the file" in answer.text) == (404, True)
+    whole = shared.post("/api/v1/runs/import", content=made(), headers=JSON).json()["id"]
+    assert shared.get(f"/compare?run={run['id']}&run={whole}").status_code == 200
     page = shared.get(f"/runs/{run['id']}", headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "its connections were not in the file" in page.text
@@ -124,9 +129,11 @@ def test_what_cannot_be_stored_leaves_nothing(shared: httpx.Client, monkeypatch:
 def test_a_file_has_its_own_limit(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path / "data", max_import_bytes=80_000)
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
-        assert api.post("/api/v1/runs/import", content=b" " * 70_000 + made(), headers=JSON).status_code in (201, 413)
+        padded = made() + b" " * (80_000 - len(made()))
+        assert api.post("/api/v1/runs/import", content=padded, headers=JSON).status_code == 201
         answer = api.post("/api/v1/runs/import", content=b" " * 90_000, headers=JSON)
         assert (answer.status_code, "max_import_bytes" in answer.text) == (413, True)
+        assert "up to 78.1" in api.get("/runs").text
         answer = api.post("/api/v1/runs", content=b" " * 70_000, headers=JSON)
         assert (answer.status_code, "max_body_bytes" in answer.text) == (413, True)
 
@@ -205,7 +212,8 @@ def test_nothing_of_a_file_is_ever_markup(shared: httpx.Client) -> None:
     answer = shared.post("/api/v1/runs/import", json=hostile())
     assert answer.status_code == 201, answer.text
     run = answer.json()
-    pages = ["/", "/runs", f"/runs/{run['id']}"]
+    other = shared.post("/api/v1/runs/import", content=made(), headers=JSON).json()["id"]
+    pages = ["/", "/runs", f"/runs/{run['id']}", f"/compare?run={run['id']}&run={other}"]
     for path in [*pages, *(f"{run['links']['self']}{part}" for part in SHOWN)]:
         shown = shared.get(path, headers={"Accept": "text/html"})
         assert shown.status_code == 200, path

@@ -165,7 +165,7 @@ def run_again(request: Request, lab: LabDep, run_id: RunId) -> Response:
     """Ask for the same run once more."""
     spec, _ = check(RunSpec, lab.run(run_id).config)
     if spec is None:
-        stale = "this run was made by another version of the lab; use “Change and run”"
+        stale = "its settings do not fit this version of the lab, or this machine"
         return _page(run_page(lab, run_id, _base_url(request), stale), 409)
     try:
         again = lab.create_run(spec)
