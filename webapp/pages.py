@@ -20,6 +20,7 @@ from webapp.bench import (
     launch_form,
     targets_of,
 )
+from webapp.chart_version import BUNDLE_PATH
 from webapp.demonstrations import demonstrations
 from webapp.figures import Figure, Mark
 from webapp.forms import Problems, Submitted
@@ -37,6 +38,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.globals["vega_url"] = BUNDLE_PATH
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from webapp import figures
 from webapp.bench import submitted_from_run
+from webapp.chart_view import ChartFigure, chart_figures
 from webapp.figures import Figure, Mark
 from webapp.forms import FormField, Problems, Submitted, check, fields_of
 from webapp.lab import Lab
@@ -79,6 +80,7 @@ class GroupRow:
 class Results:
     """What only a run with a report has."""
 
+    charts: tuple[ChartFigure, ...]
     totals: tuple[Figure, ...]
     counts: tuple[tuple[str, tuple[Figure, ...]], ...]
     columns: tuple[str, ...]
@@ -229,6 +231,7 @@ def _results(lab: Lab, run: RunResource) -> Results | None:
     groups, server = report["groups"], report["server"]
     measured = {name: value for name, value in server.items() if name not in ("config", "id", "name")}
     return Results(
+        charts=chart_figures(run.id, report),
         totals=_headline(totals),
         counts=tuple((name, figures.pairs(totals[name])) for name in ("connections", "messages", "bytes")),
         columns=COLUMNS,

@@ -11,4 +11,11 @@ from webapp.charts.look import Spec
 
 __all__ = ["CHARTS", "Chart", "ChartModule", "Report", "Spec", "Table"]
 
-CHARTS = {name: Chart(name, title) for name, title in (("percentiles", "Latency by percentile"),)}
+_TITLES = {
+    "percentiles": "Latency by percentile",
+    "waits": "Where the time went",
+    "load": "The run over time",
+    "heatmap": "Response times over time",
+    "groups": "Groups side by side",
+}
+CHARTS = {name: Chart(name, title) for name, title in _TITLES.items()}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 from webapp.charts.look import Spec
+
+# Held by who makes a chart with Altair, whose setters (`.scale()`, `.axis()`) keep the object they are asked to set in
+# their class: two threads at once would set each other's.
+ALTAIR = threading.Lock()
 
 Report = Mapping[str, Any]  # as `coreserver.reports.summary.build_report` gives it
 
@@ -53,7 +58,10 @@ class Chart:
 
     def spec(self, report: Report) -> Spec | None:
         """The Vega-Lite spec, ready for JSON; None where there is nothing to draw."""
-        return None if self.missing(report) else self._module().spec(report, self.title)
+        if self.missing(report):
+            return None
+        with ALTAIR:
+            return self._module().spec(report, self.title)
 
     def summary(self, report: Report) -> str:
         """What the chart shows, in a sentence made from the figures; or why there is none."""

@@ -23,6 +23,8 @@ BACKLOG = "#a86a00"
 ARRIVAL = "#8a2d68"
 QUIET = "#7d8c88"
 BLUE = "#1d4f91"
+EMBER = "#c25700"
+RAMP = ("#d3e6e4", "#6fb3b1", "#1a777d", "#073f45")  # few to many
 
 DARK = {
     PAPER: "#141c1b",
@@ -36,18 +38,26 @@ DARK = {
     ARRIVAL: "#e09bc8",
     QUIET: "#70827d",
     BLUE: "#93bdf5",
+    EMBER: "#f08a3c",
+    **dict(zip(RAMP, ("#1c3b3b", "#2f7270", "#63bcb9", "#d9f5f3"), strict=True)),
 }
 
 WIDTH = 720  # of a plot, without what stands beside it
 LEFT = 64  # what stands there: labels of the vertical axis
 RIGHT = 14  # so that the last label of the horizontal one is not cut off
 
-# A length of time in milliseconds, as an axis writes it.
-MS_LABEL = (
-    "datum.value >= 1000 ? format(datum.value / 1000, '.3~r') + ' s' : "
-    "datum.value < 1 ? format(datum.value * 1000, '.3~r') + ' µs' : format(datum.value, '.3~r') + ' ms'"
-)
 LEAST_MS = 0.001  # the finest the records tell; a logarithmic scale has no room for 0
+
+
+def ms_text(value: str) -> str:
+    """An expression of Vega that writes a length of time, given by another in milliseconds."""
+    return (
+        f"({value} == 0 ? '0' : {value} >= 1000 ? format({value} / 1000, '.3~r') + ' s' : "
+        f"{value} < 1 ? format({value} * 1000, '.3~r') + ' µs' : format({value}, '.3~r') + ' ms')"
+    )
+
+
+MS_LABEL = ms_text("datum.value")  # as an axis writes it
 
 
 def positive(value_ms: float) -> float:
@@ -69,7 +79,7 @@ CONFIG: dict[str, Any] = {
         "gridColor": GRID,
         "tickSize": 4,
     },
-    "axisX": {"grid": False, "labelFlush": True, "labelOverlap": True},
+    "axisX": {"grid": False, "tickCount": 8, "labelFlush": True, "labelOverlap": True},
     "axisY": {"domain": False, "ticks": False, "labelPadding": 6, "minExtent": LEFT - 6, "maxExtent": LEFT - 6},
     "legend": {
         "orient": "top",
@@ -77,7 +87,7 @@ CONFIG: dict[str, Any] = {
         "labelColor": INK,
         "labelFontSize": 12,
         "labelLimit": 240,
-        "title": None,
+        "titleColor": SOFT,
         "symbolStrokeWidth": 2.5,
         "symbolSize": 110,
         "columnPadding": 18,

@@ -13,14 +13,18 @@ from coreserver.reports.stats import PERCENTILES
 from webapp import figures
 from webapp.charts.chart import Report, Table
 from webapp.charts.distribution import decoded
-from webapp.charts.finish import finished, following_rule, run_title
+from webapp.charts.finish import Pointer, finished, named, run_title
 from webapp.charts.look import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec
+from webapp.figures import NARROW
 
 HEIGHT = 300
 RESPONSE, ROUND_TRIP = "response time", "round trip"
 SAMPLES_BEYOND = 10  # a percentile is drawn where so many samples lie above it
 POINTS_PER_DOUBLING = 10
-NAMES = {"p50": "median", "p90": "90 %", "p99": "99 %", "p99_9": "99.9 %"}
+NAMES = {
+    "p50": "median",
+    **{name: f"{word}{NARROW}%" for name, word in (("p90", "90"), ("p99", "99"), ("p99_9", "99.9"))},
+}
 PERCENT_LABEL = "format(100 * (1 - 1 / datum.value), '.6~f') + ' %'"
 
 
@@ -36,18 +40,22 @@ def missing(report: Report) -> str:
 
 def spec(report: Report, title: str) -> Spec:
     """Two lines over 1/(1 - q), logarithmic; a rule with both figures follows the pointer."""
+    pointer = Pointer("inverse", {"percentile": "percentile", "response": RESPONSE, "round_trip": ROUND_TRIP})
     points = _points(report)
-    base = alt.Chart(alt.InlineData(values=points)).properties(width=WIDTH, height=HEIGHT)
+    base = named("points").properties(width=WIDTH, height=HEIGHT)
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= points[-1]["inverse"])]
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     x = x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True)
     y = alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5)
-    drawn = alt.layer(
-        base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2="round_trip_ms:Q"),
-        _lines(base, x),
-        following_rule(base, x, "inverse", ("percentile", "response", "round trip")),
+    between = base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2="round_trip_ms:Q")
+    return finished(
+        alt.layer(between, _lines(base, x), *pointer.rule(base, x)),
+        {"points": pointer.strips(points)},
+        title=title,
+        subtitle=run_title(report),
+        description=summary(report),
+        pointer=pointer,
     )
-    return finished(drawn, title=title, subtitle=run_title(report), description=summary(report))
 
 
 def _lines(base: alt.Chart, x: alt.X) -> alt.Chart:
@@ -104,9 +112,9 @@ def _points(report: Report) -> list[dict[str, float | str]]:
             "inverse": round(float(place), 6),
             "response_ms": float(due),
             "round_trip_ms": float(sent),
-            "percentile": f"{100 * share:.6g} %",
+            "percentile": f"{100 * share:.6g}{NARROW}%",
             "response": figures.ms(due),
-            "round trip": figures.ms(sent),
+            "round_trip": figures.ms(sent),
         }
         for place, share, due, sent in zip(
             inverse,

@@ -1,0 +1,45 @@
+"""The charts of a run as its page shows them: each with its words, its files and its table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webapp.charts import CHARTS, Report
+
+
+@dataclass(frozen=True)
+class ChartFigure:
+    """One chart; without `url` there is nothing to draw, and `summary` says why.
+
+    `files` has a name and an address for each form it can be taken away in.
+    """
+
+    name: str
+    title: str
+    summary: str
+    url: str
+    files: tuple[tuple[str, str], ...]
+    file_name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def chart_figures(run_id: int, report: Report) -> tuple[ChartFigure, ...]:
+    """Every chart of this report."""
+    return tuple(_figure(run_id, name, report) for name in CHARTS)
+
+
+def _figure(run_id: int, name: str, report: Report) -> ChartFigure:
+    chart = CHARTS[name]
+    table = chart.rows(report)
+    path = "" if chart.missing(report) else f"/api/v1/runs/{run_id}/charts/{name}"
+    return ChartFigure(
+        name=name,
+        title=chart.title,
+        summary=chart.summary(report),
+        url=path and f"{path}.json",
+        files=tuple((form.upper(), f"{path}.{form}") for form in ("svg", "png")) if path else (),
+        file_name=f"run-{run_id}-{name}",
+        columns=table.columns,
+        rows=table.rows,
+    )

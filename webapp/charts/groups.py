@@ -1,0 +1,53 @@
+"""The groups of clients side by side: who waited longer for an answer."""
+
+from __future__ import annotations
+
+from webapp import figures
+from webapp.charts.chart import Report, Table
+from webapp.charts.finish import finished, run_title
+from webapp.charts.look import Spec
+from webapp.charts.spread import FIGURES, NAMED_LEFT, Statistics, spread, spread_data, spread_rows
+
+
+def missing(report: Report) -> str:
+    """Why there is nothing to compare."""
+    if len(report["groups"]) < 2:
+        return "The run has one group of clients; there is nothing to compare."
+    return "" if _answered(report) else "No message was answered after the warm-up, so there is nothing to compare."
+
+
+def spec(report: Report, title: str) -> Spec:
+    """A row a group: its response times from the fastest to the slowest, with its percentiles."""
+    answered = _answered(report)
+    return finished(
+        spread(answered),
+        spread_data(answered),
+        title=title,
+        subtitle=[run_title(report), "response time"],
+        description=summary(report),
+        left=NAMED_LEFT,
+    )
+
+
+def summary(report: Report) -> str:
+    """The groups that waited longest and shortest, by the highest percentile that all of them have."""
+    answered = _answered(report)
+    name = next((name for name in ("p99", "p90", "p50") if all(s[name] is not None for s in answered.values())), "max")
+    ordered = sorted(answered, key=lambda group: -answered[group][name])
+    worst, best = ordered[0], ordered[-1]
+    words = FIGURES[name][0]
+    return (
+        f"By {words}, “{worst}” waited longest for its answers with {figures.ms(answered[worst][name])}, “{best}” "
+        f"shortest with {figures.ms(answered[best][name])}."
+    )
+
+
+def rows(report: Report) -> Table:
+    """The same figures."""
+    return spread_rows("group", _answered(report))
+
+
+def _answered(report: Report) -> dict[str, Statistics]:
+    """The response times of the groups that have any."""
+    found = {group["name"]: group["latency"]["response_ms"] for group in report["groups"]}
+    return {name: stats for name, stats in found.items() if stats["count"]}

@@ -1,0 +1,154 @@
+"""Response times over time: how many messages of each moment took how long. What a mean would blur stands apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from coreserver.reports.stats import PERCENTILES, samples_needed
+from webapp import figures
+from webapp.charts.chart import Report, Table
+from webapp.charts.distribution import Distribution, decoded, lower_ms
+from webapp.charts.finish import AnyChart, finished, named, run_title
+from webapp.charts.look import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, ms_text, positive
+from webapp.charts.steps import steps
+
+HEIGHT = 300
+MOST = 90  # columns of cells
+PER_DECADE = 10  # rows of cells
+MOST_ROWS = 24  # of the table
+LEAST_MESSAGES = 20
+LINES = {"median": ("p50", INK), f"99{figures.NARROW}%": ("p99", EMBER)}
+
+
+def missing(report: Report) -> str:
+    """Why there is no map."""
+    count = report["latency"]["response_ms"]["count"]
+    if count >= LEAST_MESSAGES:
+        return ""
+    if not count:
+        return "No message was answered after the warm-up, so there is no response time to draw."
+    return f"{figures.count(count)} answered messages are too few for a map; the timeline shows each of them."
+
+
+def spec(report: Report, title: str) -> Spec:
+    """Cells coloured by their number of messages, on a logarithmic scale, with lines of percentiles over them."""
+    cells, points = _drawn(report)
+    most = max(cell["messages"] for cell in cells)
+    end_s = max(cell["to_s"] for cell in cells)
+    x = alt.X("from_s:Q", title="seconds of the run, when the messages were due").scale(domain=[0, end_s], nice=False)
+    y = alt.Y("from_ms:Q", title=None).scale(type="log", nice=False)
+    y = y.axis(labelExpr=MS_LABEL, values=[10.0**k for k in range(-3, 8)])
+    shade = alt.Color("messages:Q", title="messages").scale(
+        type="log", domain=[1, max(most, 2)], range=list(RAMP), interpolate="rgb"
+    )
+    base = (
+        named("cells")
+        .properties(width=WIDTH, height=HEIGHT)
+        .transform_calculate(
+            due="datum.from_s + ' s to ' + datum.to_s + ' s'",
+            took=f"{ms_text('datum.from_ms')} + ' to ' + {ms_text('datum.to_ms')}",
+        )
+    )
+    cells_drawn = base.mark_rect().encode(
+        x=x,
+        x2="to_s:Q",
+        y=y,
+        y2="to_ms:Q",
+        color=shade.legend(orient="top", gradientLength=140, titleOrient="left", tickCount=3, format="~s"),
+        tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("due", "took", "messages")],
+    )
+    return finished(
+        alt.layer(cells_drawn, _percentile_lines()),
+        {"cells": cells, "points": points},
+        title=title,
+        subtitle=run_title(report),
+        description=summary(report),
+    )
+
+
+def summary(report: Report) -> str:
+    """Where the worst moment was, and how it compares with the run as a whole."""
+    response = report["latency"]["response_ms"]
+    _, found = steps(report, MOST_ROWS)
+    known = [row for row in found if row["response_max_ms"] is not None]
+    worst = max(known, key=lambda row: row["response_max_ms"])
+    return (
+        f"The slowest of {figures.count(response['count'])} messages took {figures.ms(response['max'])}, half of them "
+        f"at most {figures.ms(response['p50'])}; the worst moment began {figures.seconds(worst['t_s'])} into the run."
+    )
+
+
+def rows(report: Report) -> Table:
+    """How many messages were due in each part of the run, and how long the middle and the slowest took."""
+    table = []
+    for from_s, _, part in _parts(report, MOST_ROWS):
+        if part.total:
+            known = (figures.ms(_percentile(part, name)) for name, _ in LINES.values())
+            slowest = figures.ms(float(part.at(np.ones(1))[0]))
+            table.append((figures.seconds(from_s), figures.count(part.total), *known, slowest))
+    return Table(("due from", "messages", *LINES, "slowest"), tuple(table))
+
+
+def _parts(report: Report, most: int) -> Iterator[tuple[float, float, Distribution]]:
+    """The run in at most so many parts: from when to when, in seconds, and the response times of what was due then."""
+    intervals = report["histograms"]["intervals"]
+    encoded, interval_s = intervals["response"], intervals["interval_s"]
+    each = max(1, -(-len(encoded) // most))
+    for k in range(0, len(encoded), each):
+        yield k * interval_s, min(k + each, len(encoded)) * interval_s, decoded(encoded[k : k + each])
+
+
+def _percentile(part: Distribution, name: str) -> float | None:
+    """None where there are too few samples to say."""
+    per_mille = PERCENTILES[name]
+    if part.total < samples_needed(per_mille):
+        return None
+    return float(part.at(np.array([per_mille / 1000]))[0])
+
+
+def _drawn(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The cells that hold any message, and the points of the percentile lines."""
+    cells: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
+    for from_s, to_s, part in _parts(report, MOST):
+        cells += _column(round(from_s, 3), round(to_s, 3), part)
+        middle_s = round((from_s + to_s) / 2, 3)
+        for line, (name, _) in LINES.items():
+            if (value_ms := _percentile(part, name)) is not None:
+                points.append({"from_s": middle_s, "from_ms": positive(value_ms), "line": line})
+    return cells, points
+
+
+def _column(from_s: float, to_s: float, part: Distribution) -> list[dict[str, Any]]:
+    """One part of the run: how many messages fell between each two neighbours of the logarithmic scale."""
+    places = np.flatnonzero(part.counts)
+    rungs = np.floor(PER_DECADE * np.log10(np.maximum(lower_ms(places), LEAST_MS)) + 1e-9).astype(np.int64)
+    found = []
+    for rung in np.unique(rungs).tolist():
+        low_ms, high_ms = 10 ** (rung / PER_DECADE), 10 ** ((rung + 1) / PER_DECADE)
+        found.append(
+            {
+                "from_s": from_s,
+                "to_s": to_s,
+                "from_ms": float(f"{low_ms:.5g}"),
+                "to_ms": float(f"{high_ms:.5g}"),
+                "messages": int(part.counts[places[rungs == rung]].sum()),
+            }
+        )
+    return found
+
+
+def _percentile_lines() -> AnyChart:
+    """Each line on a wider one in the paper's colour, to stand out from any cell."""
+    base = named("points").encode(x="from_s:Q", y="from_ms:Q")
+    words = list(LINES)
+    colours = alt.Stroke("line:N", title=None).scale(domain=words, range=[colour for _, colour in LINES.values()])
+    dashes = alt.StrokeDash("line:N", title=None).scale(domain=words, range=[[1, 0], [5, 3]])
+    return alt.layer(
+        base.mark_line(color=PAPER, strokeWidth=4.5, opacity=0.8).encode(detail="line:N"),
+        base.mark_line(strokeWidth=2).encode(stroke=colours, strokeDash=dashes),
+    )

@@ -1,0 +1,126 @@
+"""Where the time of connections went: the mean of each part, end to end, and below it how much each part varied.
+
+The clients' own lateness stands apart: it is no part of what a server can be blamed for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+import altair as alt
+
+from webapp import figures
+from webapp.charts.chart import Report, Table
+from webapp.charts.finish import AnyChart, Rows, finished, named, run_title
+from webapp.charts.look import BACKLOG, BLUE, MS_LABEL, PAPER, QUEUE, QUIET, SERVED, WIDTH, Spec
+from webapp.charts.spread import NAMED_LEFT, Statistics, names_axis, spread, spread_data, spread_rows
+
+BAR_HEIGHT = 34
+LABELLED_FROM = 0.12  # of the longest bar: room for a figure
+WHOLE = "all"
+LATENESS = "lateness"
+PARTS = {
+    "connect_ms": ("connect", QUIET),
+    "backlog_ms": ("backlog wait", BACKLOG),
+    "queue_ms": ("queue wait", QUEUE),
+    "greeting_ms": ("greeting", BLUE),
+    "session_ms": ("session", SERVED),
+}
+
+
+def missing(report: Report) -> str:
+    """Why there is nothing to stack."""
+    if any(statistics["count"] for statistics in report["waits"].values()):
+        return ""
+    return "No connection was made after the warm-up, so there is no time to split."
+
+
+def spec(report: Report, title: str) -> Spec:
+    """Stacked bars of means, for each group and for all; below them a row a part with its percentiles."""
+    bars, parts = list(_bars(report)), _by_part(report)
+    drawn = alt.vconcat(_stacked(bars), spread(parts), spacing=34)
+    return finished(
+        drawn.resolve_scale(color="independent", shape="independent"),
+        {"bars": bars, **spread_data(parts)},
+        title=title,
+        subtitle=[run_title(report), "above: the mean of each part; below: how each part varied"],
+        description=summary(report),
+        left=NAMED_LEFT,
+    )
+
+
+def summary(report: Report) -> str:
+    """The mean, and the share of it that each large part had."""
+    means = _means(report["waits"])
+    total = sum(means.values())
+    large = sorted((part for part in means if means[part] >= 0.05 * total), key=lambda part: -means[part])
+    shares = ", ".join(f"{100 * means[part] / total:.0f} % {PARTS[part][0]}" for part in large) if total else ""
+    late = report["latency"]["lateness_ms"]
+    own = f" The clients themselves were {figures.ms(late['mean'])} late on average." if late["count"] else ""
+    return f"A connection took {figures.ms(total)} on average" + (f": {shares}." if shares else ".") + own
+
+
+def rows(report: Report) -> Table:
+    """Every part of the whole run, then of each group where there are several."""
+    found = dict(_by_part(report))
+    for group in _several(report):
+        for part, (words, _) in PARTS.items():
+            if group["waits"][part]["count"]:
+                found[f"{group['name']}: {words}"] = group["waits"][part]
+    return spread_rows("part", found)
+
+
+def _several(report: Report) -> list[Mapping[str, Any]]:
+    """The groups with connections after the warm-up, if there are several groups."""
+    groups: list[Mapping[str, Any]] = report["groups"]
+    return [group for group in groups if len(groups) > 1 and group["waits"]["connect_ms"]["count"]]
+
+
+def _means(waits: Mapping[str, Statistics]) -> dict[str, float]:
+    return {part: waits[part]["mean"] or 0.0 for part in PARTS}
+
+
+def _by_part(report: Report) -> dict[str, Statistics]:
+    """The whole run's parts that any connection reached, and the lateness."""
+    parts = {words: report["waits"][part] for part, (words, _) in PARTS.items()}
+    found = {**parts, LATENESS: report["latency"]["lateness_ms"]}
+    return {words: statistics for words, statistics in found.items() if statistics["count"]}
+
+
+def _stacked(bars: Rows) -> AnyChart:
+    names = list(dict.fromkeys(bar["name"] for bar in bars))
+    words, colours = zip(*PARTS.values(), strict=True)
+    base = named("bars").properties(width=WIDTH, height=BAR_HEIGHT * len(names)).encode(y=names_axis(names))
+    x = alt.X("from_ms:Q", title=None).axis(labelExpr=MS_LABEL, grid=True)
+    return alt.layer(
+        base.mark_bar(height=BAR_HEIGHT * 0.62, stroke=PAPER, strokeWidth=1).encode(
+            x=x,
+            x2="to_ms:Q",
+            color=alt.Color("part:N", title=None).scale(domain=list(words), range=list(colours)),
+            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "part", "mean")],
+        ),
+        base.transform_filter("datum.is_wide")
+        .mark_text(color=PAPER, fontWeight=600)
+        .encode(x="middle_ms:Q", text="mean:N"),
+    )
+
+
+def _bars(report: Report) -> Iterator[dict[str, Any]]:
+    """A piece of a bar for each part, end to end."""
+    found = {WHOLE: report["waits"], **{group["name"]: group["waits"] for group in _several(report)}}
+    longest = max(sum(_means(waits).values()) for waits in found.values())
+    for name, waits in found.items():
+        means = _means(waits)
+        ends = list(accumulate(means.values()))
+        for (part, mean), end in zip(means.items(), ends, strict=True):
+            yield {
+                "name": name,
+                "part": PARTS[part][0],
+                "from_ms": end - mean,
+                "to_ms": end,
+                "middle_ms": end - mean / 2,
+                "mean": figures.ms(mean),
+                "is_wide": mean > LABELLED_FROM * longest,
+            }
