@@ -131,7 +131,7 @@ function look() {
     widths.unobserve(figure);
     charts.delete(figure);
   }
-  for (const figure of document.querySelectorAll("figure[data-chart]")) {
+  for (const figure of document.querySelectorAll("figure.chart[data-chart]")) {
     if (charts.has(figure)) continue;
     charts.set(figure, {});
     near.observe(figure);

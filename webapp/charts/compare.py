@@ -9,9 +9,9 @@ import numpy as np
 
 from coreserver.reports.stats import PERCENTILES
 from webapp import figures
-from webapp.charts.chart import Report, Table
+from webapp.charts.chart import ALTAIR, Report, Table
 from webapp.charts.distribution import Distribution, decoded
-from webapp.charts.finish import finished, run_title
+from webapp.charts.finish import finished, named, run_title
 from webapp.charts.look import ARRIVAL, BACKLOG, BLUE, INK, LEAST_MS, MS_LABEL, QUEUE, QUIET, SERVED, WIDTH, Spec
 from webapp.charts.percentiles import HEIGHT, NAMES, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
 
@@ -33,21 +33,32 @@ def spec(reports: Sequence[Report]) -> Spec:
     points = [point for report in drawn for point in _points(report)]
     furthest = max(float(point["inverse"]) for point in points)
     runs = [run_title(report) for report in drawn]
+    with ALTAIR:
+        return finished(
+            _lines(runs, furthest),
+            {"points": points},
+            title=TITLE,
+            subtitle=", ".join(runs),
+            description=summary(reports),
+        )
+
+
+def _lines(runs: Sequence[str], furthest: float) -> alt.Chart:
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= furthest)]
-    lines = (
-        alt.Chart(alt.InlineData(values=points))
+    lines: alt.Chart = (
+        named("points")
         .properties(width=WIDTH, height=HEIGHT)
-        .mark_line()
+        .mark_line(point=alt.OverlayMarkDef(opacity=0, size=80))  # unseen points, to have a tooltip each
         .encode(
             x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
             y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5),
-            color=alt.Color("run:N").scale(domain=runs, range=[*COLOURS[: len(runs)]]).legend(columns=2),
-            strokeDash=alt.StrokeDash("run:N").scale(domain=runs, range=[*DASHES[: len(runs)]]),
+            color=alt.Color("run:N", title=None).scale(domain=runs, range=[*COLOURS[: len(runs)]]).legend(columns=2),
+            strokeDash=alt.StrokeDash("run:N", title=None).scale(domain=runs, range=[*DASHES[: len(runs)]]),
             tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("run", "percentile", "response")],
         )
     )
-    return finished(lines, title=TITLE, subtitle=", ".join(runs), description=summary(reports))
+    return lines
 
 
 def summary(reports: Sequence[Report]) -> str:

@@ -21,10 +21,7 @@ HEIGHT = 300
 RESPONSE, ROUND_TRIP = "response time", "round trip"
 SAMPLES_BEYOND = 10  # a percentile is drawn where so many samples lie above it
 POINTS_PER_DOUBLING = 10
-NAMES = {
-    "p50": "median",
-    **{name: f"{word}{NARROW}%" for name, word in (("p90", "90"), ("p99", "99"), ("p99_9", "99.9"))},
-}
+NAMES = {"p50": "median", "p90": f"90{NARROW}%", "p99": f"99{NARROW}%", "p99_9": f"99.9{NARROW}%"}
 PERCENT_LABEL = "format(100 * (1 - 1 / datum.value), '.6~f') + ' %'"
 
 
@@ -68,8 +65,8 @@ def _lines(base: alt.Chart, x: alt.X) -> alt.Chart:
         .encode(
             x=x,
             y=alt.Y("ms:Q", title=None),
-            color=alt.Color("kind:N").scale(domain=both, range=[SERVED, ARRIVAL]),
-            strokeDash=alt.StrokeDash("kind:N").scale(domain=both, range=[[1, 0], [6, 3]]),
+            color=alt.Color("kind:N", title=None).scale(domain=both, range=[SERVED, ARRIVAL]),
+            strokeDash=alt.StrokeDash("kind:N", title=None).scale(domain=both, range=[[1, 0], [6, 3]]),
         )
     )
     return lines
