@@ -108,12 +108,12 @@ def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
     visitor: TestClient, two: FakeLab
 ) -> None:
     page = see(visitor, "/compare?run=1&run=2")
-    assert not page.all("figure", class_="chart")
+    assert not page.all("figure", class_="chart chart--percentiles")
     assert "None of the runs has 20 answered messages" in page.text
     many: list[JoinedConnection] = article_connections(4, clients=12)
     two.add_run(label="many", connections=many)
     page = see(visitor, "/compare?run=1&run=3")
-    [chart] = page.all("figure", class_="chart")
+    [chart] = page.all("figure", class_="chart chart--percentiles")
     assert chart.attributes["data-chart"] == "/api/v1/compare/charts/percentiles.json?run=1&run=3"
     assert "Too few messages for a curve: run 1." in page.text
     spec = visitor.get(chart.attributes["data-chart"]).json()
