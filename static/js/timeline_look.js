@@ -21,6 +21,7 @@ export class Looker {
     this.picture = picture;
     this.looked = null; // the connection, as an object of the answer's columns
     this.press = null;
+    this.isOver = false;
     this.panel = picture.root.querySelector("[data-explore-parts]");
     this.said = picture.root.querySelector("[data-explore-said]");
     const figure = picture.figure;
@@ -28,7 +29,7 @@ export class Looker {
     figure.addEventListener("pointerdown", (event) => this.#pressed(event));
     figure.addEventListener("pointerup", (event) => this.#released(event));
     figure.addEventListener("pointercancel", () => this.#drop());
-    figure.addEventListener("pointerleave", () => this.press || this.leave());
+    figure.addEventListener("pointerleave", (event) => this.#left(event));
     figure.addEventListener("blur", () => this.leave());
   }
 
@@ -99,11 +100,19 @@ export class Looker {
       this.#drag(event);
       return;
     }
+    this.isOver = true;
     const found = this.picture.found ?? (await this.picture.details());
-    if (!found) return;
+    if (!found || !this.isOver) return;
     const near = this.#near(event);
     if (near) this.#look(near, event);
     else this.leave();
+  }
+
+  /** A finger that is lifted leaves the drawing, and what it pointed at stays to be read. */
+  #left(event) {
+    if (event.pointerType === "touch") return;
+    this.isOver = false;
+    if (!this.press) this.leave();
   }
 
   #pressed(event) {
