@@ -27,6 +27,7 @@ GRACE_S = 2  # for answers in progress, after the streams were told to end
 # Connections wait here while the process has no descriptor left, and uvicorn's loop logs an error for each accept that
 # fails: with its default of 2,048 one core burns and the log grows by megabytes a second.
 BACKLOG = 16
+TICK_S = 0.1  # as uvicorn has it
 FORCED_EXIT = 1
 
 
@@ -104,9 +105,28 @@ class LabServer(uvicorn.Server):
         super().__init__(_config(app, settings))
         self._on_listening = on_listening
         self._on_shutdown = on_shutdown
+        self._told_to_end = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        """End in order, from another thread than the one that serves; uvicorn alone would see it at its next tick."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._told_to_end.set)
+
+    async def main_loop(self) -> None:
+        """uvicorn's ticks, ten a second, until the end is asked for."""
+        tick = 0
+        while not await self.on_tick(tick):
+            tick += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._told_to_end.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application and listen, then say so."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._on_listening()
 

@@ -56,7 +56,7 @@ def embedded(settings: Settings) -> Iterator[str]:
         try:
             yield addresses.get(timeout=START_DEADLINE_S)
         finally:
-            server.should_exit = True
+            server.end()
             thread.join()
 
 

@@ -90,7 +90,8 @@ def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environmen
             {
                 "name": name,
                 "kind": groups.get(name, {}).get("kind"),
-                **_group_figures(members, windows[name], result.load.started_ns),
+                "window": shown.shown(result.load.started_ns) if (shown := windows[name]) else None,
+                **(whole if len(parts) == 1 else _group_figures(members, shown)),
             }
             for name, members in parts.items()
         ],
@@ -120,10 +121,9 @@ def _by_group(groups: Iterable[str], connections: Sequence[JoinedConnection]) ->
     return members
 
 
-def _group_figures(members: Sequence[JoinedConnection], window: Window | None, started_ns: int) -> dict[str, Any]:
+def _group_figures(members: Sequence[JoinedConnection], window: Window | None) -> dict[str, Any]:
     """The same figures as the whole run's."""
-    table = table_of(connection.client for connection in members)
-    return {"window": window.shown(started_ns) if window else None, **_figures(members, table, window)}
+    return _figures(members, table_of(connection.client for connection in members), window)
 
 
 def _window(group: Mapping[str, Any], members: Sequence[JoinedConnection], result: RunResult) -> Window | None:

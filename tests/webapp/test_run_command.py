@@ -129,9 +129,9 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_done_is_said_on_stderr_alone(
-    tmp_path: Path, arguments: list[str], code: int, said: str
+    shared_url: str, arguments: list[str], code: int, said: str
 ) -> None:
-    ended = serverlab("run", *arguments, "--data-dir", tmp_path, "--format", "json")
+    ended = serverlab("run", *arguments, "--format", "json", SERVERLAB_URL=shared_url)
     assert ended.returncode == code, ended.stderr
     assert said in ended.stderr
     assert ended.stdout == ""
