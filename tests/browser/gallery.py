@@ -46,7 +46,6 @@ PLACES = {
     "runs that were filtered": "/runs?state=completed",
     "no run that matches": "/runs?label=nothing+is+called+so",
     "a filter that is wrong": "/runs?state=x",
-    "runs that may be deleted": "/runs/delete?run={completed}&run={failed}",
     "a comparison": "/compare?run={completed}&run={loaded}",
     "a comparison that cannot be": "/compare?run={completed}&run={failed}",
     "no such run": "/runs/999999",
