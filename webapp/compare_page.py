@@ -27,6 +27,7 @@ PARTS = {
 }
 TONES = {"better": "good", "worse": "bad"}
 MINUS = "\N{MINUS SIGN}"
+DRAWN_AT_ONCE = 5_000  # connections; the timelines of more take seconds, so the page comes without them at first
 HASH_SHOWN = 12  # characters of a hash; enough to tell two apart
 
 
@@ -105,6 +106,8 @@ class ComparePage(Page):
     same: tuple[tuple[str, tuple[SettingRow, ...]], ...]
     sections: tuple[FigureSection, ...]
     timelines: tuple[Markup, ...]
+    timelines_url: str
+    connections: str
     chart_url: str
     chart_words: str
     percentiles: Table
@@ -118,13 +121,18 @@ class ComparePage(Page):
         return "Compare runs " + ", ".join(str(run.id) for run in self.runs)
 
 
-def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str) -> ComparePage:
-    """The page of these runs, the first one as the baseline; Conflict and NotFound as for the comparison."""
+def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: bool = False) -> ComparePage:
+    """The page of these runs, the first one as the baseline; Conflict and NotFound as for the comparison.
+
+    Args:
+        draw_all: draw the timelines however many connections there are.
+    """
     from webapp.charts import compare as chart  # Altair takes 0.3 s to import
 
     reports = lab.compared(run_ids)
     found = compare(reports)
-    rows = [(f"Run {run.id}: {run.label or run.model}", lab.timeline_rows(run.id)) for run in found.runs]
+    connections = sum(report["totals"]["connections"]["due"] for report in reports)
+    drawn = _timelines(lab, found.runs) if draw_all or connections <= DRAWN_AT_ONCE else ()
     return ComparePage(
         runs=tuple(_card(run, run_ids) for run in found.runs),
         remarks=tuple(
@@ -136,7 +144,9 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str) -> ComparePage
         sections=tuple(
             _section(name, list(some)) for name, some in groupby(found.figures, key=lambda figure: figure.section)
         ),
-        timelines=tuple(Markup(drawing) for drawing in draw_aligned(rows)),  # noqa: S704 - our own function escapes
+        timelines=drawn,
+        timelines_url="" if drawn else f"{_address(run_ids)}&timelines=all",
+        connections=figures.count(connections),
         chart_url="" if chart.missing(reports) else found.links["chart_percentiles"],
         chart_words=chart.summary(reports),
         percentiles=chart.rows(reports),
@@ -167,6 +177,11 @@ def _card(run: ComparedRun, run_ids: Sequence[int]) -> RunCard:
 
 def _address(run_ids: Iterable[int]) -> str:
     return "/compare?" + "&".join(f"run={run_id}" for run_id in run_ids)
+
+
+def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
+    rows = [(f"Run {run.id}: {run.label or run.model}", lab.timeline_rows(run.id)) for run in runs]
+    return tuple(Markup(drawing) for drawing in draw_aligned(rows))  # noqa: S704 - our own function escapes
 
 
 # --- what was asked --------------------------------------------------------------------------------------------------

@@ -104,6 +104,19 @@ def test_timelines_share_one_axis(visitor: TestClient, two: FakeLab) -> None:
         assert len(axes[0]) > 2
 
 
+def test_timelines_of_very_many_connections_come_when_they_are_asked_for(
+    visitor: TestClient, two: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.compare_page.DRAWN_AT_ONCE", 5)
+    page = see(visitor, "/compare?run=1&run=2")
+    assert not page.all("svg", class_="timeline timeline--rows")
+    part = page.one(data_part="timelines")
+    assert part.text == "Draw the timelines of 6 connections ; it takes some seconds."
+    page = see(visitor, part.attributes["data-later"])
+    assert len(page.all("svg", class_="timeline timeline--rows")) == 4  # a wide and a narrow one each
+    assert "data-later" not in page.one(data_part="timelines").attributes
+
+
 def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
     visitor: TestClient, two: FakeLab
 ) -> None:

@@ -58,4 +58,7 @@ def get_percentiles(lab: LabDep, form: ChartForm, runs: Distinct) -> Response:
 def show_comparison(request: Request, lab: LabDep) -> HTMLResponse:
     """The same as a page; a run that is named twice counts once."""
     chosen = run_ids([text for text in request.query_params.getlist("run") if text], least=LEAST, most=MOST)
-    return HTMLResponse(compare_page(lab, chosen, str(request.base_url).rstrip("/")).html())
+    page = compare_page(
+        lab, chosen, str(request.base_url).rstrip("/"), draw_all=request.query_params.get("timelines") == "all"
+    )
+    return HTMLResponse(page.html())
