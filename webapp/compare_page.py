@@ -132,7 +132,7 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
     reports = lab.compared(run_ids)
     found = compare(reports)
     connections = sum(report["totals"]["connections"]["due"] for report in reports)
-    drawn = _timelines(lab, found.runs) if draw_all or connections <= DRAWN_AT_ONCE else ()
+    is_drawn = draw_all or connections <= DRAWN_AT_ONCE
     return ComparePage(
         runs=tuple(_card(run, run_ids) for run in found.runs),
         remarks=tuple(
@@ -144,8 +144,8 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
         sections=tuple(
             _section(name, list(some)) for name, some in groupby(found.figures, key=lambda figure: figure.section)
         ),
-        timelines=drawn,
-        timelines_url="" if drawn else f"{_address(run_ids)}&timelines=all",
+        timelines=_timelines(lab, found.runs) if is_drawn else (),
+        timelines_url="" if is_drawn else f"{_address(run_ids)}&timelines=all",
         connections=figures.count(connections),
         chart_url="" if chart.missing(reports) else found.links["chart_percentiles"],
         chart_words=chart.summary(reports),
@@ -180,8 +180,12 @@ def _address(run_ids: Iterable[int]) -> str:
 
 
 def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
-    rows = [(f"Run {run.id}: {run.label or run.model}", lab.timeline_rows(run.id)) for run in runs]
-    return tuple(Markup(drawing) for drawing in draw_aligned(rows))  # noqa: S704 - our own function escapes
+    """A drawing a run; an empty one of a run that came here without its records."""
+    rows = {run.id: lab.timeline_rows(run.id) for run in runs}
+    there = [run for run in runs if rows[run.id]]
+    drawn = draw_aligned([(f"Run {run.id}: {run.label or run.model}", rows[run.id]) for run in there])
+    by_id = dict(zip((run.id for run in there), drawn, strict=True))
+    return tuple(Markup(by_id.get(run.id, "")) for run in runs)  # noqa: S704 - our own function escapes
 
 
 # --- what was asked --------------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ class Lab:
         return report
 
     def compared(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
-        """The reports of runs that are to stand side by side.
+        """The reports of runs that are to stand side by side, under the ids that they have here.
 
         Raises:
             NotFound: there is no such run.
@@ -177,9 +177,12 @@ class Lab:
         for run_id in run_ids:
             self.run(run_id)
         try:
-            return [self.report(run_id) for run_id in run_ids]
+            reports = [self.report(run_id) for run_id in run_ids]
         except NotFound as problem:
             raise Conflict(f"{problem.detail}; leave it out of the comparison") from None
+        return [
+            {**report, "run": report["run"] | {"id": run_id}} for run_id, report in zip(run_ids, reports, strict=True)
+        ]
 
     def connections(self, run_id: int) -> list[dict[str, Any]]:
         """Every connection, in the shape of `schemas.ConnectionRow`; Conflict and NotFound as for the report."""

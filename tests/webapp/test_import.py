@@ -95,7 +95,9 @@ def test_a_report_alone_says_what_is_not_in_it(shared: httpx.Client) -> None:
         answer = shared.get(path + part)
         assert (answer.status_code, "not in the file" in answer.text) == (404, True)
     whole = shared.post("/api/v1/runs/import", content=made(), headers=JSON).json()["id"]
-    assert shared.get(f"/compare?run={run['id']}&run={whole}").status_code == 200
+    compared = shared.get(f"/compare?run={run['id']}&run={whole}").text
+    assert "connections are not stored here" in compared
+    assert f"Timeline of run {whole}" in compared
     page = shared.get(f"/runs/{run['id']}", headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert "its connections were not in the file" in page.text
