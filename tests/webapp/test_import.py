@@ -131,7 +131,7 @@ def test_what_cannot_be_stored_leaves_nothing(shared: httpx.Client, monkeypatch:
 def test_a_file_has_its_own_limit(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path / "data", max_import_bytes=80_000)
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
-        padded = made() + b" " * (80_000 - len(made()))
+        padded = made().ljust(80_000)
         assert api.post("/api/v1/runs/import", content=padded, headers=JSON).status_code == 201
         answer = api.post("/api/v1/runs/import", content=b" " * 90_000, headers=JSON)
         assert (answer.status_code, "max_import_bytes" in answer.text) == (413, True)
