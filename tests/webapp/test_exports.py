@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,9 @@ import pytest
 
 from tests.support import wait_until
 from tests.webapp.stories import LONG, QUICK, finished_run, script_run
+from tests.webapp.test_trace import check_nesting, tracks_of
+from webapp.serve import embedded
+from webapp.settings import Settings
 
 GROUPS: list[dict[str, Any]] = [
     {"kind": "script", "count": 2, "script": QUICK},
@@ -55,6 +59,12 @@ def test_a_run_of_every_kind_of_group_is_as_the_schema_says(
     report = report_of(shared, run)
     validator.validate(report)
     assert [group["kind"] for group in report["groups"]] == [group["kind"] for group in GROUPS]
+    file = shared.get(run["links"]["report_json"])
+    validator.validate(file.json())
+    answer = shared.post("/api/v1/runs/import", content=file.content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201, answer.text  # every figure of it can be had from its records
+    for slices in tracks_of(shared.get(run["links"]["trace"]).json()["traceEvents"]).values():
+        check_nesting(slices)
 
 
 def test_runs_that_ended_otherwise_are_as_the_schema_says(
@@ -67,6 +77,22 @@ def test_runs_that_ended_otherwise_are_as_the_schema_says(
     report = report_of(shared, run)
     validator.validate(report)
     assert report["run"]["state"] == "cancelled"
+
+
+def test_runs_against_a_server_elsewhere_are_as_the_schema_says(
+    tmp_path: Path, validator: jsonschema.Draft202012Validator
+) -> None:
+    settings = Settings(port=0, data_dir=tmp_path / "data", allow_target=("127.0.0.1:1024-65535",))
+    with embedded(settings) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as api:
+        server = api.post("/api/v1/servers", json={"model": "asyncio"}).json()
+        elsewhere = {"address": f"127.0.0.1:{server['address']['port']}"}
+        report = report_of(api, api.post("/api/v1/runs?wait_s=30", json=script_run(elsewhere)).json())
+        validator.validate(report)
+        assert (report["server"]["model"], report["server"]["cpu_s"]) == ("external", None)
+        api.post(f"{server['links']['self']}/stop")
+        report = report_of(api, api.post("/api/v1/runs?wait_s=30", json=script_run(elsewhere)).json())
+        validator.validate(report)
+        assert (report["run"]["state"], report["run"]["failure"]) == ("failed", "could_not_connect")
 
 
 def test_the_report_of_a_pool_with_theory_is_as_the_schema_says(
