@@ -6,6 +6,8 @@ on dark paper, and which width of a plot to replace by what the page has room fo
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 Spec = dict[str, Any]
@@ -58,6 +60,12 @@ def ms_text(value: str) -> str:
 
 
 MS_LABEL = ms_text("datum.value")  # as an axis writes it
+
+
+def decades(values_ms: Iterable[float]) -> list[float]:
+    """The powers of ten around these values, for an axis that has nothing but them."""
+    exponents = [math.log10(positive(value)) for value in values_ms] or [0.0]
+    return [10.0**k for k in range(math.floor(min(exponents)), math.ceil(max(exponents)) + 1)]
 
 
 def positive(value_ms: float) -> float:
