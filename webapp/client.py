@@ -23,6 +23,7 @@ from coreserver.config import ClosedGroup, OpenGroup
 from webapp.compare import Comparison
 from webapp.problems import FieldError
 from webapp.schemas import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
+from webapp.timeline_picture import TimelinePicture
 
 POLL_S = (0.05, 0.5)  # how often `wait` asks: at first, and in the end
 
@@ -195,6 +196,11 @@ class LabClient:
     def chart(self, run_id: int, name: str = "timeline") -> str:
         """One of its charts as SVG; 503 while a run is under way, for a chart that was not drawn before."""
         return self._send("GET", f"/api/v1/runs/{run_id}/charts/{name}.svg").text
+
+    def timeline(self, run_id: int, *, lanes: bool = False, **part: float) -> TimelinePicture:
+        """The timeline or the worker lanes with the parts of each connection's time; `part`: see `TimelineQuery`."""
+        path = f"/api/v1/runs/{run_id}/{'lanes' if lanes else 'timeline'}"
+        return TimelinePicture.model_validate(self._ask("GET", path, params=part))
 
     def chart_png(self, run_id: int, name: str = "timeline") -> bytes:
         """The same as PNG."""

@@ -155,7 +155,23 @@ export class Picture {
       svg.setAttribute("aria-label", svg.querySelector(":scope > title")?.textContent ?? "");
       for (const title of svg.querySelectorAll("title")) title.remove();
     }
-    if (this.found) this.root.querySelector("[data-explore-shown]").textContent = shown(this.found);
+    if (this.found) this.#tell(this.found);
+  }
+
+  /** What is shown, and which ways lead on from there. */
+  #tell(found) {
+    this.root.querySelector("[data-explore-shown]").textContent = shown(found);
+    const isWhole = found.from_s === 0 && found.to_s >= found.whole_s;
+    const ends = {
+      in: found.to_s - found.from_s <= SHORTEST_S,
+      out: isWhole,
+      fewer: found.rows <= FEWEST,
+      more: found.rows >= found.total,
+      whole: isWhole && found.rows >= found.total,
+    };
+    for (const [how, isOver] of Object.entries(ends)) {
+      this.root.querySelector(`[data-zoom=${how}]`).setAttribute("aria-disabled", isOver);
+    }
   }
 
   #key(event) {

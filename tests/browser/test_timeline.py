@@ -114,7 +114,7 @@ def test_a_span_of_time_is_dragged_and_the_whole_run_is_a_button(page: Page) -> 
 
 
 def test_the_parts_are_a_table_too(page: Page, connections: dict[str, dict[str, Any]]) -> None:
-    page.get_by_text("As a table").click()
+    page.get_by_text("The connections as a table").click()
     table = page.get_by_role("region", name="Table: connections")
     for name, connection in connections.items():
         row = table.get_by_role("row", name=name)

@@ -53,6 +53,8 @@ def test_groups_can_be_written_as_calls(lab_url: str) -> None:
             assert "#[Mean" in histogram
         assert lab.chart(run.id).startswith("<svg")
         assert lab.chart(run.id, "lanes").startswith("<svg")
+        assert lab.timeline(run.id, rows=1).rows == 1
+        assert lab.timeline(run.id, lanes=True).of == "lanes"
 
 
 def test_a_refusal_carries_the_problem(lab_url: str) -> None:
