@@ -130,7 +130,7 @@ def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
     assert chart.attributes["data-chart"] == "/api/v1/compare/charts/percentiles.json?run=1&run=3"
     assert "Too few messages for a curve: run 1." in page.text
     spec = visitor.get(chart.attributes["data-chart"]).json()
-    assert spec["encoding"]["color"]["scale"]["domain"] == ["Run 3: many, bounded_pool"]
+    assert spec["encoding"]["color"]["scale"]["domain"] == ["run 3"]
     table = page.one(aria_label="Table: Response time by percentile")
     assert row(table, "median")[0] == "too few samples"
     assert visitor.get("/api/v1/compare/charts/percentiles.json?run=1&run=2").status_code == 404

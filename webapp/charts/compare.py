@@ -32,13 +32,13 @@ def spec(reports: Sequence[Report]) -> Spec:
     drawn = [report for report in reports if _has_curve(report)]
     points = [point for report in drawn for point in _points(report)]
     furthest = max(float(point["inverse"]) for point in points)
-    runs = [run_title(report) for report in drawn]
+    runs = [_short(report) for report in drawn]
     with ALTAIR:
         return finished(
             _lines(runs, furthest),
             {"points": points},
             title=TITLE,
-            subtitle=", ".join(runs),
+            subtitle=[run_title(report) for report in drawn],
             description=summary(reports),
         )
 
@@ -53,12 +53,17 @@ def _lines(runs: Sequence[str], furthest: float) -> alt.Chart:
         .encode(
             x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
             y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5),
-            color=alt.Color("run:N", title=None).scale(domain=runs, range=[*COLOURS[: len(runs)]]).legend(columns=2),
+            color=alt.Color("run:N", title=None).scale(domain=runs, range=[*COLOURS[: len(runs)]]).legend(columns=4),
             strokeDash=alt.StrokeDash("run:N", title=None).scale(domain=runs, range=[*DASHES[: len(runs)]]),
             tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("run", "percentile", "response")],
         )
     )
     return lines
+
+
+def _short(report: Report) -> str:
+    """What the legend says: on a narrow screen it has no room for labels, and the page names the runs in full."""
+    return f"run {report['run']['id']}"
 
 
 def summary(reports: Sequence[Report]) -> str:
@@ -107,7 +112,7 @@ def _points(report: Report) -> list[dict[str, float | str]]:
     times = np.maximum(found.at(shares), LEAST_MS).tolist()
     return [
         {
-            "run": run_title(report),
+            "run": _short(report),
             "inverse": round(float(place), 6),
             "response_ms": time_ms,
             "percentile": f"{100 * share:.6g} %",
