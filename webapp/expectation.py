@@ -15,7 +15,7 @@ from coreserver.load_config import (
     ScriptGroup,
 )
 from coreserver.script_steps import Wait
-from webapp.schemas import RunPhase
+from webapp.progress import RunPhase
 
 WORDS: dict[RunPhase, str] = {
     "starting": "The server is being started.",

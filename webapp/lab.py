@@ -24,6 +24,7 @@ from webapp.charts import CHARTS
 from webapp.feed import Feed
 from webapp.look import Look, Seen
 from webapp.problems import Conflict, NotFound
+from webapp.progress import RunHistory
 from webapp.quotas import refuse_load
 from webapp.run_rows import RunRows
 from webapp.runner import Runner
@@ -31,7 +32,6 @@ from webapp.schemas import (
     ModelResource,
     Reason,
     RunFilter,
-    RunHistory,
     RunList,
     RunPatch,
     RunResource,

@@ -16,7 +16,8 @@ from coreserver.reports.timing import join
 from webapp.destination import Destination
 from webapp.expectation import WORDS, Expectation, expectation, phase_at, queued_words
 from webapp.live_history import Errors, Point, Points
-from webapp.schemas import LiveServer, Reason, RunHistory, RunPhase, RunProgress, RunSpec, RunStage
+from webapp.progress import LiveServer, RunHistory, RunPhase, RunProgress, RunStage
+from webapp.schemas import Reason, RunSpec
 from webapp.server_entry import Claim
 
 _NUMBER = re.compile(r"\d+\Z")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from coreserver.clients.records import ClientOutcome, ClientRecord
-from webapp.schemas import RunError, RunHistory
+from webapp.progress import RunError, RunHistory
 
 MOST_POINTS = 600
 EVERY_S = 0.2

@@ -11,8 +11,8 @@ from coreserver.clock import milliseconds
 from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.timing import parts
 from coreserver.settings import Settings
+from webapp.answer import Answer
 from webapp.problems import FieldError, Invalid
-from webapp.schemas import Answer
 from webapp.timeline import responsive, scene_of
 from webapp.timeline_view import Scene, Spot, View
 

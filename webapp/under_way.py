@@ -9,7 +9,8 @@ from coreserver.load_config import most_clients
 from webapp import figures
 from webapp.figures import Figure
 from webapp.live_history import COLUMNS
-from webapp.schemas import RunHistory, RunProgress, RunResource, RunSpec, RunStage
+from webapp.progress import RunHistory, RunProgress, RunStage
+from webapp.schemas import RunResource, RunSpec
 from webapp.server_lanes import WINDOW_S
 from webapp.server_minute import Chart, chart_of
 

@@ -20,15 +20,14 @@ from coreserver.telemetry import ConnectionRecord, Event, ServerOutcome
 from webapp.lab import Lab
 from webapp.look import Look, Seen
 from webapp.problems import Conflict, NotFound, Problem
+from webapp.progress import RunHistory, RunProgress
 from webapp.schemas import (
     AddressResource,
     ModelResource,
     Reason,
     RunFilter,
-    RunHistory,
     RunList,
     RunPatch,
-    RunProgress,
     RunResource,
     RunSpec,
     ServerResource,

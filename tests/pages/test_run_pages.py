@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 
 from tests.pages.fake_lab import FakeLab, article_connections
 from tests.pages.reading import problem_beside, read, see, value_of
-from webapp.schemas import Reason, RunProgress, Verdict
+from webapp.progress import RunProgress
+from webapp.schemas import Reason, Verdict
 
 
 def test_a_run_leads_with_what_happened(visitor: TestClient, lab: FakeLab) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from webapp.progress import RunProgress
 from webapp.run_request import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
 from webapp.run_text import ProgressLine
-from webapp.schemas import RunProgress, RunResource
+from webapp.schemas import RunResource
 
 
 @pytest.mark.parametrize(
