@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import httpx
-import pytest
 
 from tests.support import wait_until
 from tests.webapp.stories import LONG, script_run
@@ -16,13 +14,6 @@ from webapp.report_file import of_its_own
 
 SCRIPT_BY_ATTRIBUTE = re.compile(r"^on")
 LOADS = {"src", "srcset", "data", "action", "formaction", "poster", "background"}
-
-
-@pytest.fixture(scope="module")
-def shared(shared_url: str) -> Iterator[httpx.Client]:
-    fresh = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=shared_url, timeout=40, trust_env=False, limits=fresh) as client:
-        yield client
 
 
 class _Watch(HTMLParser):
@@ -82,17 +73,14 @@ def test_it_is_whole_and_drawn_between_runs_only(api: httpx.Client) -> None:
     assert page.count("<svg") > 3
 
 
-def test_nothing_of_a_strangers_run_is_markup(shared: httpx.Client) -> None:
-    run = shared.post("/api/v1/runs/import", json=hostile()).json()
-    answer = shared.get(f"{run['links']['self']}/report.html")
+def test_nothing_of_a_strangers_run_is_markup(api: httpx.Client) -> None:
+    run = api.post("/api/v1/runs/import", json=hostile()).json()
+    answer = api.get(f"{run['links']['self']}/report.html")
     assert answer.status_code == 200
     assert watched(answer.text).found == []
     assert "imported" in answer.text
     assert "<script" not in answer.text
-
-
-def test_there_is_none_of_a_run_without_a_report(shared: httpx.Client) -> None:
-    assert shared.get("/api/v1/runs/99999/report.html").status_code == 404
+    assert api.get("/api/v1/runs/99999/report.html").status_code == 404
 
 
 def test_ids_of_pictures_are_kept_apart() -> None:
