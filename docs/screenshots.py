@@ -1,21 +1,28 @@
-"""Makes the pictures of the README from real runs of the article's script: `make screenshots`."""
+"""Makes the pictures of the README and of the tour, from real runs: `make screenshots`, about two minutes."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from docs.tour_by_script import body
 from webapp.client import LabClient
+from webapp.demonstrations import demonstrations
+from webapp.schemas import RunResource
 from webapp.serve import embedded
 from webapp.settings import Settings
 
 IMAGES = Path(__file__).parent / "images"
 SECOND_WAVE = "[data-outcomes] dd"  # somebody was served, so others have just begun
+TIMELINE = "[data-timeline] svg:visible"
+WIDTH = 1120
 STORIES: tuple[dict[str, Any], ...] = (
     {"model": "sequential"},
     {"model": "thread_per_client"},
@@ -24,7 +31,7 @@ STORIES: tuple[dict[str, Any], ...] = (
 
 
 def main() -> None:
-    """Start a lab, play the three runs, and photograph their timelines and the dashboard."""
+    """Start a lab, do what the README and the tour tell of, and photograph it."""
     IMAGES.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -33,35 +40,78 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        server = lab.start_server(model="bounded_pool", workers=4, name="pool of four")
-        for story in STORIES:
-            run = lab.wait(lab.run(story, clients=3, label=story["model"].replace("_", " ")).id)
-            picture = IMAGES / f"{story['model']}.png"
-            photograph(browser, urljoin(address, f"runs/{run.id}"), picture, part="[data-timeline]", sharpness=1.5)
-        run = lab.run({"id": server.id}, clients=12, label="twelve for a pool of four")
-        photograph(
-            browser, urljoin(address, f"servers/{server.id}"), IMAGES / "server.png", once=SECOND_WAVE, height=1300
-        )
-        lab.wait(run.id)
-        photograph(browser, address, IMAGES / "dashboard.png", height=1080)
+        camera = Camera(browser, address)
+        the_article(lab, camera)
+        the_tour(lab, camera)
+        a_server_and_the_dashboard(lab, camera)
         browser.close()
 
 
-def photograph(
-    browser: Browser, url: str, target: Path, *, part: str = "", once: str = "", height: int = 760, sharpness: float = 1
-) -> None:
-    """Save a page, or one part of it, as a light screen of a laptop shows it once something is to be seen there."""
-    page = browser.new_page(
-        viewport={"width": 1120, "height": height}, device_scale_factor=sharpness, color_scheme="light"
-    )
-    page.goto(url)
-    if once:
-        page.locator(once).wait_for()
-    if part:
-        page.locator(part).screenshot(path=target, animations="disabled")
-    else:
-        page.screenshot(path=target, animations="disabled")
-    page.close()
+class Camera:
+    """Photographs pages as a light screen of a laptop shows them."""
+
+    def __init__(self, browser: Browser, address: str) -> None:
+        self._browser = browser
+        self._address = address
+
+    def page(self, path: str, name: str, *, height: int = 760, once: str = "") -> None:
+        """The upper part of a page, once something is to be seen there."""
+        with self._opened(path, height, 1) as page:
+            if once:
+                page.locator(once).first.wait_for()
+            page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+    def part(self, path: str, name: str, part: str, *, sharpness: float = 1) -> None:
+        """One part of a page."""
+        with self._opened(path, 760, sharpness) as page:
+            page.locator(part).first.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+    @contextmanager
+    def _opened(self, path: str, height: int, sharpness: float) -> Iterator[Page]:
+        page = self._browser.new_page(
+            viewport={"width": WIDTH, "height": height}, device_scale_factor=sharpness, color_scheme="light"
+        )
+        page.goto(urljoin(self._address, path))
+        yield page
+        page.close()
+
+
+def the_article(lab: LabClient, camera: Camera) -> None:
+    """The three pictures of the article."""
+    for story in STORIES:
+        run = lab.wait(lab.run(story, clients=3, label=story["model"].replace("_", " ")).id)
+        camera.part(f"runs/{run.id}", story["model"], TIMELINE, sharpness=1.5)
+
+
+def the_tour(lab: LabClient, camera: Camera) -> None:
+    """Three pools compared, the one that fell behind, and the two idle attacks."""
+    pools = [played(lab, body(workers, 12.0)) for workers in (2, 4, 8)]
+    camera.page("compare?" + "&".join(f"run={run.id}" for run in pools), "tour-pools", height=1400)
+    camera.part(f"runs/{pools[0].id}", "tour-overload", TIMELINE)
+    camera.part(f"runs/{pools[1].id}", "charts", "[aria-labelledby=charts]")
+    for name, picture in (("6_idle_clients_pool", "tour-idle-pool"), ("7_idle_clients_loop", "tour-idle-loop")):
+        run = played(lab, demonstrations()[name].model_dump(mode="json"))
+        camera.part(f"runs/{run.id}", picture, TIMELINE)
+
+
+def played(lab: LabClient, asked: dict[str, Any]) -> RunResource:
+    """A run that has ended, and a line about it."""
+    run = lab.wait(lab.run(asked["server"], asked["clients"], label=asked["label"]).id)
+    response = lab.report(run.id)["latency"]["response_ms"]
+    verdict = run.verdict.status if run.verdict else "none"
+    figures = ", ".join(f"{name} {response[name]} ms" for name in ("p50", "p99", "max"))
+    print(f"{run.label}: {verdict}; response time {figures}. {run.sentence}")
+    return run
+
+
+def a_server_and_the_dashboard(lab: LabClient, camera: Camera) -> None:
+    """A pool from inside while twelve clients want it, then what the dashboard and the list of runs show."""
+    server = lab.start_server(model="bounded_pool", workers=4, name="pool of four")
+    run = lab.run({"id": server.id}, clients=12, label="twelve for a pool of four")
+    camera.page(f"servers/{server.id}", "server", height=1300, once=SECOND_WAVE)
+    lab.wait(run.id)
+    camera.page("", "dashboard", height=1080)
+    camera.page("runs", "runs", height=900)
 
 
 if __name__ == "__main__":

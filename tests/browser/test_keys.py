@@ -54,7 +54,9 @@ def go(page: Page, name: str, key: str = "Tab") -> None:
         page.keyboard.press("Enter")
 
 
-@pytest.mark.parametrize("what", ["the dashboard", "a server that listens", "a run with groups", "runs"])
+@pytest.mark.parametrize(
+    "what", ["the dashboard", "a server that listens", "a run with groups", "two runs compared", "runs"]
+)
 def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, gallery: Gallery, what: str) -> None:
     page = context.new_page()
     page.goto(gallery.address(what))
@@ -104,6 +106,12 @@ def test_the_whole_way_from_an_empty_lab_without_a_mouse(own_context: BrowserCon
             go(page, "server 1")
 
     go(page, "Runs")
+    for run in (2, 1):
+        reach(page, f"tick run {run}")
+        page.keyboard.press("Space")
+    go(page, "Compare 2 ticked", key="Shift+Tab")
+    expect(page.get_by_role("heading", name="Compare 2 runs")).to_be_visible()
+    go(page, "all runs")
     for run in (2, 1):
         reach(page, f"tick run {run}")
         page.keyboard.press("Space")
