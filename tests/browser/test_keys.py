@@ -19,15 +19,14 @@ FOCUSED = """(() => {
     return {
         name: name.trim().replace(/\\s+/g, " "),
         html: element.outerHTML.slice(0, 120),
-        place: [...document.querySelectorAll("*")].indexOf(element),
+        place: window.reachable?.indexOf(element),
         isSeen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2
             && box.width > 0 && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
     };
 })()"""
-REACHABLE = """[...document.querySelectorAll(
+REMEMBER_REACHABLE = """window.reachable = [...document.querySelectorAll(
     "a[href], button:enabled, input:not([type=hidden]):enabled, select, textarea, summary, [tabindex='0']"
-)].filter((element) => element.checkVisibility() && !(element.type === "radio" && !element.checked))
-    .map((element) => [...document.querySelectorAll("*")].indexOf(element))"""
+)].filter((element) => element.checkVisibility() && !(element.type === "radio" && !element.checked))"""
 
 
 def press_tab(page: Page, key: str = "Tab") -> dict[str, Any] | None:
@@ -60,12 +59,13 @@ def go(page: Page, name: str, key: str = "Tab") -> None:
 def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, gallery: Gallery, what: str) -> None:
     page = context.new_page()
     page.goto(gallery.address(what))
-    expected = page.evaluate(REACHABLE)
+    page.evaluate(REMEMBER_REACHABLE)
     visited = []
     while stop := press_tab(page):
         visited.append(stop["place"])
         assert len(visited) < MOST_STOPS, "the focus goes round within the page"
-    assert visited == sorted(expected)
+    known = [place for place in visited if place >= 0]  # charts are drawn as the focus comes near
+    assert known == list(range(page.evaluate("window.reachable.length")))
 
 
 def test_the_first_tab_leads_past_the_navigation(context: BrowserContext) -> None:
