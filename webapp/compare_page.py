@@ -41,6 +41,7 @@ class RunCard:
     mark: Mark
     verdict: Mark
     sentence: str
+    is_imported: bool
     is_baseline: bool
     baseline_url: str
     drop_url: str
@@ -110,6 +111,7 @@ class ComparePage(Page):
     connections: str
     chart_url: str
     chart_words: str
+    chart_files: tuple[tuple[str, str], ...]
     percentiles: Table
     recipes: tuple[Recipe, ...]
     api_url: str
@@ -132,9 +134,10 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
     reports = lab.compared(run_ids)
     found = compare(reports)
     connections = sum(report["totals"]["connections"]["due"] for report in reports)
+    chart_url = "" if chart.missing(reports) else found.links["chart_percentiles"]
     is_drawn = draw_all or connections <= DRAWN_AT_ONCE
     return ComparePage(
-        runs=tuple(_card(run, run_ids) for run in found.runs),
+        runs=tuple(_card(run, run_ids, is_imported=lab.run(run.id).imported) for run in found.runs),
         remarks=tuple(
             (figures.SEVERITY_TONES[remark.severity], remark.code.replace("_", " "), remark.detail)
             for remark in found.remarks
@@ -147,7 +150,10 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
         timelines=_timelines(lab, found.runs) if is_drawn else (),
         timelines_url="" if is_drawn else f"{_address(run_ids)}&timelines=all",
         connections=figures.count(connections),
-        chart_url="" if chart.missing(reports) else found.links["chart_percentiles"],
+        chart_url=chart_url,
+        chart_files=tuple(
+            (form.upper(), chart_url.replace(".json?", f".{form}?")) for form in ("svg", "png", "json") if chart_url
+        ),
         chart_words=chart.summary(reports),
         percentiles=chart.rows(reports),
         recipes=_recipes(base_url, found),
@@ -159,7 +165,7 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def _card(run: ComparedRun, run_ids: Sequence[int]) -> RunCard:
+def _card(run: ComparedRun, run_ids: Sequence[int], *, is_imported: bool) -> RunCard:
     others = [run_id for run_id in run_ids if run_id != run.id]
     is_baseline = run.id == run_ids[0]
     return RunCard(
@@ -169,6 +175,7 @@ def _card(run: ComparedRun, run_ids: Sequence[int]) -> RunCard:
         mark=figures.mark(run.state),
         verdict=figures.mark(run.verdict.status),
         sentence=run.sentence or "",
+        is_imported=is_imported,
         is_baseline=is_baseline,
         baseline_url="" if is_baseline else _address([run.id, *others]),
         drop_url=_address(others) if len(others) > 1 else "",

@@ -91,6 +91,12 @@ def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor
     assert row(page.one(aria_label="Table: Figures"), "duration")[1] == "2.20 s -2.20 s (-50 %) less"
 
 
+def test_a_run_of_another_lab_is_marked_as_such(visitor: TestClient, two: FakeLab) -> None:
+    two.all_runs[2] = two.all_runs[2].model_copy(update={"imported": True})
+    [mark] = see(visitor, "/compare?run=1&run=2").all("span", class_="origin")
+    assert mark.text == "imported"
+
+
 def test_timelines_share_one_axis(visitor: TestClient, two: FakeLab) -> None:
     two.joined[2] = article_connections(3, name="somebody-with-a-long-name-")
     drawings = [figure for figure in see(visitor, "/compare?run=1&run=2").all("figure") if figure.all("svg")]
@@ -129,6 +135,8 @@ def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
     [chart] = page.all("figure", class_="chart chart--percentiles")
     assert chart.attributes["data-chart"] == "/api/v1/compare/charts/percentiles.json?run=1&run=3"
     assert "Too few messages for a curve: run 1." in page.text
+    files = [link.attributes["href"] for link in page.all("a") if link.text in ("SVG", "PNG", "JSON")]
+    assert files == [f"/api/v1/compare/charts/percentiles.{form}?run=1&run=3" for form in ("svg", "png", "json")]
     spec = visitor.get(chart.attributes["data-chart"]).json()
     assert spec["encoding"]["color"]["scale"]["domain"] == ["run 3"]
     table = page.one(aria_label="Table: Response time by percentile")

@@ -53,7 +53,9 @@ def _lines(runs: Sequence[str], furthest: float) -> alt.Chart:
         .encode(
             x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
             y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5),
-            color=alt.Color("run:N", title=None).scale(domain=runs, range=[*COLOURS[: len(runs)]]).legend(columns=4),
+            color=alt.Color("run:N", title=None)
+            .scale(domain=runs, range=[*COLOURS[: len(runs)]])
+            .legend(columns=4, symbolType="stroke"),
             strokeDash=alt.StrokeDash("run:N", title=None).scale(domain=runs, range=[*DASHES[: len(runs)]]),
             tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("run", "percentile", "response")],
         )
