@@ -77,7 +77,8 @@ class LiveRun {
 
   #chart({ elapsed_s: at, counts, server, ...rates }) {
     const known = { ...counts, ...server, ...rates, at_s: at };
-    if (at > (this.minute.rows.at(-1)?.[0] ?? 0)) this.minute.remember([COLUMNS.map((column) => known[column] ?? null)], at);
+    const row = COLUMNS.map((column) => known[column] ?? null);
+    if (at > (this.minute.rows.at(-1)?.[0] ?? 0)) this.minute.remember([row], at);
     if (calm.matches && performance.now() - this.chartedAt < CALM_MS) return;
     this.chartedAt = performance.now();
     this.minute.show(this.root, at, Math.min(Math.max(at, LEAST_WINDOW_S), WINDOW_S));

@@ -92,7 +92,7 @@ export class Picture {
     else if (how === "in") this.#time(now, 1 / STEP, at);
     else if (how === "out") this.#time(now, STEP, at);
     else this.#rows(now, how === "fewer" ? 1 / STEP : STEP);
-    await this.load();
+    await this.#go();
   }
 
   /** Show this span of time and these rows; either may be null, which leaves it as it is. */
@@ -102,7 +102,7 @@ export class Picture {
       this.#span(span[0] - spare, span[1] + spare);
     }
     if (band) Object.assign(this.view, { first: band[0], rows: band[1] - band[0] + 1 });
-    await this.load();
+    await this.#go();
   }
 
   async pan(share) {
@@ -111,7 +111,13 @@ export class Picture {
     const length = now.to_s - now.from_s;
     const from = Math.min(Math.max(now.from_s + share * length, 0), Math.max(now.whole_s - length, 0));
     this.#span(from, from + length);
+    await this.#go();
+  }
+
+  /** Show the view that somebody asked for, and say so; what changes by itself is not read out. */
+  async #go() {
     await this.load();
+    if (this.found) this.root.querySelector("[data-explore-said]").textContent = shown(this.found);
   }
 
   #time(now, factor, at) {
@@ -194,7 +200,8 @@ export class Picture {
 
 function shown(found) {
   const what = (found.of === "lanes" ? "lane" : "row") + (found.total === 1 ? "" : "s");
-  const band = found.rows < found.total ? `${what} ${count(found.first + 1)} to ${count(found.first + found.rows)} of ${count(found.total)}` : `${count(found.total)} ${what}`;
+  const [from, to, total] = [found.first + 1, found.first + found.rows, found.total].map(count);
+  const band = found.rows < found.total ? `${what} ${from} to ${to} of ${total}` : `${total} ${what}`;
   const places = Math.min(Math.max(2 - Math.floor(Math.log10(found.to_s - found.from_s)), 0), 6);
   return `${found.from_s.toFixed(places)} to ${found.to_s.toFixed(places)} s, ${band}`;
 }

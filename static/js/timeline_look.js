@@ -64,7 +64,7 @@ export class Looker {
   /** The same connection in the new drawing, if it is there. */
   refresh() {
     if (!this.looked) return;
-    const again = this.#all().find(({ name, group }) => name === this.looked.name && group === this.looked.group);
+    const again = this.#all().find((connection) => this.#isLooked(connection));
     if (again) this.#look(again);
     else this.leave();
   }
@@ -87,7 +87,7 @@ export class Looker {
     if (!(await this.picture.details())) return;
     const all = this.#all();
     if (!all.length) return;
-    const now = this.looked ? all.findIndex(({ name, group }) => name === this.looked.name && group === this.looked.group) : -1;
+    const now = all.findIndex((connection) => this.#isLooked(connection));
     const next = now < 0 && steps < 0 ? all.length - 1 : Math.min(Math.max(now + steps, 0), all.length - 1);
     this.#look(all[next]);
     this.said.textContent = `${next + 1} of ${all.length}: ${words(all[next])}`;
@@ -117,7 +117,9 @@ export class Looker {
 
   #pressed(event) {
     if (event.pointerType === "touch") this.#moved(event);
-    else if (event.button === 0 && !event.ctrlKey) this.press = { from: this.#place(event), x: event.clientX, y: event.clientY };
+    else if (event.button === 0 && !event.ctrlKey) {
+      this.press = { from: this.#place(event), x: event.clientX, y: event.clientY };
+    }
   }
 
   #drag(event) {
@@ -145,7 +147,8 @@ export class Looker {
     const press = this.press;
     this.#drop();
     if (!press?.to) return;
-    if (this.picture.figure.hasPointerCapture(event.pointerId)) this.picture.figure.releasePointerCapture(event.pointerId);
+    const { figure } = this.picture;
+    if (figure.hasPointerCapture(event.pointerId)) figure.releasePointerCapture(event.pointerId);
     this.picture.details().then((found) => {
       if (found) this.picture.select(...this.#chosen(press, found));
     });
@@ -156,8 +159,10 @@ export class Looker {
     const second = (x) => plot.from + ((x - plot.left) / (plot.right - plot.left)) * (plot.to - plot.from);
     const [x1, x2] = within([from.x, to.x], plot.left, plot.right);
     const [y1, y2] = within([from.y, to.y], plot.top, plot.bottom).map((y) => y - plot.top);
-    const rows = found.lines.filter(([y]) => y >= y1 - found.pitch / 2 && y <= y2 + found.pitch / 2).map(([, row]) => row);
-    return [hasTime ? [second(x1), second(x2)] : null, hasRows && rows.length ? [Math.min(...rows), Math.max(...rows)] : null];
+    const half = found.pitch / 2;
+    const rows = found.lines.filter(([y]) => y >= y1 - half && y <= y2 + half).map(([, row]) => row);
+    const band = hasRows && rows.length ? [Math.min(...rows), Math.max(...rows)] : null;
+    return [hasTime ? [second(x1), second(x2)] : null, band];
   }
 
   #drop() {
@@ -182,6 +187,10 @@ export class Looker {
     const found = this.picture.found;
     if (!found) return [];
     return found.connections.map((row) => Object.fromEntries(found.columns.map((column, k) => [column, row[k]])));
+  }
+
+  #isLooked({ name, group }) {
+    return this.looked?.name === name && this.looked.group === group;
   }
 
   /** The connection at the pointer; in dense pictures the nearest that was there at that time. */
@@ -222,7 +231,8 @@ export class Looker {
     this.#tell(connection);
     const stage = this.panel.parentElement.getBoundingClientRect();
     const box = mark.getBoundingClientRect();
-    this.#put(stage, event ? event.clientX : (Math.max(box.left, stage.left) + Math.min(box.right, stage.right)) / 2, box);
+    const middle = (Math.max(box.left, stage.left) + Math.min(box.right, stage.right)) / 2;
+    this.#put(stage, event ? event.clientX : middle, box);
   }
 
   #tell(connection) {

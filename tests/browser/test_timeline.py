@@ -87,6 +87,7 @@ def test_the_keyboard_reads_and_enlarges_the_timeline(page: Page, connections: d
     page.keyboard.press("+")
     expect(extent).not_to_have_text(whole)
     expect(last).not_to_have_text(end)
+    expect(said).to_have_text(extent.inner_text())
     page.keyboard.press("0")
     expect(extent).to_have_text(whole)
     expect(last).to_have_text(end)
