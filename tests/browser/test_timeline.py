@@ -97,7 +97,9 @@ def test_the_keyboard_reads_and_enlarges_the_timeline(page: Page, connections: d
 
 def test_a_span_of_time_is_dragged_and_the_whole_run_is_a_button(page: Page) -> None:
     picture = explored(page)
-    box = picture.locator("svg:visible .tl-grid").bounding_box()
+    plot = picture.locator("svg:visible .tl-grid")
+    plot.scroll_into_view_if_needed()  # the mouse reaches what is on the screen alone
+    box = plot.bounding_box()
     assert box
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.25 * box["width"], middle)
