@@ -46,7 +46,7 @@ class Pointer:
         self._charts += 1
         strip = base.mark_rect(opacity=0).encode(
             x=alt.X("left:Q", title=x["title"]),
-            x2="right:Q",
+            x2=alt.X2("right:Q"),
             tooltip=[alt.Tooltip(f"{name}:N", title=words) for name, words in self._shown.items()],
         )
         shows = alt.OpacityValue(0, condition={"param": "near", "empty": False, "value": 0.8})

@@ -55,9 +55,9 @@ def spec(report: Report, title: str) -> Spec:
     )
     cells_drawn = base.mark_rect().encode(
         x=x,
-        x2="to_s:Q",
+        x2=alt.X2("to_s:Q"),
         y=y,
-        y2="to_ms:Q",
+        y2=alt.Y2("to_ms:Q"),
         color=shade.legend(orient="top", gradientLength=140, titleOrient="left", tickCount=3, format="~s"),
         tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("due", "took", "messages")],
     )
@@ -144,11 +144,11 @@ def _column(from_s: float, to_s: float, part: Distribution) -> list[dict[str, An
 
 def _percentile_lines() -> AnyChart:
     """Each line on a wider one in the paper's colour, to stand out from any cell."""
-    base = named("points").encode(x="from_s:Q", y="from_ms:Q")
+    base = named("points").encode(x=alt.X("from_s:Q"), y=alt.Y("from_ms:Q"))
     words = list(LINES)
     colours = alt.Stroke("line:N", title=None).scale(domain=words, range=[colour for _, colour in LINES.values()])
     dashes = alt.StrokeDash("line:N", title=None).scale(domain=words, range=[[1, 0], [5, 3]])
     return alt.layer(
-        base.mark_line(color=PAPER, strokeWidth=4.5, opacity=0.8).encode(detail="line:N"),
+        base.mark_line(color=PAPER, strokeWidth=4.5, opacity=0.8).encode(detail=alt.Detail("line:N")),
         base.mark_line(strokeWidth=2).encode(stroke=colours, strokeDash=dashes),
     )

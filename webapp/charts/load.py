@@ -72,7 +72,7 @@ def spec(report: Report, title: str) -> Spec:
     drawn = []
     for name, lines in groupby(known, lambda line: line.panel):
         x = _time_axis(found[-1]["t_s"], is_last=name == known[-1].panel)
-        outside = named("outside").mark_rect(color=WASH).encode(x=x, x2="to_s:Q")
+        outside = named("outside").mark_rect(color=WASH).encode(x=x, x2=alt.X2("to_s:Q"))
         drawn.append(alt.layer(outside, _lines(base, x, name, list(lines)), *pointer.rule(base, x)))
     return finished(
         alt.vconcat(*drawn, spacing=12).resolve_scale(color="independent", strokeDash="independent"),

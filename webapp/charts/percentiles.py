@@ -44,7 +44,7 @@ def spec(report: Report, title: str) -> Spec:
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     x = x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True)
     y = alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5)
-    between = base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2="round_trip_ms:Q")
+    between = base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2=alt.Y2("round_trip_ms:Q"))
     return finished(
         alt.layer(between, _lines(base, x), *pointer.rule(base, x)),
         {"points": pointer.strips(points)},

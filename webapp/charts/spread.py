@@ -10,7 +10,7 @@ import altair as alt
 from webapp import figures
 from webapp.charts.chart import Table
 from webapp.charts.finish import AnyChart, Rows, named
-from webapp.charts.look import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, decades, positive
+from webapp.charts.look import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, positive
 from webapp.figures import NARROW
 
 Statistics = Mapping[str, Any]  # as the report has them: count, mean, min, percentiles, max
@@ -46,17 +46,16 @@ def spread(found: Mapping[str, Statistics]) -> AnyChart:
     y, x = names_axis(list(found)), alt.X("ms:Q", title=None).scale(type="log")
     words, shapes, colours = zip(*FIGURES.values(), strict=True)
     height = ROW_HEIGHT * len(found)
-    ticks = decades(end for statistics in found.values() for end in (statistics["min"], statistics["max"]))
     return alt.layer(
         named("spans")
         .properties(width=WIDTH, height=height)
         .mark_rule(color=SOFT, strokeWidth=1.5)
-        .encode(x=x.axis(labelExpr=MS_LABEL, grid=True, values=ticks), x2="to_ms:Q", y=y),
+        .encode(x=x.axis(labelExpr=MS_LABEL, grid=True, tickCount=6), x2=alt.X2("to_ms:Q"), y=y),
         named("signs")
         .properties(width=WIDTH, height=height)
         .mark_point(filled=True, size=90, opacity=1, strokeWidth=2)
         .encode(
-            x="ms:Q",
+            x=alt.X("ms:Q"),
             y=y,
             color=alt.Color("figure:N", title=None).scale(domain=list(words), range=list(colours)),
             shape=alt.Shape("figure:N", title=None).scale(domain=list(words), range=list(shapes)),

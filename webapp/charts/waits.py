@@ -97,13 +97,13 @@ def _stacked(bars: Rows) -> AnyChart:
     return alt.layer(
         base.mark_bar(height=BAR_HEIGHT * 0.62, stroke=PAPER, strokeWidth=1).encode(
             x=x,
-            x2="to_ms:Q",
+            x2=alt.X2("to_ms:Q"),
             color=alt.Color("part:N", title=None).scale(domain=list(words), range=list(colours)),
             tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "part", "mean")],
         ),
         base.transform_filter("datum.is_wide")
         .mark_text(color=PAPER, fontWeight=600)
-        .encode(x="middle_ms:Q", text="mean:N"),
+        .encode(x=alt.X("middle_ms:Q"), text=alt.Text("mean:N")),
     )
 
 
