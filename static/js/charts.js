@@ -4,7 +4,8 @@
 const SCRIPT = document.querySelector("script[data-vega]").dataset.vega;
 const NEAR_PX = 400;
 const LEAST_PLOT_PX = 180;
-const LEGEND_ENTRY_PX = 100;
+const LEGEND_ENTRY_PX = 85;
+const NARROW_PX = 420; // legends of one chart stand below each other
 const RETRY_S = 5;
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -58,6 +59,7 @@ function fitted(spec, room) {
   widen(mine, full, width);
   mine.config.aria = false; // the figure says it in a sentence; hundreds of marks would not
   mine.config.legend.columns = Math.max(1, Math.floor(width / LEGEND_ENTRY_PX));
+  if (width < NARROW_PX) mine.config.legend.layout = { top: { direction: "vertical", anchor: "start" } };
   return mine;
 }
 

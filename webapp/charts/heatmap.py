@@ -13,7 +13,7 @@ from webapp import figures
 from webapp.charts.chart import Report, Table
 from webapp.charts.distribution import Distribution, decoded, lower_ms
 from webapp.charts.finish import AnyChart, finished, named, run_title
-from webapp.charts.look import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, ms_text, positive
+from webapp.charts.look import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
 from webapp.charts.steps import steps
 
 HEIGHT = 300
@@ -39,9 +39,10 @@ def spec(report: Report, title: str) -> Spec:
     cells, points = _drawn(report)
     most = max(cell["messages"] for cell in cells)
     end_s = max(cell["to_s"] for cell in cells)
+    low_ms, high_ms = (cell["from_ms"] for cell in cells), (cell["to_ms"] for cell in cells)
     x = alt.X("from_s:Q", title="seconds of the run, when the messages were due").scale(domain=[0, end_s], nice=False)
     y = alt.Y("from_ms:Q", title=None).scale(type="log", nice=False)
-    y = y.axis(labelExpr=MS_LABEL, values=[10.0**k for k in range(-3, 8)])
+    y = y.axis(labelExpr=MS_LABEL, values=log_ticks(min(low_ms), max(high_ms)))
     shade = alt.Color("messages:Q", title="messages").scale(
         type="log", domain=[1, max(most, 2)], range=list(RAMP), interpolate="rgb"
     )

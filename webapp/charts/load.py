@@ -98,10 +98,11 @@ def summary(report: Report) -> str:
         for column, words in named.items()
     }
     said = ", ".join(f"{figures.count(peak)} {words}" for words, peak in peaks.items() if peak is not None)
+    shaded = " What lies outside of the measured window is shaded." if _outside(report, found[-1]["t_s"]) else ""
     unseen = " The server's own side was not sampled." if peaks["threads"] is None else ""
     return (
         f"At most {figures.decimal(answered)} messages a second were answered, taken over {figures.seconds(step_s)}; "
-        f"at most {said} at once.{unseen}"
+        f"at most {said} at once.{unseen}{shaded}"
     )
 
 

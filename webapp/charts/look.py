@@ -6,8 +6,6 @@ on dark paper, and which width of a plot to replace by what the page has room fo
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
 Spec = dict[str, Any]
@@ -62,10 +60,10 @@ def ms_text(value: str) -> str:
 MS_LABEL = ms_text("datum.value")  # as an axis writes it
 
 
-def decades(values_ms: Iterable[float]) -> list[float]:
-    """The powers of ten around these values, for an axis that has nothing but them."""
-    exponents = [math.log10(positive(value)) for value in values_ms] or [0.0]
-    return [10.0**k for k in range(math.floor(min(exponents)), math.ceil(max(exponents)) + 1)]
+def log_ticks(low_ms: float, high_ms: float) -> list[float]:
+    """Where a logarithmic axis has its labels: at powers of ten, and between them where these are few."""
+    factors = (1, 2, 5) if high_ms < 1000 * low_ms else (1,)
+    return [factor * 10.0**power for power in range(-3, 8) for factor in factors]
 
 
 def positive(value_ms: float) -> float:

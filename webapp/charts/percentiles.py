@@ -14,7 +14,7 @@ from webapp import figures
 from webapp.charts.chart import Report, Table
 from webapp.charts.distribution import decoded
 from webapp.charts.finish import Pointer, finished, named, run_title
-from webapp.charts.look import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec
+from webapp.charts.look import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
 from webapp.figures import NARROW
 
 HEIGHT = 300
@@ -43,7 +43,9 @@ def spec(report: Report, title: str) -> Spec:
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= points[-1]["inverse"])]
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     x = x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True)
-    y = alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5)
+    low_ms, high_ms = (report["latency"][name][end] for name, end in (("round_trip_ms", "min"), ("response_ms", "max")))
+    y = alt.Y("response_ms:Q", title=None).scale(type="log")
+    y = y.axis(labelExpr=MS_LABEL, values=log_ticks(positive(low_ms), high_ms))
     between = base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2=alt.Y2("round_trip_ms:Q"))
     return finished(
         alt.layer(between, _lines(base, x), *pointer.rule(base, x)),

@@ -10,7 +10,7 @@ import altair as alt
 from webapp import figures
 from webapp.charts.chart import Table
 from webapp.charts.finish import AnyChart, Rows, named
-from webapp.charts.look import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, positive
+from webapp.charts.look import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, log_ticks, positive
 from webapp.figures import NARROW
 
 Statistics = Mapping[str, Any]  # as the report has them: count, mean, min, percentiles, max
@@ -43,14 +43,16 @@ def names_axis(names: list[str]) -> alt.Y:
 
 def spread(found: Mapping[str, Statistics]) -> AnyChart:
     """The chart: a row a name, over a logarithmic axis of time."""
+    least, most = min(s["min"] for s in found.values()), max(s["max"] for s in found.values())
     y, x = names_axis(list(found)), alt.X("ms:Q", title=None).scale(type="log")
+    x = x.axis(labelExpr=MS_LABEL, grid=True, values=log_ticks(positive(least), most))
     words, shapes, colours = zip(*FIGURES.values(), strict=True)
     height = ROW_HEIGHT * len(found)
     return alt.layer(
         named("spans")
         .properties(width=WIDTH, height=height)
         .mark_rule(color=SOFT, strokeWidth=1.5)
-        .encode(x=x.axis(labelExpr=MS_LABEL, grid=True, tickCount=6), x2=alt.X2("to_ms:Q"), y=y),
+        .encode(x=x, x2=alt.X2("to_ms:Q"), y=y),
         named("signs")
         .properties(width=WIDTH, height=height)
         .mark_point(filled=True, size=90, opacity=1, strokeWidth=2)
