@@ -12,7 +12,20 @@ from webapp import figures
 from webapp.charts.chart import ALTAIR, Report, Table
 from webapp.charts.distribution import Distribution, decoded
 from webapp.charts.finish import finished, named, run_title
-from webapp.charts.look import ARRIVAL, BACKLOG, BLUE, INK, LEAST_MS, MS_LABEL, QUEUE, QUIET, SERVED, WIDTH, Spec
+from webapp.charts.look import (
+    ARRIVAL,
+    BACKLOG,
+    BLUE,
+    INK,
+    LEAST_MS,
+    MS_LABEL,
+    QUEUE,
+    QUIET,
+    SERVED,
+    WIDTH,
+    Spec,
+    log_ticks,
+)
 from webapp.charts.percentiles import HEIGHT, NAMES, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
 
 TITLE = "Response time by percentile"
@@ -32,10 +45,11 @@ def spec(reports: Sequence[Report]) -> Spec:
     drawn = [report for report in reports if _has_curve(report)]
     points = [point for report in drawn for point in _points(report)]
     furthest = max(float(point["inverse"]) for point in points)
+    times_ms = [float(point["response_ms"]) for point in points]
     runs = [_short(report) for report in drawn]
     with ALTAIR:
         return finished(
-            _lines(runs, furthest),
+            _lines(runs, furthest, log_ticks(min(times_ms), max(times_ms))),
             {"points": points},
             title=TITLE,
             subtitle=[run_title(report) for report in drawn],
@@ -43,7 +57,7 @@ def spec(reports: Sequence[Report]) -> Spec:
         )
 
 
-def _lines(runs: Sequence[str], furthest: float) -> alt.Chart:
+def _lines(runs: Sequence[str], furthest: float, times_ms: Sequence[float]) -> alt.Chart:
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= furthest)]
     lines: alt.Chart = (
@@ -52,7 +66,7 @@ def _lines(runs: Sequence[str], furthest: float) -> alt.Chart:
         .mark_line(point=alt.OverlayMarkDef(opacity=0, size=80))  # unseen points, to have a tooltip each
         .encode(
             x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
-            y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, tickCount=5),
+            y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, values=times_ms),
             color=alt.Color("run:N", title=None)
             .scale(domain=runs, range=[*COLOURS[: len(runs)]])
             .legend(columns=4, symbolType="stroke"),
