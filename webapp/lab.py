@@ -161,10 +161,16 @@ class Lab:
         return self.run(run_id)
 
     def report(self, run_id: int) -> dict[str, Any]:
-        """Its JSON report; Conflict before it has ended, NotFound where it ended without one."""
+        """Its report under its id in this lab; Conflict before it has ended, NotFound where it ended without one."""
+        report = self.original_report(run_id)
+        report["run"]["id"] = run_id
+        return report
+
+    def original_report(self, run_id: int) -> dict[str, Any]:
+        """The same as the lab that made it wrote it, the id of the run included; the label and note are of today."""
         row = self._store.run(run_id)
         report = self._result(row).report
-        report["run"] |= {"label": row.label, "note": row.note}  # they may have been changed since
+        report["run"] |= {"label": row.label, "note": row.note}
         return report
 
     def compared(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
@@ -177,12 +183,9 @@ class Lab:
         for run_id in run_ids:
             self.run(run_id)
         try:
-            reports = [self.report(run_id) for run_id in run_ids]
+            return [self.report(run_id) for run_id in run_ids]
         except NotFound as problem:
             raise Conflict(f"{problem.detail}; leave it out of the comparison") from None
-        return [
-            {**report, "run": report["run"] | {"id": run_id}} for run_id, report in zip(run_ids, reports, strict=True)
-        ]
 
     def connections(self, run_id: int) -> list[dict[str, Any]]:
         """Every connection, in the shape of `schemas.ConnectionRow`; Conflict and NotFound as for the report."""
@@ -211,7 +214,7 @@ class Lab:
         """The report and the records that bring the run back whole; Conflict and NotFound as for the report."""
         result = self._result(self._store.run(run_id))
         records = Records(result.started_ns, result.started_wall_s, result.connections) if result.connections else None
-        return self.report(run_id), records
+        return self.original_report(run_id), records
 
     def import_run(self, found: Imported) -> RunResource:
         """Keep a run that came as a file; StorageFull, Unavailable: nothing of it was kept."""

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreserver.clients.records import ClientOutcome, MessageRecord
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, at, client, pool_of_two, report_of, result, sample, served, staircase
-from webapp.trace import MOST_MESSAGES, Span, lanes_of, trace_file
+from webapp.trace import Span, lanes_of, trace_file
 
 Event = dict[str, Any]
 
@@ -137,14 +137,14 @@ def test_messages_under_way_together_stand_side_by_side() -> None:
         check_nesting(slices)
 
 
-def test_of_too_many_messages_the_first_of_each_connection_are_shown() -> None:
+def test_of_too_many_messages_the_first_of_each_connection_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webapp.trace.MOST_MESSAGES", 100)
     joined = pool_of_two()[:2]
     for one in joined:
-        step = [MessageRecord(at(10), at(10 + k / 100), at(10 + k / 100)) for k in range(MOST_MESSAGES)]
-        one.client.messages = step
+        one.client.messages = [MessageRecord(at(10), at(10 + k / 100), at(10 + k / 100)) for k in range(60)]
     body = json.loads(b"".join(trace_file("x", report_of(result([])), joined, ZERO_NS)))
-    assert body["otherData"]["messages_shown_of_each_connection"] == MOST_MESSAGES // 2
-    assert sum(event.get("cat") == "message" for event in body["traceEvents"]) == MOST_MESSAGES
+    assert body["otherData"]["messages_shown_of_each_connection"] == 50
+    assert sum(event.get("cat") == "message" for event in body["traceEvents"]) == 100
 
 
 def test_text_of_clients_stays_text() -> None:
@@ -156,6 +156,7 @@ def test_text_of_clients_stays_text() -> None:
 stamps = st.none() | st.integers(0, 2000)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(stamps, stamps, stamps, stamps, stamps, stamps), max_size=4))
 def test_no_order_of_stamps_makes_slices_cross(times: list[tuple[int | None, ...]]) -> None:
     joined = []

@@ -121,9 +121,10 @@ async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event
 def get_report(lab: LabDep, run_id: RunId) -> Response:
     """The report: verdict, totals, latency, waits, groups, series, histograms, server and environment.
 
-    Its JSON Schema is at `/api/v1/report.schema.json`.
+    Its JSON Schema is at `/api/v1/report.schema.json`. An imported run's is word for word what it was, so that its
+    `run.id` is the one that it had where it was made.
     """
-    return JSONResponse(lab.report(run_id))  # as it was made: nothing is gained by checking it once more
+    return JSONResponse(lab.original_report(run_id))  # as it was made: nothing is gained by checking it once more
 
 
 @router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=documented(404, 409))
