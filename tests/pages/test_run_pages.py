@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from tests.pages.fake_lab import FakeLab, article_connections
 from tests.pages.reading import problem_beside, read, see, value_of
-from webapp.progress import RunProgress
+from webapp.progress import RunError, RunProgress, RunStage
 from webapp.schemas import Reason, Verdict
 
 
@@ -37,6 +37,24 @@ def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestCl
     assert page.all(data_live_run="/api/v1/runs/1/events")
     assert visitor.post("/runs/1/cancel").headers["location"] == "/runs/1"
     assert lab.run(1).state == "cancelled"
+
+
+def test_a_run_under_way_tells_its_stage_and_what_went_wrong(visitor: TestClient, lab: FakeLab) -> None:
+    errors = [RunError(outcome="timed_out", detail="no greeting", count=1200, last_s=1.0)]
+    progress = RunProgress(elapsed_s=3.0, counts={}, messages_per_s=12_345.0, errors=errors, errors_untold=7)
+    stage = RunStage(phase="finishing", words="Nothing new is begun.", expected_end_s=2.0, is_about=True)
+    lab.add_run("running", progress=progress, stage=stage)
+    page = see(visitor, "/runs/1")
+    assert page.one(data_run_phase="finishing").text == "Nothing new is begun."
+    assert page.one(data_figure="expected").text.split() == ["about", "2.0", "s,", "over", "by", "1.0", "s"]
+    assert page.one(data_figure="messages_per_s").text.split() == ["12", "345"]
+    assert [cell.text for cell in page.all(data_errors="")[0].all("td")][1] == "no greeting"
+    assert "and 7 more" in page.one(data_errors_untold="").text
+
+
+def test_a_run_that_ended_has_no_live_part(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_run("completed", connections=article_connections())
+    assert not see(visitor, "/runs/1").all("progress")
 
 
 def test_errors_come_first(visitor: TestClient, lab: FakeLab) -> None:
