@@ -160,7 +160,7 @@ class LabClient:
         return RunResource.model_validate(self._ask("GET", f"/api/v1/runs/{run_id}"))
 
     def runs(self, **which: Any) -> RunList:
-        """One page of runs; `which` may filter by state, label, model, verdict and server_id, set sort, limit and cursor."""
+        """One page of runs; `which` filters by state, label, model, verdict, server_id and sets sort, limit, cursor."""
         return RunList.model_validate(self._ask("GET", "/api/v1/runs", params=which))
 
     def cancel(self, run_id: int) -> RunResource:
