@@ -16,7 +16,10 @@ QUIET_MS = 1000
 WATCH = """window.measuredTasks = [];
 new PerformanceObserver((list) => {
     for (const task of list.getEntries()) window.measuredTasks.push([task.startTime, task.duration]);
-}).observe({ type: "longtask", buffered: true });"""
+}).observe({ type: "longtask", buffered: true });
+new MutationObserver(() => {
+    if (!window.measuredReady && document.querySelector(".explore--ready")) window.measuredReady = performance.now();
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["class"] });"""
 IS_QUIET = """() => {
     const end = window.measuredTasks.reduce((latest, [start, took]) => Math.max(latest, start + took), 0);
     const [load] = performance.getEntriesByType("navigation");
@@ -25,7 +28,7 @@ IS_QUIET = """() => {
 READ = """() => ({
     load: performance.getEntriesByType("navigation")[0].loadEventEnd,
     paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
-    ready: performance.getEntriesByName("timeline ready").at(0)?.startTime ?? 0,
+    ready: window.measuredReady,
     tasks: window.measuredTasks,
 })"""
 

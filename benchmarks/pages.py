@@ -3,7 +3,7 @@
 Run `python -m benchmarks.pages` (about ten minutes on a quiet machine; `--quick` for a first look). The lab is a
 process of its own; all runs are real ones, only the list's 10,000 are copies of a few.
 
-A page is *interactive* once its load event has ended, its timeline answers the pointer, and no task of more than 50 ms
+A page is *interactive* once its load event has ended, its timeline listens to the pointer, and no task of more than 50 ms
 has held the browser's main thread for a second; the time is that of the last of the three, counted from the request, so
 the server's own time is in it. The browser begins each load with empty caches.
 """

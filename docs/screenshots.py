@@ -61,9 +61,12 @@ class Camera:
                 page.locator(once).first.wait_for()
             page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
-    def part(self, path: str, name: str, part: str, *, sharpness: float = 1) -> None:
-        """One part of a page."""
+    def part(self, path: str, name: str, part: str, *, sharpness: float = 1, once: str = "") -> None:
+        """One part of a page; a chart is drawn once it is near."""
         with self._opened(path, 760, sharpness) as page:
+            page.locator(part).first.scroll_into_view_if_needed()
+            if once:
+                page.locator(f"{part} {once}").first.wait_for()
             page.locator(part).first.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
     @contextmanager
@@ -88,7 +91,7 @@ def the_tour(lab: LabClient, camera: Camera) -> None:
     pools = [played(lab, body(workers, 12.0)) for workers in (2, 4, 8)]
     camera.page("compare?" + "&".join(f"run={run.id}" for run in pools), "tour-pools", height=1400)
     camera.part(f"runs/{pools[0].id}", "tour-overload", TIMELINE)
-    camera.part(f"runs/{pools[1].id}", "charts", "[aria-labelledby=charts]")
+    camera.part(f"runs/{pools[1].id}", "percentiles", "[aria-labelledby=chart-percentiles]", once="svg, canvas")
     for name, picture in (("6_idle_clients_pool", "tour-idle-pool"), ("7_idle_clients_loop", "tour-idle-loop")):
         run = played(lab, demonstrations()[name].model_dump(mode="json"))
         camera.part(f"runs/{run.id}", picture, TIMELINE)
