@@ -45,13 +45,12 @@ class Opened:
 
 
 def opened(base_url: str, path: str, times: int) -> list[Opened]:
-    """The page at `path`, opened so often in a browser that has opened another page before."""
+    """The page at `path`, opened so often in a browser that has opened it before, and has forgotten that."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        _open(browser, f"{base_url}/runs")  # the first page of all pays for the browser's start
-        loads = [_open(browser, base_url + path) for _ in range(times)]
+        loads = [_open(browser, base_url + path) for _ in range(times + 1)]
         browser.close()
-    return loads
+    return loads[1:]  # the first page of all pays for the browser's start
 
 
 def _open(browser: Browser, url: str) -> Opened:

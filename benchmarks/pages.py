@@ -3,9 +3,9 @@
 Run `python -m benchmarks.pages` (about ten minutes on a quiet machine; `--quick` for a first look). The lab is a
 process of its own; all runs are real ones, only the list's 10,000 are copies of a few.
 
-A page is *interactive* once its load event has ended, its timeline listens to the pointer, and no task of more than 50 ms
-has held the browser's main thread for a second; the time is that of the last of the three, counted from the request, so
-the server's own time is in it. The browser begins each load with empty caches.
+A page is *interactive* once its load event has ended, its timeline listens to the pointer, and no task of more than
+50 ms has held the browser's main thread for a second; the time is that of the last of the three, counted from the
+request, so the server's own time is in it. The browser begins each load with empty caches.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def print_server_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> No
     addresses = {"dashboard": "/", "server": f"/servers/{server}", "runs": "/runs", "REST API": "/docs"}
     addresses |= {f"run of {size:,} connections": f"/runs/{run}" for size, run in runs.items()}
     addresses |= {"compare two runs": f"/compare?run={small}&run={large}"}
-    files = {"report.json": "report", "report.html": "report.html", "connections.csv": "connections.csv"}
+    files = {"report.json": "report.json", "report.html": "report.html", "connections.csv": "connections.csv"}
     files |= {"trace": "trace", "timeline.svg": "charts/timeline.svg"}
     addresses |= {f"{name} of the largest run": f"/api/v1/runs/{large}/{path}" for name, path in files.items()}
     print(f"Server time and transfer, median of {repeats} requests on a kept connection\n")
