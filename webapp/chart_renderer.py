@@ -99,9 +99,7 @@ class ChartRenderer:
         """End what is being drawn, at once; the lab calls it when a run begins."""
         with self._guard:
             process, self._process = self._process, None
-            idle, self._idle = self._idle, None
-        if idle is not None:
-            idle.cancel()
+            self._forget_idleness()
         if process is not None:
             process.end()
 
@@ -157,8 +155,7 @@ class ChartRenderer:
                 raise Unavailable("the lab is closing")
             if self._is_busy():
                 raise Unavailable(BUSY)
-            if self._idle is not None:
-                self._idle.cancel()
+            self._forget_idleness()
             if self._process is None:
                 try:
                     self._process = ChartProcess(self._command)
@@ -166,8 +163,15 @@ class ChartRenderer:
                     raise Unavailable(f"the machine refuses a process for pictures: {error.strerror}") from error
             return self._process
 
+    def _forget_idleness(self) -> None:
+        """With the guard held."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
     def _expect_idleness(self) -> None:
         with self._guard:
+            self._forget_idleness()
             if self._process is not None and not self._closed:
                 self._idle = threading.Timer(self._idle_s, self.end_process)
                 self._idle.name, self._idle.daemon = "charts idle", True

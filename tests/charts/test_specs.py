@@ -165,3 +165,12 @@ def test_groups_stand_with_their_own_percentiles(busy: dict[str, Any]) -> None:
     signs = spec_of("groups", busy)["datasets"]["signs"]
     medians = {sign["name"]: sign["ms"] for sign in signs if sign["figure"] == "median"}
     assert medians == {group["name"]: group["latency"]["response_ms"]["p50"] for group in busy["groups"]}
+
+
+def test_the_slowest_message_is_looked_for_after_the_warm_up(busy: dict[str, Any]) -> None:
+    columns = busy["series"]["columns"]
+    rows = [list(row) for row in busy["series"]["rows"]]
+    rows[2][columns.index("response_max_ms")] = 9e6
+    rows[9][columns.index("response_max_ms")] = 8e6
+    report = {**busy, "series": {**busy["series"], "rows": rows}, "window": {"from_s": 0.5, "until_s": 2.0}}
+    assert "0.900" in CHARTS["heatmap"].summary(report)

@@ -57,7 +57,7 @@ def spec(reports: Sequence[Report]) -> Spec:
         )
 
 
-def _lines(runs: Sequence[str], furthest: float, times_ms: Sequence[float]) -> alt.Chart:
+def _lines(runs: Sequence[str], furthest: float, ticks_ms: Sequence[float]) -> alt.Chart:
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= furthest)]
     lines: alt.Chart = (
@@ -66,7 +66,7 @@ def _lines(runs: Sequence[str], furthest: float, times_ms: Sequence[float]) -> a
         .mark_line(point=alt.OverlayMarkDef(opacity=0, size=80))  # unseen points, to have a tooltip each
         .encode(
             x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
-            y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, values=times_ms),
+            y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, values=ticks_ms),
             color=alt.Color("run:N", title=None)
             .scale(domain=runs, range=[*COLOURS[: len(runs)]])
             .legend(columns=4, symbolType="stroke"),

@@ -14,7 +14,6 @@ from webapp.charts.chart import Report, Table
 from webapp.charts.distribution import Distribution, decoded, lower_ms
 from webapp.charts.finish import AnyChart, finished, named, run_title
 from webapp.charts.look import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
-from webapp.charts.steps import steps
 
 HEIGHT = 300
 MOST = 90  # columns of cells
@@ -74,13 +73,20 @@ def spec(report: Report, title: str) -> Spec:
 def summary(report: Report) -> str:
     """Where the worst moment was, and how it compares with the run as a whole."""
     response = report["latency"]["response_ms"]
-    _, found = steps(report, MOST_ROWS)
-    known = [row for row in found if row["response_max_ms"] is not None]
-    worst = max(known, key=lambda row: row["response_max_ms"])
     return (
-        f"The slowest of {figures.count(response['count'])} messages took {figures.ms(response['max'])}, half of them "
-        f"at most {figures.ms(response['p50'])}; the worst moment began {figures.seconds(worst['t_s'])} into the run."
+        f"The slowest of {figures.count(response['count'])} messages took {figures.ms(response['max'])} and was due "
+        f"{figures.seconds(_worst_s(report))} into the run; half of all took at most {figures.ms(response['p50'])}."
     )
+
+
+def _worst_s(report: Report) -> float:
+    """When the slowest message was due, to a step of the series; the warm-up does not count."""
+    series, window = report["series"], report["window"]
+    at, slowest = series["columns"].index("t_s"), series["columns"].index("response_max_ms")
+    from_s = window["from_s"] - series["interval_s"] / 2 if window else 0.0
+    measured = [row for row in series["rows"] if row[slowest] is not None and row[at] >= from_s]
+    worst_s: float = max(measured, key=lambda row: row[slowest], default=series["rows"][0])[at]
+    return worst_s
 
 
 def rows(report: Report) -> Table:

@@ -121,7 +121,8 @@ def _rows(report: Report, most: int) -> tuple[float, list[dict[str, Any]]]:
     step_s, found = steps(report, most)
     drawn = []
     for row in found:
-        rates = {"due_per_s": row["messages_due"] / step_s, "answered_per_s": row["messages_answered"] / step_s}
+        length_s = row["length_s"]
+        rates = {"due_per_s": row["messages_due"] / length_s, "answered_per_s": row["messages_answered"] / length_s}
         figure_of = {line.column: (row | rates)[line.column] for line in LINES}
         texts = {line.text: _text(figure_of[line.column]) for line in LINES}
         drawn.append({"t_s": row["t_s"], "time": figures.seconds(row["t_s"]), **figure_of, **texts})

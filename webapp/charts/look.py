@@ -21,7 +21,7 @@ SERVED = "#12757c"
 QUEUE = "#6b55b5"
 BACKLOG = "#a86a00"
 ARRIVAL = "#8a2d68"
-QUIET = "#7d8c88"
+QUIET = "#66746f"
 BLUE = "#1d4f91"
 EMBER = "#c25700"
 RAMP = ("#d3e6e4", "#6fb3b1", "#1a777d", "#073f45")  # few to many
@@ -36,7 +36,7 @@ DARK = {
     QUEUE: "#b3a5f2",
     BACKLOG: "#d6a53c",
     ARRIVAL: "#e09bc8",
-    QUIET: "#70827d",
+    QUIET: "#8fa09b",
     BLUE: "#93bdf5",
     EMBER: "#f08a3c",
     **dict(zip(RAMP, ("#1c3b3b", "#2f7270", "#63bcb9", "#d9f5f3"), strict=True)),

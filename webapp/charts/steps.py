@@ -11,15 +11,17 @@ SUMMED = ("messages_due", "messages_answered")
 
 
 def steps(report: Report, most: int = MOST) -> tuple[float, list[dict[str, Any]]]:
-    """How long a step is, in seconds, and the rows by the names of the series' columns.
+    """How long a step is, in seconds, and the rows by the names of the series' columns, each with its `length_s`.
 
-    Counts of messages are added up. Of all else each step has the highest value, so that no peak is lost; None where
-    nothing was measured within the step.
+    The last step may be shorter. Counts of messages are added up. Of all else each step has the highest value, so that
+    no peak is lost; None where nothing was measured within the step.
     """
     series = report["series"]
     columns, rows = series["columns"], series["rows"]
     each = max(1, -(-len(rows) // most))
-    return each * series["interval_s"], [_merged(columns, rows[k : k + each]) for k in range(0, len(rows), each)]
+    interval_s = series["interval_s"]
+    parts = (rows[k : k + each] for k in range(0, len(rows), each))
+    return each * interval_s, [{**_merged(columns, part), "length_s": len(part) * interval_s} for part in parts]
 
 
 def _merged(columns: list[str], rows: list[list[Any]]) -> dict[str, Any]:
