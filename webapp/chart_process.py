@@ -7,13 +7,15 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, cast
 
-COMMAND = (sys.executable, "-m", "webapp.chart_child")
+from coreserver.child_process import interpreter
+
+COMMAND = interpreter("webapp.chart_child")
 _CHUNK = 65536
 
 
@@ -39,7 +41,12 @@ class ChartProcess:
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         # A session of its own, so that Ctrl-C in a terminal reaches the lab alone, which then ends its children.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            env=_environment(),
         )
         self._stdin = cast(IO[bytes], self._process.stdin)
         self._stdout = cast(IO[bytes], self._process.stdout)
@@ -96,6 +103,12 @@ class ChartProcess:
                 if not pieces[-1]:
                     raise ProcessEnded
         return b"".join(pieces)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, so that the process imports the very package that runs here, wherever the lab was started."""
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _wait(selector: selectors.BaseSelector, until: float) -> None:
