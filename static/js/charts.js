@@ -84,6 +84,7 @@ async function draw(figure, chart) {
     renderer: chart.spec.usermeta.renderer ?? "svg",
     tooltip: { disableDefaultStyle: true },
   });
+  plot.firstElementChild?.setAttribute("aria-hidden", "true"); // some marks keep their roles in spite of the setting
   chart.result?.finalize();
   chart.result = result;
   figure.replaceChildren(plot);
