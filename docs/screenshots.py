@@ -108,13 +108,12 @@ def played(lab: LabClient, asked: dict[str, Any]) -> RunResource:
 
 
 def a_server_and_the_dashboard(lab: LabClient, camera: Camera) -> None:
-    """A pool from inside while twelve clients want it, then what the dashboard and the list of runs show."""
+    """A pool from inside while twelve clients want it, then what the dashboard shows."""
     server = lab.start_server(model="bounded_pool", workers=4, name="pool of four")
     run = lab.run({"id": server.id}, clients=12, label="twelve for a pool of four")
     camera.page(f"servers/{server.id}", "server", height=1300, once=SECOND_WAVE)
     lab.wait(run.id)
     camera.page("", "dashboard", height=1080)
-    camera.page("runs", "runs", height=900)
 
 
 if __name__ == "__main__":
