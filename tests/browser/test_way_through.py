@@ -54,6 +54,7 @@ def test_the_three_demonstrations_of_the_article(context: BrowserContext) -> Non
     pool.get_by_role("button", name="Start bounded_pool").click()
     expect(pool.get_by_text("listening")).to_be_visible()
     launch(pool, "pool of two")
+    expect(pool.locator("[data-figure=in_service]")).to_have_text("2")
 
     one_by_one = context.new_page()
     one_by_one.goto("/")
@@ -66,7 +67,6 @@ def test_the_three_demonstrations_of_the_article(context: BrowserContext) -> Non
     launch(at_once, "all at once")
     expect(at_once.get_by_text("It waits for its turn")).to_be_visible()
 
-    expect(pool.locator("[data-figure=in_service]")).to_have_text("2")
     expect(pool.locator("[data-timeline] svg:visible")).to_have_count(1)
     expect_ended(pool, peak="2")
     expect(pool.get_by_text("2 of 3 clients were served at once")).to_be_visible()
