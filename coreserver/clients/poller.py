@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 BATCH = 32  # sockets attended to in one turn of the loop, so that what is due goes out in between
-LOOK_EACH = 4  # sockets, a look whether something is due by now
 
 Handler = Callable[[int], object]
 
@@ -51,9 +50,9 @@ class Poller:
 
     def _ready(self) -> None:
         handlers = self._handlers
-        for number, (fd, events) in enumerate(self._epoll.poll(0, BATCH), 1):
+        for fd, events in self._epoll.poll(0, BATCH):
             # An event of a socket closed in this turn may reach a new one of the same number, which then finds nothing.
             if handler := handlers.get(fd):
                 handler(events)
-            if not number % LOOK_EACH and self._is_urgent():
+            if self._is_urgent():
                 return
