@@ -53,7 +53,7 @@ def _serve(config: ServerOptions, outbox: Outbox, commands: queue.SimpleQueue[st
         outbox.close()
         return 1
     outbox.start(lambda: sample(model))
-    outbox.put(Listening(*address))
+    outbox.put(Listening(*address), at_once=True)
     _end(model, float(commands.get().removeprefix("drain ")))
     outbox.close()
     return 0

@@ -1,8 +1,9 @@
 """The telemetry that a server's own process sends: frames gathered by the serving threads, written by one thread.
 
     serving threads:  a frame appended to a queue, nothing else
-    telemetry:        wakes for a frame or for the next sample, lets FLUSH_S of them gather, packs and writes
+    telemetry:        every FLUSH_S, and for a sample: packs and writes what has gathered
 
+No frame wakes the telemetry thread: it would take the interpreter just when a connection is being handed over.
 A reader that stalls blocks the telemetry thread alone. Then the queue grows to MOST_QUEUED, and from there on whole
 connections go unreported: counted by outcome, and told once the pipe moves again. Of a connection that was reported as
 accepted every later frame is sent, so the other side never waits for an end that does not come.
@@ -20,7 +21,7 @@ from coreserver.sampler import Sample, gap_s
 from coreserver.telemetry import ConnectionRecord, Event, Recorder, ServerOutcome
 from coreserver.wire import Accepted, Ended, Finished, Frame, Lost, Started, encode
 
-FLUSH_S = 0.003
+FLUSH_S = 0.02
 MOST_QUEUED = 200_000  # about 40 MB
 BATCH = 500  # frames in one write
 
@@ -51,10 +52,10 @@ class Outbox:
         self.put(frame)
         return True
 
-    def put(self, frame: Frame) -> None:
-        """Take the frame, however many wait."""
+    def put(self, frame: Frame, *, at_once: bool = False) -> None:
+        """Take the frame, however many wait; `at_once`: somebody waits for it."""
         self._queue.append(frame)
-        if not self._wake.is_set():
+        if at_once or len(self._queue) == BATCH:
             self._wake.set()
 
     def lose(self, outcome: ServerOutcome) -> None:
@@ -76,9 +77,8 @@ class Outbox:
     def _run(self, sample: Callable[[], Sample]) -> None:
         next_sample = time.monotonic() + gap_s()
         while not self._closing.is_set():
-            if self._wake.wait(max(0.0, next_sample - time.monotonic())):
-                self._closing.wait(FLUSH_S)
-                self._wake.clear()
+            self._wake.wait(max(0.0, min(FLUSH_S, next_sample - time.monotonic())))
+            self._wake.clear()
             if time.monotonic() >= next_sample:
                 next_sample = time.monotonic() + gap_s()
                 self._queue.append(sample())
