@@ -14,6 +14,7 @@ from tests.leaks import Holdings, wait_released
 
 RELEASE_DEADLINE_S = 5.0
 BROWSER_TESTS = Path(__file__).parent / "browser"
+LONGEST = "test_looks.py"
 
 # A deadline per example would measure the machine. In CI every run tries the same examples, so that a red run is due
 # to the change it belongs to.
@@ -30,8 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: sync Playwright leaves an event loop running in the main thread."""
-    items.sort(key=lambda item: item.path.is_relative_to(BROWSER_TESTS))
+    """Browser tests last, since sync Playwright leaves an event loop running in the main thread.
+
+    Of their files the longest comes first: a worker that began it last would keep the others waiting.
+    """
+    items.sort(key=lambda item: (item.path.is_relative_to(BROWSER_TESTS), item.path.name != LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ def test_an_open_load_sees_the_freeze_in_its_response_times() -> None:
     assert report["totals"]["messages"]["verified"] == 1250
     assert 800 < report["latency"]["response_ms"]["p99"] < 1300
     assert report["server"]["placement"] == "process"
-    assert "listen_overflow" not in codes(report)
+    assert report["waits"]["connect_ms"]["max"] < 950  # no SYN was sent twice: the kernel's queue took everybody
 
 
 def test_a_closed_load_hardly_sees_it() -> None:

@@ -153,14 +153,12 @@ class ThreadGroup:
         """
         self._reap()
         thread = threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
-        with self._lock:
+        with self._lock:  # so that nobody finds, and joins, a thread that has not begun
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise CannotStart(f"cannot start thread {name}: {error}") from error
             self._alive.add(thread)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            with self._lock:
-                self._alive.discard(thread)
-            raise CannotStart(f"cannot start thread {name}: {error}") from error
 
     def alive(self) -> int:
         """Threads that have not ended."""
