@@ -24,9 +24,8 @@ from coreserver.errors import CannotStart
 from coreserver.wire import Decoder, Frame, WireError
 
 TICK_S = 0.25
-PAUSED_S = (
-    1.6  # no frame for so long, and the kernel says "stopped"; a freeze of one second, as in our experiment, passes
-)
+# No frame for so long, and the kernel says "stopped"; a freeze of one second, as in our experiment, passes.
+PAUSED_S = 1.6
 SILENT_S = 10.0  # no frame for so long from a child that samples itself ten times a second
 EXIT_S = 1.0  # from the end of stdout to the end of the process
 LAST_WORDS = 20
@@ -65,7 +64,7 @@ class ChildProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                env=_environment(),
+                env=environment(),
             )
         except OSError as error:
             raise CannotStart(f"the machine refuses a process for {Path(argv[0]).name}: {error.strerror}") from error
@@ -185,7 +184,7 @@ def _is_stopped(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] == "T"
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, so that a Python child imports the very package that runs here."""
     package_root = str(Path(__file__).parents[1])
     path = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]

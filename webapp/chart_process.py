@@ -10,10 +10,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any, cast
 
-from coreserver.child_process import interpreter
+from coreserver.child_process import environment, interpreter
 
 COMMAND = interpreter("webapp.chart_child")
 _CHUNK = 65536
@@ -46,7 +45,7 @@ class ChartProcess:
             stdout=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
-            env=_environment(),
+            env=environment(),
         )
         self._stdin = cast(IO[bytes], self._process.stdin)
         self._stdout = cast(IO[bytes], self._process.stdout)
@@ -103,12 +102,6 @@ class ChartProcess:
                 if not pieces[-1]:
                     raise ProcessEnded
         return b"".join(pieces)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, so that the process imports the very package that runs here, wherever the lab was started."""
-    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _wait(selector: selectors.BaseSelector, until: float) -> None:

@@ -29,3 +29,8 @@ MetricsDep = Annotated[Metrics, Depends(_metrics)]
 ServerId = Annotated[int, Path(ge=1, lt=2**53, description="the server's id")]
 RunId = Annotated[int, Path(ge=1, lt=2**53, description="the run's id")]
 LastEventId = Annotated[str | None, Header(max_length=100, description="the last `id` seen, when coming back")]
+
+
+def download(name: str) -> dict[str, str]:
+    """The header that makes a browser keep an answer as a file."""
+    return {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -16,7 +16,7 @@ from webapp.answers import StrictRoute, documented
 from webapp.bundle import opened, written
 from webapp.problems import Invalid, Problem
 from webapp.report_file import report_page
-from webapp.routes.deps import LabDep, RunId
+from webapp.routes.deps import LabDep, RunId, download
 from webapp.routes.system import lab_version
 from webapp.runs_page import runs_page
 from webapp.schemas import RunFilter, RunResource
@@ -27,11 +27,6 @@ pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 SCHEMA_JSON = "application/schema+json"
 FILE_FIELD = "file"
-
-
-def download(name: str) -> dict[str, str]:
-    """The header that makes a browser keep an answer as a file."""
-    return {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
 def _content(media_type: str, description: str, schema: dict[str, Any] | None = None) -> dict[int | str, Any]:

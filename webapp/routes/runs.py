@@ -15,7 +15,7 @@ from webapp.answers import StrictRoute, documented
 from webapp.events import EventStream, run_events
 from webapp.feed import run_topic
 from webapp.lab import Lab
-from webapp.routes.deps import LabDep, LastEventId, RunId, StreamsDep
+from webapp.routes.deps import LabDep, LastEventId, RunId, StreamsDep, download
 from webapp.schemas import (
     ConnectionList,
     ConnectionRow,
@@ -143,9 +143,7 @@ def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
     """Every connection of the run as a table."""
     table = csv_table(list(ConnectionRow.model_fields), lab.connections(run_id))
     name = f"run-{run_id}-connections.csv"
-    return StreamingResponse(
-        table, media_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return StreamingResponse(table, media_type="text/csv", headers=download(name))
 
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404, 409))
