@@ -181,7 +181,7 @@ class Lab:
             Conflict: one of them has no report: it is not over, or ended without.
         """
         for run_id in run_ids:
-            self._store.run(run_id)
+            self.run(run_id)
         try:
             return [self.report(run_id) for run_id in run_ids]
         except NotFound as problem:
