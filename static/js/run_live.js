@@ -15,7 +15,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 class LiveRun {
   constructor(url) {
-    this.minute = new Minute(COLUMNS, "minute");
+    this.minute = new Minute(COLUMNS);
     this.drawnAt = -Infinity;
     this.chartedAt = -Infinity;
     this.renewal = null;
@@ -32,7 +32,7 @@ class LiveRun {
   }
 
   begin({ history, ...run }) {
-    this.minute = new Minute(COLUMNS, "minute");
+    this.minute = new Minute(COLUMNS);
     if (history) this.minute.remember(history.rows, history.rows.at(-1)?.[0] ?? 0);
     this.take(run);
   }

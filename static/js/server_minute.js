@@ -12,10 +12,9 @@ const HEIGHT = 100;
 const SPEAK_S = 5; // what is said of a picture need not change faster
 
 export class Minute {
-  /** `columns` are those of the rows; the charts' elements name theirs in `data-…` of this name. */
-  constructor(columns = COLUMNS, name = "chart") {
+  /** `columns` are those of the rows; the charts' elements name theirs in `data-minute`. */
+  constructor(columns = COLUMNS) {
     this.columns = columns;
-    this.name = name;
     this.rows = [];
     this.spoken = 0;
   }
@@ -31,11 +30,11 @@ export class Minute {
     this.window = window;
     const speaks = at - this.spoken >= SPEAK_S;
     if (speaks) this.spoken = at;
-    for (const chart of root.querySelectorAll(`[data-${this.name}]`)) this.#draw(chart, at, speaks);
+    for (const chart of root.querySelectorAll("[data-minute]")) this.#draw(chart, at, speaks);
   }
 
   #draw(chart, at, speaks) {
-    const columns = chart.dataset[this.name].split(" ");
+    const columns = chart.dataset.minute.split(" ");
     const reading = READINGS[columns[0]] ?? count;
     const places = columns.map((column) => this.columns.indexOf(column));
     let highest = 0;
