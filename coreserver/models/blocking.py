@@ -90,18 +90,12 @@ class Session:
 
         With the interpreter's lock to share, every call costs all sessions, so this loop makes as few as it can.
         """
-        send, answer = self._sock.send, self._engine.receive
+        send, answer = self._send, self._engine.receive
         try:
             for data in iter(partial(self._sock.recv, self._config.read_bytes), b""):
                 self._bytes_in += len(data)
                 if reply := answer(data):
-                    try:
-                        sent = send(reply)
-                    except BlockingIOError:
-                        sent = 0
-                    self._bytes_out += sent
-                    if sent < len(reply):
-                        self._send_rest(memoryview(reply)[sent:])
+                    send(reply)
         except BlockingIOError:
             raise _SessionEnded(ServerOutcome.IDLE_TIMEOUT) from None
 
