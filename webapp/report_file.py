@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from webapp import figures
 from webapp.assets import asset_dir
-from webapp.charts import CHARTS, Chart, Table
+from webapp.chart_view import ChartFigure
+from webapp.charts import CHARTS
 from webapp.charts.look import DARK
 from webapp.lab import Lab
 from webapp.pages import Page
@@ -27,14 +28,11 @@ _REFERENCE = re.compile(r'(url\(|href=")#([^)"]+)')
 
 @dataclass(frozen=True)
 class DrawnChart:
-    """A chart as a picture, a sentence and a table; or why there is none."""
+    """A chart as its run's page has it, with its picture; or why there is none."""
 
-    name: str
-    title: str
-    missing: str
+    figure: ChartFigure
     svg: Markup
-    summary: str
-    table: Table
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,27 +60,27 @@ def report_page(lab: Lab, run_id: int, base_url: str, version: str) -> ReportPag
         Conflict, NotFound: there is no report (yet).
         Unavailable: another run is queued or under way, and not all of this one's charts were drawn before.
     """
-    report = lab.report(run_id)
+    report, run = lab.report(run_id), run_page(lab, run_id, base_url)
     return ReportPage(
-        run=run_page(lab, run_id, base_url),
-        charts=tuple(_drawn(lab, chart, report) for chart in CHARTS.values()),
+        run=run,
+        charts=tuple(_drawn(lab, figure, report) for figure in run.results.charts) if run.results else (),
         css=_style(),
         version=version,
         written=figures.moment(datetime.now(UTC)),
     )
 
 
-def _drawn(lab: Lab, chart: Chart, report: Mapping[str, Any]) -> DrawnChart:
-    missing, svg, spec = chart.missing(report), "", chart.spec(report)
-    if spec is not None:
-        try:
-            svg = of_its_own(lab.charts.svg(spec), chart.name)
-        except Unavailable:
-            raise
-        except Problem as problem:
-            missing = f"It could not be drawn: {problem.detail}"
-    drawing = Markup(svg)  # noqa: S704 - made by the chart's own process, which escapes the texts in it
-    return DrawnChart(chart.name, chart.title, missing, drawing, chart.summary(report), chart.rows(report))
+def _drawn(lab: Lab, figure: ChartFigure, report: Mapping[str, Any]) -> DrawnChart:
+    spec = CHARTS[figure.name].spec(report)
+    if spec is None:
+        return DrawnChart(figure, Markup(""), missing=figure.summary)
+    try:
+        svg = of_its_own(lab.charts.svg(spec), figure.name)
+    except Unavailable:
+        raise
+    except Problem as problem:
+        return DrawnChart(figure, Markup(""), missing=f"It could not be drawn: {problem.detail}")
+    return DrawnChart(figure, Markup(svg))  # noqa: S704 - made by the charts' process, which escapes the texts in it
 
 
 def of_its_own(svg: str, name: str) -> str:
