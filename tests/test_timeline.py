@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from webapp.svg import num, shortened, text_width, wrapped
-from webapp.timeline import TimelineRow, draw, draw_lanes, draw_responsive
+from webapp.timeline import TimelineRow, draw, draw_lanes, responsive, scene_of
 from webapp.timeline_frame import stylesheet, tick_label, ticks
 
 NS = "{http://www.w3.org/2000/svg}"
@@ -295,7 +295,7 @@ def test_every_class_of_the_drawings_is_in_the_stylesheet() -> None:
 
 
 def test_two_widths_are_drawn_for_a_page() -> None:
-    pair = ET.fromstring(draw_responsive(POOL, title="t"))  # noqa: S314
+    pair = ET.fromstring(responsive(scene_of(POOL), "t"))  # noqa: S314
     assert pair.attrib["class"] == "timeline-set"
     assert [svg.attrib["viewBox"].split()[2] for svg in pair] == ["1040", "380"]
 

@@ -11,7 +11,7 @@ A `View` asks for a part: some of the time, some of the rows. Fewer rows have mo
 has single rows again.
 
 A drawing scales with its box, and its text too, so one drawing cannot serve a desk and a telephone: `width` is the
-number of pixels it is laid out for, and `draw_responsive` gives two, of which the stylesheet shows the right one.
+number of pixels it is laid out for, and `responsive` gives two, of which the stylesheet shows the right one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from webapp.timeline_marks import Span, counted, end_of, horizon, is_failed, mar
 from webapp.timeline_signs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
 from webapp.timeline_view import Scene, Spot, View
 
-__all__ = ["RowScene", "TimelineRow", "draw", "draw_lanes", "draw_responsive", "responsive", "scene_of"]
+__all__ = ["RowScene", "TimelineRow", "at_both_widths", "draw", "draw_lanes", "responsive", "scene_of"]
 
 WIDE, NARROW = 1040, 380  # pixels: a desk's column of text, a telephone
 GROUP_HEADING = 24.0
@@ -59,34 +59,25 @@ def draw(
     return scene.paint(width=width, title=title, embedded=embedded)
 
 
-def draw_responsive(
-    rows: Sequence[TimelineRow],
-    *,
-    now_s: float | None = None,
-    horizon_s: float | None = None,
-    title: str,
-    lanes: bool = False,
-) -> str:
-    """The timeline, or the worker lanes, twice: for a wide and for a narrow screen, for a page with timeline.css."""
-    return responsive(scene_of(rows, now_s=now_s, horizon_s=horizon_s, lanes=lanes), title)
-
-
 def scene_of(
     rows: Sequence[TimelineRow],
     *,
     now_s: float | None = None,
-    horizon_s: float | None = None,
     view: View = ALL,
     lanes: bool = False,
 ) -> Scene:
     """The timeline or the worker lanes, worked out and ready to be painted."""
     kind = LaneScene if lanes else RowScene
-    return kind(rows, now_s=now_s, horizon_s=horizon_s, view=view)
+    return kind(rows, now_s=now_s, view=view)
 
 
 def responsive(scene: Scene, title: str) -> str:
     """A picture at both widths, of which the stylesheet shows the one that fits."""
-    wide, narrow = (scene.paint(width=width, title=title, embedded=True) for width in (WIDE, NARROW))
+    return at_both_widths(*(scene.paint(width=width, title=title, embedded=True) for width in (WIDE, NARROW)))
+
+
+def at_both_widths(wide: str, narrow: str) -> str:
+    """Two drawings of the same, one for a desk and one for a telephone, for a page with timeline.css."""
     return f'<div class="timeline-set">{wide}{narrow}</div>'
 
 

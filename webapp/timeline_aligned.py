@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coreserver.reports.timeline_rows import TimelineRow
-from webapp.timeline import NARROW, WIDE, RowScene
+from webapp.timeline import NARROW, WIDE, RowScene, at_both_widths
 from webapp.timeline_marks import horizon
 
 
@@ -13,8 +13,7 @@ def draw_aligned(several: Sequence[tuple[str, Sequence[TimelineRow]]]) -> list[s
     """A picture each for these titles and rows, for a page with timeline.css; on one axis, one above the other."""
     until_s = max((horizon(rows, None) for _, rows in several), default=0.0)
     scenes = [(title, RowScene(rows, horizon_s=until_s)) for title, rows in several]
-    at_widths = [_painted(scenes, width) for width in (WIDE, NARROW)]
-    return [f'<div class="timeline-set">{wide}{narrow}</div>' for wide, narrow in zip(*at_widths, strict=True)]
+    return list(map(at_both_widths, _painted(scenes, WIDE), _painted(scenes, NARROW)))
 
 
 def _painted(scenes: Sequence[tuple[str, RowScene]], width: int) -> list[str]:

@@ -65,7 +65,7 @@ class LaneScene:
     """The worker lanes, worked out once for every width."""
 
     def __init__(
-        self, rows: Sequence[TimelineRow], *, now_s: float | None, horizon_s: float | None, view: View
+        self, rows: Sequence[TimelineRow], *, now_s: float | None, horizon_s: float | None = None, view: View
     ) -> None:
         self._now_s = now_s
         self.whole_s = horizon(rows, now_s)
