@@ -185,10 +185,10 @@ def _is_stopped(pid: int) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Ours, so that a Python child imports the very package that runs here."""
+    """Ours, so that a Python child imports the very package that runs here, and numpy starts no threads in it."""
     package_root = str(Path(__file__).parents[1])
     path = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def interpreter(module: str) -> list[str]:

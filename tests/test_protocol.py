@@ -171,6 +171,17 @@ def test_long_buffers_of_every_shape(head: bytes, body: bytes, tail: bytes) -> N
     assert_same([b"^", stream, stream])
 
 
+@pytest.mark.parametrize("length", [2045, 2046, 2047, 2048, 2049, 2050, 4096, 16_384])
+def test_long_payloads_of_every_byte_value(length: int) -> None:
+    # Where the engine changes from looking bytes up to adding many at once, and well beyond.
+    payload = (bytes(range(256)).replace(b"$", b"") * 65)[:length]
+    stream = b"^" + payload + b"$"
+    reply = ProtocolEngine().receive(stream)
+    assert reply == bytes((byte + 1) % 256 for byte in payload)
+    assert type(reply) is bytes
+    assert_same([b"^", payload, b"$", b"^" + payload, payload + b"$"])
+
+
 def test_ten_thousand_random_conversations() -> None:
     draw = random.Random(12)
     alphabet = b"^^$$" + bytes(range(256))
