@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from coreserver.settings import Settings
+from coreserver.settings import HEX_PAIRS, Settings
 
 
 class Send(Settings):
@@ -18,7 +18,7 @@ class Send(Settings):
 class SendHex(Settings):
     """Send these bytes, written as pairs of hex digits."""
 
-    send_hex: Annotated[str, StringConstraints(min_length=2, max_length=131072, pattern=r"^([0-9a-fA-F]{2})+$")]
+    send_hex: Annotated[str, StringConstraints(min_length=2, max_length=131072, pattern=HEX_PAIRS)]
 
 
 class Wait(Settings):

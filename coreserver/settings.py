@@ -14,11 +14,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
+_LABEL, _NAME = r"^[\w .:\-]*$", r"^[\w .:\-]+$"
+_NOTE = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
+HEX_PAIRS = r"^([0-9a-fA-F]{2})+$"
+
+# What a text must be that does not match: by its pattern, in words for the asker.
+ALPHABETS = {
+    **dict.fromkeys((_LABEL, _NAME), "may hold letters, digits, spaces and . : - _ only"),
+    _NOTE: "must not hold control characters other than line feeds",
+    HEX_PAIRS: "must be pairs of hexadecimal digits",
+}
+
 # Names and labels end up in pages, file names and logs, so their alphabet is small.
-Label = Annotated[str, StringConstraints(max_length=80, pattern=r"^[\w .:\-]*$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w .:\-]+$")]
+Label = Annotated[str, StringConstraints(max_length=80, pattern=_LABEL)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=_NAME)]
 # Control characters but line feeds are refused: a note is shown and exported, never interpreted.
-Note = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")]
+Note = Annotated[str, StringConstraints(max_length=2000, pattern=_NOTE)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]

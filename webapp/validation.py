@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from coreserver.settings import ALPHABETS
 from webapp.paths import as_written, dotted
 from webapp.problems import FieldError, Invalid
 
@@ -54,7 +55,7 @@ def _message(error: Mapping[str, Any]) -> str:
         case "union_tag_invalid":
             return f"must be one of {error['ctx']['expected_tags']}"
         case "string_pattern_mismatch":
-            return "holds characters that are not allowed here"
+            return ALPHABETS.get(error["ctx"]["pattern"], "holds characters that are not allowed here")
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
         case "too_short":

@@ -62,6 +62,7 @@ def test_one_answer_lists_a_bounded_number_of_faults() -> None:
 
 
 CLIENT: dict[str, Any] = {"kind": "script"}
+RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,23 @@ CLIENT: dict[str, Any] = {"kind": "script"}
         (
             RUN,
             {"server": {"id": 1}, "clients": [CLIENT], "label": "<img>"},
-            [("label", "holds characters that are not allowed here")],
+            [("label", "may hold letters, digits, spaces and . : - _ only")],
+        ),
+        (RUN, RUN_OK | {"note": "a\rb"}, [("note", "must not hold control characters other than line feeds")]),
+        (
+            RUN,
+            {"server": {"id": 1}, "clients": [CLIENT | {"script": [{"send_hex": "5e6"}]}]},
+            [("clients.0.script.0.send_hex", "must be pairs of hexadecimal digits")],
+        ),
+        # `script` is a kind of group and a field of that kind.
+        (
+            RUN,
+            {"server": {"id": 1}, "clients": [CLIENT | {"script": "article", "count": 0, "timeout_s": 0, "name": "/"}]},
+            [
+                ("clients.0.timeout_s", "must be greater than 0"),
+                ("clients.0.count", "must be greater than or equal to 1"),
+                ("clients.0.name", "may hold letters, digits, spaces and . : - _ only"),
+            ],
         ),
     ],
 )
