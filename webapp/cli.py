@@ -14,7 +14,17 @@ from webapp.compare_command import comparison_at, lines
 from webapp.import_command import import_files
 from webapp.routes.system import lab_version
 from webapp.run_command import EXIT_USAGE, Failure, carry_out
-from webapp.run_request import LoadFlags, Request, UsageError, cpus_of, groups_of, objectives_of, server_of, spec_of
+from webapp.run_request import (
+    LoadFlags,
+    Request,
+    UsageError,
+    cpus_of,
+    groups_of,
+    objectives_of,
+    server_of,
+    spec_of,
+    strict,
+)
 from webapp.serve import CannotServe, NotLoopback, serve
 from webapp.settings import Settings
 
@@ -184,7 +194,7 @@ def _run(
         else:
             where = {"model": model, "server": server, "target": target, "option": option}
             body = spec_of(spec, {**where, **options, **flags.given(), "group": group, **run})
-        request = Request(body, objectives_of(slo or []))
+        request = Request(strict(body), objectives_of(slo or []))
         raise typer.Exit(carry_out(request, settings, url, as_json=output is Format.JSON))
     except UsageError as error:
         _fail(str(error), EXIT_USAGE)

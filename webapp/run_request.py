@@ -96,6 +96,15 @@ class Request:
         return all(group.get("kind") == "script" for group in self.body["clients"])
 
 
+def strict(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same body, if JSON can hold all of it: numbers that are some, and text that is Unicode."""
+    try:
+        parsed: Mapping[str, Any] = strict_json.parse(json.dumps(body).encode())
+    except Problem as problem:
+        raise UsageError(_told(problem)) from problem
+    return parsed
+
+
 def spec_of(path: str, others: Mapping[str, Any]) -> dict[str, Any]:
     """The body of `--spec`: a JSON file, or standard input for `-`.
 
@@ -183,7 +192,7 @@ def _stage(text: str) -> dict[str, float]:
 
 
 def _group(text: str) -> dict[str, Any]:
-    group = _parsed("--group", text.encode())
+    group = _parsed("--group", text.encode(errors="surrogateescape"))
     if not isinstance(group, dict) or "kind" not in group:
         raise UsageError('--group must be an object with a kind, such as {"kind": "idle", "count": 100}')
     return group
@@ -199,6 +208,8 @@ def _steps(script: str) -> str | list[dict[str, Any]]:
 
 
 def _bytes_of(flag: str, path: str, what: str) -> bytes:
+    if path == "-" and sys.stdin is None:  # after `<&-`
+        raise UsageError(f"{flag} -: there is no standard input")
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
@@ -209,4 +220,8 @@ def _parsed(flag: str, text: bytes) -> Any:
     try:
         return strict_json.parse(text)
     except Problem as problem:
-        raise UsageError(f"{flag}: {problem.detail}") from problem
+        raise UsageError(f"{flag}: {_told(problem)}") from problem
+
+
+def _told(problem: Problem) -> str:
+    return "; ".join(f"{error.field}: {error.message}" for error in problem.errors) or problem.detail

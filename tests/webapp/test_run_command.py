@@ -8,6 +8,7 @@ import signal
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -115,6 +116,12 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--client-cpus", "4095", "--duration", "1s"], 2, "client_cpus: "),
         (["--spec", "/nowhere.json"], 2, "--spec /nowhere.json: No such file"),
         (["--spec", "-", "--seed", "0"], 2, "--spec is the whole run"),
+        (["--rate", "nan"], 2, "clients.0.rate_per_s: must be a finite number"),
+        (["--stages", "5:1s,1e999:1s"], 2, "clients.0.stages.1.rate_per_s: must be a finite number"),
+        (["--option", "idle_timeout_s=NaN"], 2, "server.idle_timeout_s: must be a finite number"),
+        (["--group", '{"kind": "idle", "hold_s": 1e400}'], 2, "--group: hold_s: must be a finite number"),
+        (["--note", "\udcff"], 2, "note: must not contain half of a surrogate pair"),  # no UTF-8 in the shell
+        (["--group", "\udcff"], 2, "--group: the body is not UTF-8"),
         (["--rate", "-1"], 2, "rate_per_s: must be greater than 0"),
         (["--duration", "11m"], 2, "duration_s: must be less than or equal to 600"),
         (["--group", "{}"], 2, "--group must be an object with a kind"),
@@ -140,11 +147,17 @@ def test_what_cannot_be_done_is_said_on_stderr_alone(
 
 def test_steps_are_read_strictly(tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
-    for text, said in (("{", "not JSON"), ("{}", "a list of steps"), ('[{"wait_s": NaN}]', "cannot keep")):
+    for text, said in (("{", "not JSON"), ("{}", "a list of steps"), ('[{"wait_s": NaN}]', "0.wait_s: must be")):
         bad.write_text(text)
         ended = serverlab("run", "--script", bad)
         assert ended.returncode == 2
         assert said in ended.stderr
+
+
+def test_a_spec_from_a_closed_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webapp.run_request.sys", SimpleNamespace(stdin=None))
+    ended = serverlab("run", "--spec", "-")
+    assert (ended.returncode, ended.stderr) == (2, "serverlab: --spec -: there is no standard input\n")
 
 
 def test_a_run_that_cannot_be_believed_ends_with_4_and_its_report(tmp_path: Path) -> None:
