@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import NamedTuple
 
 from coreserver.reports.timeline_rows import TimelineRow
+from webapp.levels import levels_of
 from webapp.svg import num, safe, text_width
 from webapp.timeline_frame import SMALL, Frame, LegendItem, document, gutter, names, stage
 from webapp.timeline_marks import Span, counted, end_of, horizon, marks
@@ -148,27 +148,23 @@ def _most_levels(lanes: Mapping[str, object]) -> int:
 def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> Lane:
     """Each row that is there in the view's time on the lowest level that is free at its start, on at most so many
     levels; rows in order of start."""
-    levels: list[list[Served]] = []
-    free: list[int] = []  # heap of levels
-    taken: list[tuple[float, int]] = []  # heap of (end, level)
+    each = (Served(row, _served_s(row, edge_s)) for row in rows)
+    there = [served for served in each if view.holds(*served.span)]
+    levels: list[list[Served]] = [[]]
     hidden = 0
-    for row in rows:
-        start = row.started_s or 0.0
-        end = max(start, end_of(row, edge_s))
-        if not view.holds(start, end):
-            continue
-        while taken and taken[0][0] <= start:
-            heappush(free, heappop(taken)[1])
-        if not free and len(levels) == most:
+    for served, level in zip(there, levels_of(served.span for served in there), strict=True):
+        if level >= most:
             hidden += 1
             continue
-        if not free:
+        if level == len(levels):
             levels.append([])
-            free.append(len(levels) - 1)
-        level = heappop(free)
-        levels[level].append(Served(row, (start, end)))
-        heappush(taken, (end, level))
-    return Lane(levels or [[]], hidden)
+        levels[level].append(served)
+    return Lane(levels, hidden)
+
+
+def _served_s(row: TimelineRow, edge_s: float) -> Span:
+    start = row.started_s or 0.0
+    return start, max(start, end_of(row, edge_s))
 
 
 def _places(lanes: Mapping[str, Lane], size: RowSize) -> tuple[list[list[float]], float]:

@@ -10,7 +10,6 @@ which is what the format asks of complete events. Source: "Trace Event Format", 
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 
 from coreserver.clients.records import ClientRecord
 from coreserver.reports.timing import JoinedConnection
+from webapp.levels import levels_of
 from webapp.tables import ROWS_A_PIECE
 
 Event = dict[str, Any]
@@ -141,7 +141,7 @@ def _workers(joined: Iterable[JoinedConnection], zero_ns: int, tracks: _Tracks) 
         served[server.worker].append((span, one.client))
     for worker in sorted(served, key=_by_number):
         of_worker = sorted(served[worker], key=lambda pair: pair[0])
-        lanes = lanes_of([span for span, _ in of_worker])
+        lanes = list(levels_of(span for span, _ in of_worker))
         width = max(lanes) + 1
         tids = [tracks.add(WORKERS, worker if width == 1 else f"{worker} ({lane + 1})") for lane in range(width)]
         yield from tracks.taken()
@@ -155,20 +155,6 @@ def _by_number(worker: str) -> tuple[str, int, str]:
     stem = worker.rstrip("0123456789")
     digits = worker[len(stem) :][:9]
     return stem, int(digits or 0), worker
-
-
-def lanes_of(spans: Sequence[Span]) -> list[int]:
-    """For each span, in order of their beginnings, the lowest lane on which nothing else is at that time."""
-    busy: list[tuple[int, int]] = []  # end, lane
-    free: list[int] = []
-    lanes = []
-    for begin, end in spans:
-        while busy and busy[0][0] <= begin:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        lane = heapq.heappop(free) if free else len(busy)
-        heapq.heappush(busy, (end, lane))
-        lanes.append(lane)
-    return lanes
 
 
 # --- connections -----------------------------------------------------------------------------------------------------
@@ -229,7 +215,7 @@ def _messages(
         waited_ns = None if message.replied_ns is None else message.replied_ns - message.due_ns
         args.append({"response_ms": None if waited_ns is None else waited_ns / 1_000_000})
     order = sorted(range(len(spans)), key=spans.__getitem__)
-    lanes = lanes_of([spans[place] for place in order])
+    lanes = list(levels_of(spans[place] for place in order))
     tids = [tid, *(tracks.add(pid, f"{client.name} ({lane + 1})") for lane in range(1, max(lanes, default=0) + 1))]
     for place, lane in zip(order, lanes, strict=True):
         yield _slice("message", "message", spans[place], pid, tids[lane], args[place])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from coreserver.clients.records import ClientOutcome, MessageRecord
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, at, client, pool_of_two, report_of, result, sample, served, staircase
-from webapp.trace import Span, lanes_of, trace_file
+from webapp.trace import trace_file
 
 Event = dict[str, Any]
 
@@ -169,16 +169,3 @@ def test_no_order_of_stamps_makes_slices_cross(times: list[tuple[int | None, ...
         joined.append(JoinedConnection(mine, server))
     for slices in tracks_of(events_of(joined)).values():
         check_nesting(slices)
-
-
-@pytest.mark.parametrize(
-    ("spans", "lanes"),
-    [
-        ([], []),
-        ([(0, 5), (5, 6)], [0, 0]),
-        ([(0, 5), (1, 3), (2, 9), (3, 4), (6, 7)], [0, 1, 2, 1, 0]),
-        ([(0, 0), (0, 0)], [0, 0]),
-    ],
-)
-def test_lanes_are_as_few_as_can_be(spans: list[tuple[int, int]], lanes: list[int]) -> None:
-    assert lanes_of([Span(*span) for span in spans]) == lanes
