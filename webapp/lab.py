@@ -23,7 +23,7 @@ from webapp.chart_renderer import ChartRenderer
 from webapp.charts import CHARTS
 from webapp.feed import Feed
 from webapp.look import Look, Seen
-from webapp.problems import Conflict, NotFound
+from webapp.problems import Conflict, NoResult, NotFound
 from webapp.progress import RunHistory
 from webapp.quotas import refuse_load
 from webapp.run_rows import RunRows
@@ -180,11 +180,9 @@ class Lab:
             NotFound: there is no such run.
             Conflict: one of them has no report: it is not over, or ended without.
         """
-        for run_id in run_ids:
-            self.run(run_id)
         try:
             return [self.report(run_id) for run_id in run_ids]
-        except NotFound as problem:
+        except NoResult as problem:
             raise Conflict(f"{problem.detail}; leave it out of the comparison") from None
 
     def connections(self, run_id: int) -> list[dict[str, Any]]:
@@ -289,7 +287,7 @@ class Lab:
             raise Conflict(f"run {row.id} is {row.state}; there is a result when it has ended")
         result = self._store.result(row.id)
         if result is None:
-            raise NotFound(f"run {row.id} ended as {row.state} without a result")
+            raise NoResult(f"run {row.id} ended as {row.state} without a result")
         return result
 
     def _resource(self, row: RunRow) -> RunResource:

@@ -67,6 +67,10 @@ class NotFound(Problem):
     title = "Not found"
 
 
+class NoResult(NotFound):
+    """The run is there; it ended without a report."""
+
+
 class MethodNotAllowed(Problem):
     """The address exists, the method does not."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from coreserver.reports.timeline_rows import TimelineRow
 from webapp import figures
 from webapp.bench import submitted_from_run
 from webapp.chart_view import ChartFigure, chart_figures
@@ -147,6 +148,7 @@ def run_page(
     is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
+    rows = lab.timeline_rows(run.id) if run.is_over else []  # held, so that those of a large run are read once
     return RunPage(
         row=run_row(run),
         note=run.note,
@@ -160,8 +162,8 @@ def run_page(
         has_begun=run.started_at is not None,
         under_way=under_way(run, spec, lab.history(run_id)),
         timeline=_timeline(lab, run),
-        lanes=_lanes(lab, run),
-        parts=parts_table(lab.timeline_rows(run.id), run.id) if run.is_over else None,
+        lanes=_lanes(lab, run, rows),
+        parts=parts_table(rows, run.id) if run.is_over else None,
         results=_results(lab, run),
         recipes=recipes(base_url, run.config) if is_known else (),
         change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",
@@ -206,9 +208,8 @@ def _timeline(lab: Lab, run: RunResource) -> Markup:
         return Markup("")
 
 
-def _lanes(lab: Lab, run: RunResource) -> Markup:
+def _lanes(lab: Lab, run: RunResource, rows: Sequence[TimelineRow]) -> Markup:
     """What each worker did, once the run has ended; nothing where no server record says who served."""
-    rows = lab.timeline_rows(run.id) if run.is_over else []
     if not any(row.worker for row in rows):
         return Markup("")
     return Markup(lab.lanes_svg(run.id, embedded=True))  # noqa: S704

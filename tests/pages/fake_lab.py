@@ -19,7 +19,7 @@ from coreserver.sampler import Sample
 from coreserver.telemetry import ConnectionRecord, Event, ServerOutcome
 from webapp.lab import Lab
 from webapp.look import Look, Seen
-from webapp.problems import Conflict, NotFound, Problem
+from webapp.problems import Conflict, NoResult, NotFound, Problem
 from webapp.progress import RunHistory, RunProgress
 from webapp.schemas import (
     AddressResource,
@@ -258,9 +258,10 @@ class FakeLab(Lab):
         del self.all_runs[run_id]
 
     def report(self, run_id: int) -> dict[str, Any]:
+        run = self.run(run_id)
         if not self.joined[run_id]:
-            raise NotFound("it ended without a report")
-        return report_of(self.run(run_id), self.joined[run_id])
+            raise NoResult("it ended without a report")
+        return report_of(run, self.joined[run_id])
 
     def log(self, run_id: int) -> str:
         return self.logs.get(run_id, "INFO:2026-03-01 12:00:00,000:conn1 connected...\n")
