@@ -36,7 +36,8 @@ def test_t04_a_reset_before_accept_hurts_nobody(server: ServerHost) -> None:
     assert_healthy(server)
 
 
-def test_t10_peers_that_send_and_leave_before_the_reply_hurt_nobody(server: ServerHost) -> None:
+def test_t10_peers_that_send_and_leave_before_the_reply_hurt_nobody(start: StartServer) -> None:
+    server = start(backlog=128)
     for _ in range(100):
         with Peer(server) as hasty:
             hasty.send(b"^" + b"a" * 1000)

@@ -20,7 +20,7 @@ from coreserver.host import ServerHost
 from coreserver.models.base import State
 from coreserver.models.listener import TRANSIENT
 from tests.conformance.conftest import StartServer
-from tests.support import Peer, assert_healthy, is_refused, wait_until
+from tests.support import Peer, assert_healthy, is_refused, running, wait_until
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def test_t22_another_loopback_address_may_use_the_same_port(start: StartServer) 
 
 
 def test_t25_a_forked_child_that_holds_the_listener_does_not_keep_it_open(
-    thread_server: ServerHost, start: StartServer
+    thread_model: str, thread_server: ServerHost
 ) -> None:
     assert thread_server.address is not None
     hold, release = os.pipe()
@@ -192,7 +192,8 @@ def test_t25_a_forked_child_that_holds_the_listener_does_not_keep_it_open(
     try:
         thread_server.stop()
         assert is_refused(thread_server)
-        assert_healthy(start(port=thread_server.address.port))
+        with running(thread_model, port=thread_server.address.port) as successor:
+            assert_healthy(successor)
     finally:
         os.close(release)
         os.close(hold)
