@@ -21,7 +21,7 @@ from webapp.pages import Page
 from webapp.problems import Problem, Unavailable
 from webapp.run_page import RunPage, run_page
 
-SHEETS = ("tokens", "base", "layout", "components", "timeline", "report")
+SHEETS = ("tokens", "base", "layout", "components", "forms", "words", "timeline", "report")
 _ID = re.compile(r'(?<=[\s])id="([^"]+)"')
 _REFERENCE = re.compile(r'(url\(|href=")#([^)"]+)')
 
