@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from coreserver.clock import now_ns
+from coreserver.clock import NS_PER_S, now_ns
 
 RING = 4096
 SUBSCRIPTION_LIMIT = 200_000  # one run's connections and a few foreign ones; about 60 MB at the very most
@@ -111,6 +111,7 @@ class Recorder:
         self._recent: deque[ConnectionRecord] = deque(maxlen=RING)
         self._events: deque[Event] = deque(maxlen=500)
         self._event_counts: dict[str, int] = {}
+        self._noted_ns: dict[str, int] = {}  # when there was last an event of that kind
         self._subscriptions: list[Subscription] = []
 
     def accepted(self, peer: tuple[str, int]) -> ConnectionRecord:
@@ -128,10 +129,17 @@ class Recorder:
         with self._lock:
             self._end(record, outcome, now_ns())
 
-    def event(self, kind: str, detail: str) -> None:
-        """Note something a person may want to know, such as a refused accept."""
+    def event(self, kind: str, detail: str, *, every_s: float = 0.0) -> None:
+        """Note something a person may want to know, such as a refused accept.
+
+        Args:
+            every_s: left out if the last one of its kind is not that old yet: a flood of peers must not flood the list.
+        """
+        at_ns = now_ns()
         with self._lock:
-            self._note(Event(now_ns(), kind, detail))
+            if kind not in self._noted_ns or at_ns - self._noted_ns[kind] >= every_s * NS_PER_S:
+                self._noted_ns[kind] = at_ns
+                self._note(Event(at_ns, kind, detail))
 
     # --- under the lock ------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from coreserver.config import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.base import Address, ServerModel, Snapshot
 from coreserver.models.blocking import Session
-from coreserver.models.connections import Admission, Connection, OpenConnections
+from coreserver.models.connections import TELL_EVERY_S, Admission, Connection, OpenConnections
 from coreserver.models.listener import AcceptLoop, accept_queue_length, address_of, listen
 from coreserver.telemetry import Recorder, ServerOutcome
 
@@ -68,9 +68,11 @@ class BlockingServer(ServerModel):
         finally:
             self.connections.close(connection, outcome)
 
-    def refuse(self, connection: Connection) -> None:
+    def refuse(self, connection: Connection, why: str) -> None:
         """Turn it away with a clean EOF. Accept thread only."""
         self.connections.release(connection, ServerOutcome.REFUSED)
+        refused = self.recorder.totals().outcomes[ServerOutcome.REFUSED]
+        self.recorder.event("refused", f"{refused} so far; {why}", every_s=TELL_EVERY_S)
         if self._loop is not None:
             self._loop.refuse(connection.sock)
 

@@ -44,7 +44,8 @@ class BoundedPool(BlockingServer):
         super().__init__(config, recorder)
         self._workers = config.workers
         self._refuses = config.when_full == "refuse"
-        self._queue = WorkerQueue(config.queue_limit)
+        self._queue_limit = config.queue_limit
+        self._queue = WorkerQueue(self._queue_limit)
 
     def before_accepting(self) -> None:
         """Start the workers."""
@@ -56,7 +57,7 @@ class BoundedPool(BlockingServer):
         """Queue it for a worker, waiting for room or refusing as configured."""
         if self._refuses:
             if not self._queue.offer(connection):
-                self.refuse(connection)
+                self.refuse(connection, f"workers busy: {self._workers}, connections waiting: {self._queue_limit}")
         elif not self._queue.put(connection):
             self.connections.close(connection, ServerOutcome.CUT_OFF)
 

@@ -462,14 +462,20 @@ static void drain(pthread_t acceptor) {
     pthread_join(acceptor, NULL);
     close(listener);
     wait_empty((uint64_t)(drain_s * 1e9));
+    unsigned left = 0;
     pthread_mutex_lock(&lock);
     cutting_off = true;
     pthread_cond_broadcast(&ending);
-    for (struct client *client = clients; client; client = client->next) {
+    for (struct client *client = clients; client; client = client->next, left++) {
         client->cut_off = true;
         shutdown(client->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&lock);
+    if (left) {
+        char detail[TEXT_MOST];
+        snprintf(detail, sizeof detail, "connections still open: %u", left);
+        report_event("cut_off", detail);
+    }
     wait_empty(CUT_OFF_NS);
 }
 

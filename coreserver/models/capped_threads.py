@@ -45,6 +45,6 @@ class CappedThreads(ThreadPerClient):
     def on_accept(self, connection: Connection) -> None:
         """Give it a thread, or turn it away when `max_clients` others are in flight."""
         if self.recorder.totals().active > self._max_clients:
-            self.refuse(connection)
+            self.refuse(connection, f"clients in service: {self._max_clients}")
         else:
             super().on_accept(connection)

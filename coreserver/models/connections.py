@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from coreserver.telemetry import ConnectionRecord, Recorder, ServerOutcome
 
 RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
+TELL_EVERY_S = 5.0  # between two events about peers that are not let in
 
 
 def descriptors_for_connections() -> int:
@@ -71,6 +72,7 @@ class Admission:
         self._held = 0
         self._reserved = False
         self.on_room: Callable[[], None] = lambda: None  # the accept loop's wake
+        self.on_shortage: Callable[[], None] = lambda: None  # no descriptor is left; called at each try
 
     def may_accept(self) -> bool:
         """Whether there is room for one more; it stays reserved until `enter`. Accept thread only."""
@@ -80,7 +82,10 @@ class Admission:
             if self._limit is not None and self._held >= self._limit:
                 return False
             self._reserved = self._budget.try_take(self.on_room)
-            return self._reserved
+            if self._reserved:
+                return True
+        self.on_shortage()
+        return False
 
     def enter(self) -> None:
         """The reserved room is taken by an accepted connection."""
@@ -121,6 +126,7 @@ class OpenConnections:
     def __init__(self, recorder: Recorder, admission: Admission) -> None:
         self._recorder = recorder
         self.admission = admission
+        admission.on_shortage = self._tell_shortage
         self._changed = threading.Condition()  # guards _open, and each Connection's cut_off and close
         self._open: set[Connection] = set()
 
@@ -152,12 +158,18 @@ class OpenConnections:
     def cut_off_all(self) -> None:
         """End every open connection: blocked reads and writes return at once, in whichever thread they wait."""
         with self._changed:
-            for connection in self._open:
-                if connection.ended:
-                    continue
+            left = [connection for connection in self._open if not connection.ended]
+            for connection in left:
                 connection.cut_off = True
                 with suppress(OSError):  # the peer may be gone already
                     connection.sock.shutdown(socket.SHUT_RDWR)
+        if left:
+            self._recorder.event("cut_off", f"connections still open: {len(left)}")
+
+    def _tell_shortage(self) -> None:
+        held = descriptors_for_connections()
+        reason = f"accept paused: all {held} descriptors that this process has for connections are taken"
+        self._recorder.event("accept_paused", reason, every_s=TELL_EVERY_S)
 
     def wait_empty(self, deadline_s: float) -> bool:
         """Wait until none is open, at most `deadline_s` seconds."""

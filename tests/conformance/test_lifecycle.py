@@ -102,6 +102,7 @@ def test_drain_lets_what_is_in_service_finish(start: StartServer) -> None:
         drained = server.drain(PATIENT_DRAIN_S)
         assert peer.receive_to_end() == b"tmpx"
     assert (drained.finished, drained.cut_off) == (1, 0)
+    assert "cut_off" not in server.snapshot().totals.events
     assert drained.took_s < PATIENT_DRAIN_S
     assert is_refused(server)
 
@@ -118,6 +119,7 @@ def test_drain_cuts_off_at_its_deadline_who_will_not_go(server: ServerHost) -> N
     assert (drained.finished, drained.cut_off) == (0, 1)
     assert 0.2 <= drained.took_s < 0.2 + STOP_PROMISE_S
     assert server.snapshot().totals.outcomes["cut_off"] == 1
+    assert [event.detail for event in server.events() if event.kind == "cut_off"] == ["connections still open: 1"]
     assert server.state is State.STOPPED
 
 

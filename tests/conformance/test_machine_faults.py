@@ -116,6 +116,22 @@ def test_t06_at_the_descriptor_limit_nothing_spins_and_one_free_descriptor_is_en
     assert done.stdout == "served all\n", done.stderr
 
 
+def test_t06_servers_of_one_process_share_its_descriptors_and_say_when_none_is_left(
+    thread_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coreserver.models.connections.descriptors_for_connections", lambda: 4)
+    with running("thread_per_client") as taker, ExitStack() as stack:
+        takers = [stack.enter_context(Peer(taker)).greeted() for _ in range(4)]
+        wait_until(lambda: "accept_paused" in taker.snapshot().totals.events, "the one that took all says so")
+        with running(thread_model) as server, Peer(server) as late:
+            wait_until(lambda: "accept_paused" in server.snapshot().totals.events, "so does the one that got none")
+            assert "all 4 descriptors" in server.events()[-1].detail
+            assert not late.is_greeted_within(0.1)
+            for peer in takers:
+                peer.sock.close()
+            assert late.is_greeted_within(1.0)
+
+
 def test_t14_an_endless_message_needs_no_memory(server: ServerHost) -> None:
     def resident() -> int:
         with open(f"/proc/{server.pid}/statm") as statm:

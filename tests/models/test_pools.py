@@ -64,26 +64,31 @@ def test_the_executor_accepts_everybody_and_the_bounded_pool_leaves_them_to_the_
 
 
 @pytest.mark.parametrize(
-    ("model", "options"),
+    ("model", "options", "why"),
     [
-        ("bounded_pool", {"workers": 1, "queue_limit": 0, "when_full": "refuse"}),
-        ("bounded_pool", {"workers": 1, "queue_limit": 1, "when_full": "refuse"}),
-        ("capped_threads", {"max_clients": 1, "when_full": "refuse"}),
+        ("bounded_pool", {"workers": 1, "queue_limit": 0}, "workers busy: 1, connections waiting: 0"),
+        ("bounded_pool", {"workers": 1, "queue_limit": 1}, "workers busy: 1, connections waiting: 1"),
+        ("capped_threads", {"max_clients": 1}, "clients in service: 1"),
     ],
 )
-def test_t21_a_full_server_that_refuses_closes_cleanly_within_100_ms(model: str, options: dict[str, object]) -> None:
+def test_t21_a_full_server_that_refuses_closes_cleanly_within_100_ms_and_says_why(
+    model: str, options: dict[str, object], why: str
+) -> None:
     room = 2 if options.get("queue_limit") == 1 else 1
-    with running(model, **options) as server, ExitStack() as stack:
+    with running(model, when_full="refuse", **options) as server, ExitStack() as stack:
         admitted = connect(server, 1, stack)
         admitted[0].greeted()
         admitted += connect(server, room - 1, stack)
         wait_until(lambda: server.snapshot().totals.active == room, "the server is full")
-        with Peer(server) as extra:
-            extra.send(b"^too early$")
-            began = time.monotonic()
-            assert extra.sock.recv(10) == b""  # an end, not a reset
-            assert time.monotonic() - began < 0.1
-        wait_until(lambda: server.snapshot().totals.outcomes["refused"] == 1, "the refusal is counted")
+        for _ in range(3):
+            with Peer(server) as extra:
+                extra.send(b"^too early$")
+                began = time.monotonic()
+                assert extra.sock.recv(10) == b""  # an end, not a reset
+                assert time.monotonic() - began < 0.1
+        wait_until(lambda: server.snapshot().totals.outcomes["refused"] == 3, "each refusal is counted")
+        # The others came too soon for another line.
+        assert [(event.kind, event.detail) for event in server.events()] == [("refused", f"1 so far; {why}")]
         admitted[0].sock.close()
 
 
