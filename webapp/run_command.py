@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from webapp.client import LabClient, LabError, LabUnreachable
 from webapp.datadir import read_address
+from webapp.interruption import EXIT_INTERRUPTED, Interruption
 from webapp.objectives import Judged
+from webapp.output import put
 from webapp.quotas import raise_descriptor_limit
 from webapp.run_request import Request
 from webapp.run_text import ProgressLine, summary, why
@@ -23,7 +24,7 @@ from webapp.schemas import RunResource
 from webapp.serve import CannotServe, embedded
 from webapp.settings import Settings
 
-EXIT_OK, EXIT_USAGE, EXIT_NO_SERVER, EXIT_INVALID, EXIT_MISSED, EXIT_INTERRUPTED = 0, 2, 3, 4, 99, 130
+EXIT_OK, EXIT_UNWRITTEN, EXIT_USAGE, EXIT_NO_SERVER, EXIT_INVALID, EXIT_MISSED = 0, 1, 2, 3, 4, 99
 NO_SERVER_CODES = ("could_not_connect", "cannot_start", "server_failed")
 CANCEL_S = 15.0  # for a cancelled run to be over and stored
 
@@ -37,27 +38,45 @@ class Failure(Exception):
 
 
 def carry_out(request: Request, settings: Settings, url: str | None, *, as_json: bool) -> int:
-    """Do it and print it; the exit code. Failure: it could not even begin."""
-    with _interruptible(), _lab(settings, url) as lab:
+    """Do it and print it; the exit code.
+
+    Raises:
+        Failure: it could not even begin.
+        CannotWrite: it could not be printed.
+    """
+    with Interruption() as interruption:
         try:
-            run = lab.run_spec(request.body)
-            run, interrupted = _waited_for(lab, run)
-            report = lab.report(run.id) if run.verdict is not None else None
-            judged = [objective.judged(report) for objective in request.objectives]
-            log = lab.log(run.id) if report and request.has_log and not as_json else None
-        except LabError as error:
-            raise failure(error) from error
-    _print(_document(run, report, judged) if as_json else _text(run, report, judged, log))
-    return EXIT_INTERRUPTED if interrupted else _exit_code(run, judged)
+            with _lab(settings, url, interruption) as lab:
+                run, report, log = _measured(lab, request, interruption, with_log=not as_json)
+        except KeyboardInterrupt:
+            raise Failure("interrupted before there was anything to report", EXIT_INTERRUPTED) from None
+        except TimeoutError as error:
+            raise Failure(f"interrupted, but {error}", EXIT_INTERRUPTED) from error
+        judged = [objective.judged(report) for objective in request.objectives]
+        put(_document(run, report, judged) if as_json else _text(run, report, judged, log))
+        return EXIT_INTERRUPTED if interruption.is_asked else _exit_code(run, judged)
+
+
+def _measured(
+    lab: LabClient, request: Request, interruption: Interruption, *, with_log: bool
+) -> tuple[RunResource, dict[str, Any] | None, str | None]:
+    """The run when it is over, its report if it has one, and its log where it is asked for."""
+    try:
+        run = _waited_for(lab, lab.run_spec(request.body), interruption)
+        report = lab.report(run.id) if run.verdict is not None else None
+        return run, report, lab.log(run.id) if report and with_log and request.has_log else None
+    except LabError as error:
+        raise failure(error) from error
 
 
 # --- the lab ---------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _lab(settings: Settings, url: str | None) -> Iterator[LabClient]:
+def _lab(settings: Settings, url: str | None, interruption: Interruption) -> Iterator[LabClient]:
     with contextlib.ExitStack() as stack:
-        address = url or running_lab(settings)
+        with interruption.heard():
+            address = url or running_lab(settings)
         if address is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="serverlab-"))
             own = replace(settings, host="127.0.0.1", port=0, data_dir=Path(folder))
@@ -68,7 +87,8 @@ def _lab(settings: Settings, url: str | None) -> Iterator[LabClient]:
                 raise Failure(str(error), EXIT_NO_SERVER) from error
         lab = stack.enter_context(LabClient(address))
         try:
-            lab.version()
+            with interruption.heard():
+                lab.version()
         except LabError as error:
             raise Failure(error.detail, EXIT_NO_SERVER) from error
         yield lab
@@ -95,28 +115,15 @@ def failure(error: LabError) -> Failure:
 # --- the wait --------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM does what Ctrl-C does, so that a run is cancelled and an embedded lab closed either way."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _waited_for(lab: LabClient, run: RunResource) -> tuple[RunResource, bool]:
-    """The run when it is over, and whether it was cut short by the person at the shell."""
+def _waited_for(lab: LabClient, run: RunResource, interruption: Interruption) -> RunResource:
+    """The run when it is over, by itself or because the person at the shell wants its end."""
     line = ProgressLine(sys.stderr)
     try:
-        return lab.wait(run.id, on_look=line.show), False
+        with interruption.heard():
+            return lab.wait(run.id, math.inf, on_look=line.show)  # a hundred others may be before it
     except KeyboardInterrupt:
         lab.cancel(run.id)
-        return lab.wait(run.id, CANCEL_S), True
+        return lab.wait(run.id, CANCEL_S)
     finally:
         line.clear()
 
@@ -153,8 +160,3 @@ def _stand_in(run: RunResource) -> dict[str, Any]:
         "run": run.model_dump(mode="json"),
         "verdict": {"status": "invalid", "reasons": reasons},
     }
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

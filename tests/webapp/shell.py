@@ -13,7 +13,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import webapp
-from webapp.cli import app
+from webapp.commands import app
 
 ROOT = Path(webapp.__file__).parent.parent
 COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from coreserver.models import MODELS
-from webapp import cli
+from webapp import commands
 from webapp.repeat import recipes
 from webapp.run_request import Request
 from webapp.schemas import RunSpec
@@ -62,8 +62,8 @@ def repeated(config: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         return 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "carry_out", note_down)
-        ended = CliRunner().invoke(cli.app, arguments, input=read)
+        patch.setattr(commands, "carry_out", note_down)
+        ended = CliRunner().invoke(commands.app, arguments, input=read)
     assert ended.exit_code == 0, ended.output
     return arguments, RunSpec.model_validate(asked[0].body).model_dump(mode="json")
 
