@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from tests.drawings import POOL, absolute_xs, many
 from tests.pages.fake_lab import article_connections
-from tests.test_timeline import POOL, absolute_xs, many
 from webapp.problems import Invalid
 from webapp.timeline import draw, draw_lanes
 from webapp.timeline_picture import COLUMNS, PARTS, TimelinePicture, TimelineQuery, picture
