@@ -168,12 +168,20 @@ class SlowReaderPlayer(_SlowPlayer):
     def on_progress(self, at_ns: int, reply: bytes) -> None:
         """Nothing hangs on it: the next step comes by itself."""
 
+    def is_waiting_for_peer(self) -> bool:
+        """Not between its reads, however far apart they are: what has come lies there until the next one."""
+        return False
+
     def step(self, due_ns: int) -> None:
-        """Ask for more where there is room, and read a little."""
+        """Ask for more where there is room, and read a little; nothing there for too long is the peer's doing."""
         while not self.is_write_blocked and self.replies.owed < MOST_OWED_BYTES:
             data, reply = self._take_message()
             self._note_sent(due_ns, data, reply)
+        had_bytes = self.record.bytes_received
         self.read(self._step_bytes)
+        is_silent = self.record.bytes_received == had_bytes
+        if is_silent and now_ns() >= self._progress_ns + self._timeouts.timeout_ns:
+            self.end(ClientOutcome.TIMED_OUT, f"no progress for {self._timeout_s:g} s {self.where()}")
 
     def finish(self) -> None:
         """Leave what was not read."""
@@ -183,7 +191,7 @@ class SlowReaderPlayer(_SlowPlayer):
     def _note_sent(self, due_ns: int, data: bytes, reply: bytes) -> None:
         sent_ns = self.send(data, reply)
         self._note(due_ns, sent_ns)
-        self.wait_for_peer(sent_ns)
+        self._progress_ns = sent_ns
 
 
 class ResetPlayer(CheckedConnection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -228,6 +229,25 @@ def test_a_slow_reader_lets_the_server_s_buffers_fill() -> None:
     assert record.outcome is ClientOutcome.COMPLETED
     assert blocked.is_set()
     assert record.bytes_sent > 50 * record.bytes_received > 0
+
+
+def test_a_slow_reader_is_not_timed_out_by_its_own_slowness() -> None:
+    group = {"kind": "slow_reader", "bytes_per_s": 2.5, "duration_s": 0.9, "timeout_s": 0.1}
+    (record,) = played(group)
+    assert (record.outcome, record.detail) == (ClientOutcome.COMPLETED, "")
+
+
+def test_a_slow_reader_whose_peer_says_nothing_times_out() -> None:
+    def be_silent(sock: socket.socket) -> None:
+        sock.sendall(GREETING)
+        with contextlib.suppress(OSError):
+            while sock.recv(1 << 20):
+                pass
+
+    group = {"kind": "slow_reader", "bytes_per_s": 1000.0, "duration_s": 20.0, "timeout_s": 0.3}
+    (record,) = played(group, talk=be_silent)
+    assert record.outcome is ClientOutcome.TIMED_OUT
+    assert record.detail.startswith("no progress for 0.3 s with ")
 
 
 def test_a_reset_client_vanishes_in_the_middle_of_a_message() -> None:
