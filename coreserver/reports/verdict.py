@@ -66,7 +66,7 @@ def _records(evidence: Evidence) -> Iterator[Reason]:
     if bare and joined:  # with none at all nobody kept records, and the figures that rest on them are null
         detail = f"the server's record of {counted(bare, 'greeted connection')} was not there when the run ended"
         yield reason("records_missing", "suspect", detail)
-    if result.foreign:
+    if result.foreign and result.failure != "worker_died":  # what a dead one did last would pass for a stranger's
         detail = f"the server also served {counted(result.foreign, 'connection')} of somebody else during the run"
         yield reason("foreign_connections", "suspect", detail)
 
