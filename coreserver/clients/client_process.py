@@ -28,8 +28,8 @@ from coreserver.clock import now_ns, seconds
 from coreserver.errors import CannotStart
 
 START_S = 20.0  # before its first line: interpreter and imports, on a machine that is busy
-SILENCE_S = 5.0  # a living child sends two lines a second, so it is stopped or stuck
-CANCEL_S = 2.0  # the same once it was cancelled: people wait
+SILENCE_S = 4.0  # a living child sends two lines a second, so it is stopped or stuck; noticed and ended in 5 s
+CANCEL_S = 2.0  # the same once it was cancelled, silence from before included: people wait
 EXIT_S = 2.0  # from the end of its stdout to its exit
 STDERR_KEPT_BYTES = 4096
 
@@ -89,12 +89,13 @@ class ClientProcess:
     def begin(self, start: wire.Start) -> None:
         """Tell it when the run begins; from now on it owes signs of life."""
         self.send(wire.write_start(start))
-        self.be_patient_for(SILENCE_S)
-
-    def be_patient_for(self, silence_s: float) -> None:
-        """From now on so much silence, and no more, is borne."""
-        self._silence_s = silence_s
+        self._silence_s = SILENCE_S
         self._heard = time.monotonic()
+
+    def cancel(self) -> None:
+        """Tell it to end its clients and deliver what it has; it has less time for that than for signs of life."""
+        self.send(wire.CANCEL)
+        self._silence_s = CANCEL_S
 
     def check(self) -> None:
         """See whether it was silent for too long, or has ended, and how. To be called when its pipes were attended to.

@@ -20,7 +20,7 @@ def processes_for(load: LoadConfig) -> int:
     """
     if load.client_processes is not None:
         return load.client_processes
-    cores = len(load.client_cpus) if load.client_cpus else len(os.sched_getaffinity(0)) - 1
+    cores = len(set(load.client_cpus)) if load.client_cpus else len(os.sched_getaffinity(0)) - 1
     return max(1, min(cores, most_clients(load.clients)))
 
 

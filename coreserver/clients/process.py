@@ -16,7 +16,7 @@ from types import TracebackType
 
 from coreserver.clients import wire
 from coreserver.clients.allow import refusal
-from coreserver.clients.client_process import CANCEL_S, ClientProcess
+from coreserver.clients.client_process import ClientProcess
 from coreserver.clients.limits import processes_for
 from coreserver.clients.merging import Beginning, merged
 from coreserver.clients.records import ClientRecord, LoadResult
@@ -129,8 +129,7 @@ class LoadProcesses:
     def _cancel(self) -> None:
         for child in self._children:
             if child.is_talking:
-                child.send(wire.CANCEL)
-                child.be_patient_for(CANCEL_S)
+                child.cancel()
 
     def _is_any_dead(self) -> bool:
         return any(child.death for child in self._children)

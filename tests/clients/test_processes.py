@@ -16,7 +16,7 @@ import pytest
 from coreserver.clients import client_process
 from coreserver.clients.limits import processes_for, raise_descriptor_limit
 from coreserver.clients.messages import table_of
-from coreserver.clients.process import LoadProcesses, LoadProcessesDied, Progress
+from coreserver.clients.process import TICK_S, LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clients.records import ClientOutcome, LoadResult
 from coreserver.clients.schedule import plan_of, schedule_hash
 from coreserver.clients.target import Target
@@ -119,6 +119,10 @@ def test_one_dead_process_ends_the_run_and_the_others_results_are_kept(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stopped_process_is_noticed_within_five_seconds() -> None:
+    assert client_process.SILENCE_S + TICK_S < 4.5  # the others' ends and the result come on top
+
+
 def test_cancel_reaches_every_process(tmp_path: Path) -> None:
     cancel = threading.Event()
     asked: list[float] = []
@@ -153,6 +157,11 @@ def test_the_default_leaves_a_core_to_the_server(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
     assert processes_for(load(group, client_processes=asked)) == expected
+
+
+def test_a_cpu_that_is_named_twice_is_one_cpu() -> None:
+    cpu = min(os.sched_getaffinity(0))
+    assert processes_for(load({"kind": "closed", "count": 1000}, client_cpus=[cpu] * 100)) == 1
 
 
 def test_a_share_that_does_not_fit_the_descriptors_is_refused_with_the_limit_and_the_command(
