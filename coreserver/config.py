@@ -158,7 +158,7 @@ class ServerOptions(Settings):
     @classmethod
     def _host_is_loopback(cls, host: str) -> str:
         try:
-            if ip_address(host).is_loopback:
+            if ip_address(host).is_loopback and "%" not in host:  # a scope, as in ::1%lo, is no part of it
                 return host
         except ValueError:
             pass

@@ -20,6 +20,7 @@ FIRST_OPTIONS = ("name", "port", "work")  # of the common ones, those that peopl
 OWN_SERVER = "new"
 ELSEWHERE = "address"
 RUN = "run."  # prefix of the run's own fields: server fields are named as in a config
+_OPTIONS = {name for model in MODELS.values() for name in model.Config.model_fields}  # of any design
 RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")
 
 
@@ -94,12 +95,16 @@ def design_form(model: ModelResource, submitted: Submitted, problems: Problems, 
     config = MODELS[model.name].Config
     own = [name for name in config.model_fields if name not in ServerOptions.model_fields]
     rest = [name for name in ServerOptions.model_fields if name not in (*FIRST_OPTIONS, "model")]
-    return DesignForm(
-        model=model,
-        fields=fields_of(config, submitted, problems, only=(*own, *FIRST_OPTIONS)),
-        more=fields_of(config, submitted, problems, only=rest),
-        problem=problem or problems.get("model", ""),
-    )
+    fields = fields_of(config, submitted, problems, only=(*own, *FIRST_OPTIONS))
+    more = fields_of(config, submitted, problems, only=rest)
+    return DesignForm(model=model, fields=fields, more=more, problem=problem or _unshown((*fields, *more), problems))
+
+
+def _unshown(fields: Sequence[FormField], problems: Problems) -> str:
+    """What is wrong with options that have no control, as no option of another design has: said above the form."""
+    shown = {field.name.split(".")[0] for field in fields}
+    left = {name: reason for name, reason in problems.items() if name.split(".")[0] not in shown}
+    return "; ".join(reason if name == "model" else f"{name}: {reason}" for name, reason in left.items())
 
 
 def server_config(submitted: Submitted) -> tuple[ServerOptions | None, dict[str, str]]:
@@ -107,7 +112,10 @@ def server_config(submitted: Submitted) -> tuple[ServerOptions | None, dict[str,
     model = MODELS.get(submitted.get("model", ""))
     if model is None:
         return None, {"model": "there is no such design"}
-    return check(model.Config, document_of(model.Config, submitted))
+    config, problems = check(model.Config, document_of(model.Config, submitted))
+    foreign = [name for name in submitted if name in _OPTIONS and name not in model.Config.model_fields]
+    problems |= dict.fromkeys(foreign, f"{submitted['model']} has no such option")
+    return (None if problems else config), problems
 
 
 # --- the clients -----------------------------------------------------------------------------------------------------

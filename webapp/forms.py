@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
+from webapp.validation import plainly
+
 Submitted = Mapping[str, str]
 Problems = Mapping[str, str]
 Schema = dict[str, Any]
@@ -38,8 +40,8 @@ REASONS = {  # Pydantic's words for programmers, in a person's
     "greater_than_equal": "must be {ge} or more",
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be {le} or less",
+    "union_tag_invalid": "must be one of {expected_tags}",
 }
-_FLOURISH = re.compile(r"^(Input|String|List) should ")
 _FIELD_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)*_(?:per_s|ms|us|s|bytes)\b")
 _INTEGER = re.compile(r"[+-]?\d{1,20}")
 _NUMBER = re.compile(r"[+-]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,4})?")
@@ -137,8 +139,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
 def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in REASONS:
         return REASONS[kind].format(**{name: shown(value) for name, value in context.items()})
-    plain = _FLOURISH.sub("must ", message).removeprefix("Value error, ")
-    return PATTERNS.get(context.get("pattern", ""), plain)
+    return PATTERNS.get(context.get("pattern", ""), plainly(message))
 
 
 def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:

@@ -5,6 +5,7 @@ Pydantic's own list of errors carries the whole input, and some of its sentences
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from webapp.paths import as_written, dotted
 from webapp.problems import FieldError, Invalid
 
 MOST_ERRORS = 20  # a body of 64 KiB can hold thousands; the first ones are the ones a person mends
+_FLOURISH = re.compile(r"^(Input|String|List) should ")
 
 
 def field_errors(found: Iterable[Mapping[str, Any]], value: Any) -> list[FieldError]:
@@ -56,12 +58,15 @@ def _message(error: Mapping[str, Any]) -> str:
             return f"must be one of {error['ctx']['expected_tags']}"
         case "string_pattern_mismatch":
             return ALPHABETS.get(error["ctx"]["pattern"], "holds characters that are not allowed here")
-        case "value_error":
-            return str(error["msg"]).removeprefix("Value error, ")
         case "too_short":
             return f"must have at least {error['ctx']['min_length']}"
         case "too_long":
             return f"must have at most {error['ctx']['max_length']}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be an object"
-    return str(error["msg"]).replace("Input should be", "must be")
+    return plainly(str(error["msg"]))
+
+
+def plainly(message: str) -> str:
+    """What must be, without Pydantic's name for the thing that must."""
+    return _FLOURISH.sub("must ", message).removeprefix("Value error, ")

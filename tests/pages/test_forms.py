@@ -103,6 +103,7 @@ def test_typed_text_becomes_a_document(typed: dict[str, str], document: dict[str
         ({"tea": "white"}, "tea", "must be 'black' or 'green'"),
         ({"plates": "1, x"}, "plates", "must be a whole number"),
         ({"way.kind": "brew", "way.brew.minutes": "0"}, "way.brew.minutes", "must be more than 0"),
+        ({"way.kind": "boil"}, "way.kind", "must be one of 'brew', 'instant'"),
     ],
 )
 def test_the_reason_stands_beside_the_typed_value(typed: dict[str, str], field: str, reason: str) -> None:

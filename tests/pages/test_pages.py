@@ -108,6 +108,27 @@ def test_a_bad_field_is_never_folded_away(visitor: TestClient) -> None:
     assert ["open" in details.attributes for details in folded] == [True]
 
 
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ({"model": "event_loop", "workers": "3"}, "workers: event_loop has no such option"),
+        (
+            {"model": "c_threads", "switch_interval_us": "50"},
+            "switch_interval_us: is for Python models: c_threads has no interpreter",
+        ),
+        ({"model": "c_threads", "placement": "thread"}, "placement: must be 'process'"),
+    ],
+)
+@pytest.mark.parametrize("action", ["/servers", "/runs"])
+def test_an_option_that_the_form_of_this_design_does_not_show_is_refused_by_name(
+    visitor: TestClient, lab: FakeLab, action: str, typed: dict[str, str], reason: str
+) -> None:
+    response = visitor.post(action, data={"server": "new", "clients.0.count": "1", **typed})
+    assert response.status_code == 422
+    assert read(response.text).one(role="alert").text == reason
+    assert (lab.servers(), lab.runs().runs) == ([], [])
+
+
 def test_what_only_the_lab_can_refuse_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:
     lab.refusal = Conflict("port 9000 is in use", errors=[FieldError("port", "is in use")])
     response = visitor.post("/servers", data={"model": "sequential", "port": "9000"})

@@ -81,6 +81,12 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
             {"model": "sequential", "host": "0.0.0.0"},  # noqa: S104 - that is what must be refused
             [("host", "must be a loopback address such as 127.0.0.1 or ::1")],
         ),
+        (
+            SERVER,
+            {"model": "sequential", "host": "::1%lo"},
+            [("host", "must be a loopback address such as 127.0.0.1 or ::1")],
+        ),
+        (SERVER, {"model": "sequential", "host": "1" * 46}, [("host", "must have at most 45 characters")]),
         (SERVER, {"model": "sequential", "work": {"mean_ms": 1}}, [("work.kind", "is required")]),
         (RUN, {"server": {"id": 1}, "clients": []}, [("clients", "must have at least 1")]),
         (RUN, {"clients": [CLIENT]}, [("server", "is required")]),
