@@ -28,7 +28,7 @@ from webapp.look import Seen
 from webapp.problems import NotFound
 from webapp.schemas import ServerResource
 from webapp.server_lanes import WINDOW_S
-from webapp.server_minute import CPU_OVER, rows_of
+from webapp.server_minute import RATES_OVER, rows_of
 from webapp.server_view import view
 
 _UP = ("listening", "draining")
@@ -42,7 +42,7 @@ class ServerWatch:
         self._server_id = server_id
         self._life: object = None
         self._seen: Seen | None = None
-        self._samples: list[Sample] = []  # the last few, to tell the CPU share of the next ones
+        self._samples: list[Sample] = []  # the last few, to tell the rates of the next ones
 
     def next(self) -> tuple[str, dict[str, Any], ServerResource, float]:
         """The event to send, its data, the server, and how long the look took. Raises NotFound."""
@@ -56,7 +56,7 @@ class ServerWatch:
         known = len(self._samples)
         self._samples += look.samples
         data = view(look, rows_of(self._samples)[known:])
-        del self._samples[:-CPU_OVER]
+        del self._samples[:-RATES_OVER]
         if is_new:
             data = {"server": look.server.model_dump(mode="json"), "look": data}
         return ("snapshot" if is_new else "look"), data, look.server, time.monotonic() - began

@@ -14,11 +14,13 @@ from webapp.server_lanes import WIDTH, WINDOW_S
 HEIGHT = 100
 CPU_UNIT = 10  # per cent: scales begin at one unit, since less is nothing
 MEMORY_UNIT = 2**20
-CPU_OVER = 5  # samples: CPU time moves in ticks of the kernel's own, too coarse for a tenth of a second
+VIRTUAL_UNIT = 2**30
+RATES_OVER = 5  # samples: CPU time moves in ticks of the kernel's own, too coarse for a tenth of a second
 COLUMNS = (
     "at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes",
-    "listen_overflows",
+    "listen_overflows", "vms_bytes", "voluntary_per_s", "involuntary_per_s",
 )  # fmt: skip
+SWITCHES = ("voluntary_per_s", "involuntary_per_s")
 Row = tuple[float | None, ...]
 
 
@@ -36,18 +38,16 @@ class Chart:
 
 
 def rows_of(samples: Sequence[Sample]) -> list[Row]:
-    """The samples in the order of COLUMNS; differences are not known of the first, the CPU share of the first few."""
-    before = [None] * CPU_OVER + list(samples)
+    """The samples in the order of COLUMNS; differences are not known of the first, rates of the first few."""
+    before = [None] * RATES_OVER + list(samples)
     last = [None, *samples]
     return [_row(sample, *earlier) for sample, *earlier in zip(samples, before, last, strict=False)]
 
 
 def _row(sample: Sample, before: Sample | None, last: Sample | None) -> Row:
-    cpu = overflows = None
+    overflows = None
     if last is not None and sample.listen_overflows is not None and last.listen_overflows is not None:
         overflows = sample.listen_overflows - last.listen_overflows
-    if before is not None and sample.at_ns > before.at_ns:
-        cpu = round(100 * (sample.cpu_s - before.cpu_s) * NS_PER_S / (sample.at_ns - before.at_ns), 1)
     return (
         round(sample.at_ns / NS_PER_S, 2),
         sample.in_service,
@@ -55,10 +55,20 @@ def _row(sample: Sample, before: Sample | None, last: Sample | None) -> Row:
         sample.accept_queue,
         sample.threads_alive,
         sample.threads_busy,
-        cpu,
+        _per_s(sample, before, lambda of: 100 * of.cpu_s),
         sample.rss_bytes,
         overflows,
+        sample.vms_bytes,
+        _per_s(sample, before, lambda of: of.voluntary_switches),
+        _per_s(sample, before, lambda of: of.involuntary_switches),
     )
+
+
+def _per_s(sample: Sample, before: Sample | None, counter: Callable[[Sample], float]) -> float | None:
+    """How much a counter grew a second from one sample to the other."""
+    if before is None or sample.at_ns <= before.at_ns:
+        return None
+    return round((counter(sample) - counter(before)) * NS_PER_S / (sample.at_ns - before.at_ns), 1)
 
 
 def charts(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, ...]:
@@ -71,7 +81,9 @@ def charts(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, .
         chart_of("turned away by a full kernel queue, anywhere here", ("listen_overflows",), rows, at_ns),
         chart_of("threads, and of them busy", ("threads_alive", "threads_busy"), rows, at_ns),
         chart_of(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
+        chart_of("its context switches a second, voluntary and not", SWITCHES, rows, at_ns),
         chart_of(f"memory of {process}", ("rss_bytes",), rows, at_ns, figures.size, MEMORY_UNIT),
+        chart_of("its virtual memory", ("vms_bytes",), rows, at_ns, figures.size, VIRTUAL_UNIT),
     )
 
 

@@ -217,8 +217,8 @@ def _waiting_row(record: ConnectionRecord, at_ns: int) -> WaitingRow:
 
 
 def age(ns: int) -> str:
-    """How long something has lasted so far, to a tenth of a second."""
-    return f"{ns / NS_PER_S:.1f}{figures.NARROW}s"
+    """How long something has lasted so far, to a tenth of a second; what began since the look has not lasted at all."""
+    return f"{max(ns, 0) / NS_PER_S:.1f}{figures.NARROW}s"
 
 
 def _event_row(event: Event, at_ns: int) -> EventRow:

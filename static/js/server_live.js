@@ -46,8 +46,12 @@ class ServerPage {
   }
 
   draw() {
+    const early = calm.matches ? this.shownAt + CALM_MS - performance.now() : 0;
+    if (early > 0) {
+      this.frame = setTimeout(() => this.draw(), early); // the last look may have no other after it
+      return;
+    }
     this.frame = 0;
-    if (calm.matches && performance.now() - this.shownAt < CALM_MS) return;
     this.shownAt = performance.now();
     showStops(this.root, this.look.stats);
     this.lanes.show(this.root, this.look);

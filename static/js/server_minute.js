@@ -3,9 +3,9 @@
 import { count, niceTop, percent, size } from "./figures.js";
 import { write } from "./server_lanes.js";
 
-const COLUMNS = ["at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes", "listen_overflows"];
-const READINGS = { cpu_percent: percent, rss_bytes: size };
-const UNITS = { cpu_percent: 10, rss_bytes: 2 ** 20 }; // scales begin at one unit
+const COLUMNS = ["at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes", "listen_overflows", "vms_bytes", "voluntary_per_s", "involuntary_per_s"];
+const READINGS = { cpu_percent: percent, rss_bytes: size, vms_bytes: size };
+const UNITS = { cpu_percent: 10, rss_bytes: 2 ** 20, vms_bytes: 2 ** 30 }; // scales begin at one unit
 const WINDOW_S = 60;
 const WIDTH = 600;
 const HEIGHT = 100;

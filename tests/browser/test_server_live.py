@@ -74,8 +74,12 @@ def test_a_pool_is_watched_from_idle_to_deleted(
     expect(page.locator("[data-outcomes]")).to_contain_text("reset3")  # they never read their greeting
     expect(lane(page, "worker-1")).to_contain_text("idle")
     assert lane(page, "worker-1").locator("path").get_attribute("d")  # it was busy within the last minute
-    rest.post(f"/servers/{server['id']}/stop")
+    with connect(server):
+        expect(lane(page, "worker-1")).to_contain_text("serves")
+        rest.post(f"/servers/{server['id']}/stop")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    expect(page.locator("[data-outcomes]")).to_contain_text("cut off1")
+    expect(page.locator("[data-events]")).to_contain_text("connections still open: 1")
     expect(page.get_by_role("heading", name="Workers")).to_be_hidden()
     rest.post(f"/servers/{server['id']}/start")
     expect(lane(page, "worker-2")).to_contain_text("idle")

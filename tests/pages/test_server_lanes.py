@@ -13,7 +13,7 @@ from tests.pages.fake_lab import FakeLab
 from webapp.look import Look, Seen
 from webapp.server_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of
 from webapp.server_minute import area_under, charts, line, nice_top, rows_of
-from webapp.server_page import squares
+from webapp.server_page import age, squares
 
 NOW = 1_000 * NS_PER_S
 
@@ -113,12 +113,27 @@ def test_the_cpu_share_is_a_difference_over_half_a_second() -> None:
     assert [row[6] for row in rows_of(samples)] == [None] * 5 + [50.0] * 2
 
 
+def test_context_switches_are_told_a_second() -> None:
+    samples = [
+        replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, voluntary_switches=9 + n * 20, involuntary_switches=n * 3)
+        for n in range(6)
+    ]
+    assert [row[10:] for row in rows_of(samples)] == [(None, None)] * 5 + [(200.0, 30.0)]
+
+
 def test_charts_say_in_words_what_they_draw() -> None:
     found = {chart.columns[0]: chart for chart in charts(rows_of([SAMPLE]), NOW, is_alone=True)}
     assert found["in_service"].words == "in service, the last minute: now 2, at most 2"
     assert found["accept_queue"].value == "\N{EM DASH}"
     assert found["threads_alive"].value == "3, 2"
     assert found["rss_bytes"].top == "5\N{NARROW NO-BREAK SPACE}MiB"
+    assert found["vms_bytes"].words == "its virtual memory, the last minute: now 1 GiB, at most 1 GiB".replace(
+        " GiB", "\N{NARROW NO-BREAK SPACE}GiB"
+    )
+
+
+def test_what_began_after_the_look_has_lasted_no_time() -> None:
+    assert age(-1) == age(0) == "0.0\N{NARROW NO-BREAK SPACE}s"
 
 
 @pytest.mark.parametrize(("highest", "top"), [(0, 1), (1, 1), (3, 5), (10, 10), (11, 20), (999, 1000)])
