@@ -105,6 +105,21 @@ def test_halves_that_differ_by_more_than_chance_and_enough_to_matter(made: Joine
     assert [(reason["code"], reason["severity"]) for reason in found] == [("drift", "suspect")] * drifted
 
 
+@pytest.mark.parametrize(
+    ("load", "drifted"), [(0.7, False), (0.85, False), (0.9, False), (1.2, True), (2.0, True)]
+)  # work that arrives in a second, in seconds
+def test_a_queue_that_grows_all_the_time_is_drift_and_one_that_comes_and_goes_is_none(
+    load: float, drifted: bool
+) -> None:
+    rng, due, free, messages = random.Random(4), 0.0, 0.0, []
+    while (due := due + rng.expovariate(load / 5)) < 10_000:  # each takes 5 ms on average, one at a time
+        free = max(due, free) + rng.expovariate(1 / 5)
+        messages.append((due, due, free))
+    made = JoinedConnection(client(closed=30_000, messages=messages), None)
+    window = CLOSED | {"kind": "open"}
+    assert bool(list(drift(evidence(result([made], ended=10_000), groups=[window])))) is drifted
+
+
 def test_waits_that_come_in_runs_are_no_drift() -> None:
     rng, level, messages = random.Random(3), 4.0, []
     for k in range(2000):
