@@ -121,7 +121,8 @@ class LoadProcesses:
         return beginning
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(TICK_S):
+        # If we were stopped ourselves (Ctrl-Z), the wait is over at once and has looked at nothing.
+        for key, _ in self._selector.select(TICK_S) or self._selector.select(0):
             key.data(key.fileobj)
         for child in self._children:
             child.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,6 +139,41 @@ def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: py
     pid, at = stopped[0]
     assert time.monotonic() - at < 4
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_lab_that_was_stopped_itself_does_not_take_its_own_silence_for_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(selectors.DefaultSelector):
+        """Once in service: a wait that a stop signal makes longer than was asked for, and that has seen nothing."""
+
+        is_due = False
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if self.is_due:
+                self.is_due = False
+                time.sleep(1.6)
+                return []
+            return super().select(timeout)
+
+    made: list[Stopped] = []
+
+    def make() -> Stopped:
+        made.append(Stopped())
+        return made[-1]
+
+    def stop_once(_: LoadProcesses, progress: Progress) -> None:
+        if is_in_service(progress, 3) and not stopped:
+            stopped.append(True)
+            made[0].is_due = True
+
+    stopped: list[bool] = []
+    monkeypatch.setattr("coreserver.clients.process.selectors", SimpleNamespace(DefaultSelector=make))
+    monkeypatch.setattr(client_process, "SILENCE_S", 1.5)
+    load = script({"send": "^ab$"}, {"wait_s": 2.2}, count=3)
+    with peer(honest) as address:
+        assert measure(address, load, tmp_path, on_progress=stop_once).complete
+    assert stopped
 
 
 def test_a_process_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
