@@ -11,7 +11,7 @@ import select
 from collections.abc import Callable
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-BATCH = 32  # sockets attended to in one turn of the loop, so that what is due goes out in between
+BATCH = 32  # sockets attended to in one turn of the loop, which has other duties too
 
 Handler = Callable[[int], object]
 
@@ -20,12 +20,13 @@ class Poller:
     """Calls the handler of every socket that is ready. The loop's own thread alone may use it.
 
     Args:
-        is_urgent: whether something else of the loop should have its turn now; sockets that are ready stay so.
+        attend_to_due: called after each socket: does what cannot wait, and says whether there was any. The sockets
+            that are still ready stay so until the loop comes round: their descriptors may since be other sockets'.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, is_urgent: Callable[[], bool]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, attend_to_due: Callable[[], bool]) -> None:
         self._loop = loop
-        self._is_urgent = is_urgent
+        self._attend_to_due = attend_to_due
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         loop.add_reader(self._epoll.fileno(), self._ready)
@@ -51,8 +52,7 @@ class Poller:
     def _ready(self) -> None:
         handlers = self._handlers
         for fd, events in self._epoll.poll(0, BATCH):
-            # An event of a socket closed in this turn may reach a new one of the same number, which then finds nothing.
             if handler := handlers.get(fd):
                 handler(events)
-            if self._is_urgent():
+            if self._attend_to_due():
                 return

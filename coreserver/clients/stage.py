@@ -30,7 +30,7 @@ class Stage:
     def __init__(self, target: Target, timers: Timers, tally: Tally, *, most_open: int = sys.maxsize) -> None:
         self.target = target
         self.timers = timers
-        self.poller = Poller(timers.loop, timers.has_just_come_due)
+        self.poller = Poller(timers.loop, timers.catch_up)
         self.tally = tally
         self.most_open = most_open
         self.columns = MessageColumns()

@@ -52,12 +52,15 @@ class Timers:
         if not self._in_turn and self._heap[0][1] == self._count:
             self._arm()
 
-    def has_just_come_due(self) -> bool:
-        """Whether a callback became due a moment ago and waits for the loop to come round.
+    def catch_up(self) -> bool:
+        """Call what became due a moment ago and would else wait for the loop to come round; whether there was any.
 
-        Of one that waits longer this is not said: who cannot keep up must not neglect the replies as well.
+        What waits longer does so until then: who cannot keep up must not neglect the replies as well.
         """
-        return bool(self._heap) and 0 <= now_ns() - self._heap[0][0] < FAR_BEHIND_NS
+        if not self._heap or not 0 <= now_ns() - self._heap[0][0] < FAR_BEHIND_NS:
+            return False
+        self._call_due()
+        return True
 
     def close(self) -> None:
         """Forget what is left and free the descriptor."""
@@ -68,6 +71,9 @@ class Timers:
     def _ready(self) -> None:
         with contextlib.suppress(BlockingIOError):  # armed anew since the loop was woken
             os.read(self._fd, 8)
+        self._call_due()
+
+    def _call_due(self) -> None:
         self._in_turn = True
         try:
             for _ in range(BATCH):

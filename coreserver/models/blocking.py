@@ -90,7 +90,7 @@ class Session:
 
         With the interpreter's lock to share, every call costs all sessions, so this loop makes as few as it can.
         """
-        send, answer = self._send, self._engine.receive
+        send, answer = self._hand_over, self._engine.receive
         try:
             for data in iter(partial(self._sock.recv, self._config.read_bytes), b""):
                 self._bytes_in += len(data)
@@ -154,6 +154,9 @@ class Session:
 
     def _send(self, data: bytes) -> None:
         self._check_session()
+        self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
