@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from benchmarks.lab import LabProcess
-from benchmarks.tools import Programs, median_interval
+from benchmarks.tools import Programs, alternating, median_interval
 
 CONNECTIONS, MESSAGE_BYTES = 64, 14
 TARGET = 0.97  # of the round trips/s without a reader
@@ -80,11 +81,7 @@ def _perhaps(lab: LabProcess, events: str, is_watched: bool) -> AbstractContextM
 
 
 def _print_ratio(page: str, model: str, measure: Measure, pairs: int) -> None:
-    ratios = []
-    for number in range(pairs):
-        per_s = {is_watched: measure(is_watched) for is_watched in ((True, False) if number % 2 else (False, True))}
-        ratios.append(per_s[True] / per_s[False])
-    median, low, high = median_interval(ratios)
+    median, low, high = median_interval(alternating(pairs, partial(measure, True), partial(measure, False)))
     word = "reached" if median >= TARGET else "missed"
     print(f"| {page} | {model} | {median:.3f} | {low:.3f} to {high:.3f} | {word} |", flush=True)
 

@@ -2,7 +2,8 @@
 
 Run `python -m benchmarks.models` (about fifteen minutes on a quiet machine; `--quick` for a first look). Load comes
 from our C client. Contenders take turns within each round, ratios are taken within a round, and the median round
-counts: machines differ by a tenth or two from minute to minute, within a round much less.
+counts: machines differ by a tenth or two from minute to minute, within a round much less. The targets are then judged
+by pairs of their own, because the best and the worst of a table are partly so by luck.
 
     shared    servers and load run on whatever CPU the kernel chooses, as on most machines
     apart     the server has one CPU to itself and the load another: what a design costs when nothing moves between
@@ -20,11 +21,12 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders import Contender, article_way, hosted, one_core, our_models, peers
 from benchmarks.telemetry import print_telemetry_cost
-from benchmarks.tools import Load, Programs, machine, on_cpu
+from benchmarks.tools import Load, Programs, alternating, machine, median_interval, on_cpu
 from coreserver.clock import now_ns
 
 
@@ -53,11 +55,13 @@ SHAPES_APART = (BUSY_APART, LARGE_APART)
 
 REFERENCE = "c_threads (process)"
 STDLIB = "socketserver.ThreadingTCPServer"
+PLAIN_C = "C epoll, plain"
 THREADED = ("thread_per_client", "capped_threads", "executor_pool", "bounded_pool", "elastic_pool")
 IDLE_CLIENTS = 9_000
 IDLE_MODELS = ("thread_per_client", "capped_threads", "event_loop", "asyncio", "c_threads")
 
 Rounds = dict[tuple[str, Shape], list[Load]]
+Target = tuple[str, str, Shape, float]  # who is to reach how many times whose round trips/s
 
 
 def main() -> None:
@@ -65,15 +69,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, fewer pairs")
     parser.add_argument("--rounds", type=int, default=5, help="of every contender at every shape")
+    parser.add_argument("--pairs", type=int, default=15, help="for every target, at least 6")
     parser.add_argument("--only", choices=("throughput", "idle", "telemetry"), help="one part alone")
     asked = parser.parse_args()
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as directory:
         programs = Programs(Path(directory))
         if asked.only in (None, "throughput"):
-            rounds = measure(programs, rounds=1 if asked.quick else asked.rounds, seconds=0.5 if asked.quick else 1.0)
+            seconds = 0.5 if asked.quick else 1.0
+            rounds = measure(programs, rounds=1 if asked.quick else asked.rounds, seconds=seconds)
             print_throughput(rounds)
-            print_targets(rounds)
+            print_targets(programs, rounds, pairs=6 if asked.quick else asked.pairs, seconds=seconds)
         if asked.only in (None, "idle"):
             print_idle(programs, 1_000 if asked.quick else IDLE_CLIENTS)
         if asked.only in (None, "telemetry"):
@@ -82,42 +88,51 @@ def main() -> None:
 
 def measure(programs: Programs, rounds: int, seconds: float) -> Rounds:
     """Every contender at every shape, `rounds` times in turn; the shapes apart only where there are two CPUs."""
-    server_cpu, *others = sorted(os.sched_getaffinity(0))
-    shapes = (*SHAPES, *(SHAPES_APART if others else ()))
+    shapes = (*SHAPES, *(SHAPES_APART if len(os.sched_getaffinity(0)) > 1 else ()))
     results: Rounds = defaultdict(list)
     for number in range(rounds):
         for shape in shapes:
-            for contender in field(programs, shape, server_cpu):
-                with ExitStack() as running:
-                    with on_cpu(server_cpu if shape.apart else None):
-                        port = running.enter_context(contender.start(shape.connections))
-                    with on_cpu(others[0] if shape.apart else None):
-                        load = programs.load(port, shape.connections, shape.message_bytes, seconds)
-                results[contender.name, shape].append(load)
-                print(f"\r{f'round {number + 1}/{rounds}: {contender.name}, {shape}':<120}", end="", file=sys.stderr)
-    print(file=sys.stderr)
+            for contender in field(programs, shape):
+                results[contender.name, shape].append(once(programs, contender, shape, seconds))
+                show(f"round {number + 1}/{rounds}: {contender.name}, {shape}")
+    show("", end="\n")
     return results
 
 
-def field(programs: Programs, shape: Shape, cpu: int) -> list[Contender]:
+def once(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> Load:
+    """One contender, started for this, at one shape."""
+    server_cpu, *others = sorted(os.sched_getaffinity(0))
+    with ExitStack() as running:
+        with on_cpu(server_cpu if shape.apart else None):
+            port = running.enter_context(contender.start(shape.connections))
+        with on_cpu(others[0] if shape.apart else None):
+            return programs.load(port, shape.connections, shape.message_bytes, seconds)
+
+
+def per_s(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> float:
+    """Its round trips a second."""
+    return once(programs, contender, shape, seconds).per_s
+
+
+def show(progress: str, end: str = "") -> None:
+    """In a terminal, over what was there before."""
+    print(f"\r{progress:<120}", end=end, file=sys.stderr)
+
+
+def field(programs: Programs, shape: Shape) -> list[Contender]:
     """Who takes part at this shape."""
     contenders = [*our_models(), *peers(programs)]
     if not shape.apart:
-        contenders += one_core(cpu)
+        contenders += one_core(min(os.sched_getaffinity(0)))
     if shape in (BUSY, BUSY_APART):
         contenders.append(article_way())
     return [contender for contender in contenders if shape.connections == 1 or not contender.one_at_a_time]
 
 
-def ratios(rounds: Rounds, name: str, other: str, shape: Shape) -> list[float]:
-    """How many times the round trips/s of `other`, in each round."""
-    pairs = zip(rounds[name, shape], rounds[other, shape], strict=True)
-    return [mine.per_s / theirs.per_s for mine, theirs in pairs]
-
-
 def ratio(rounds: Rounds, name: str, other: str, shape: Shape) -> float:
-    """The median of `ratios`."""
-    return statistics.median(ratios(rounds, name, other, shape))
+    """How many times the round trips/s of `other`, in the median round."""
+    pairs = zip(rounds[name, shape], rounds[other, shape], strict=True)
+    return statistics.median(mine.per_s / theirs.per_s for mine, theirs in pairs)
 
 
 def names_at(rounds: Rounds, shape: Shape) -> list[str]:
@@ -142,29 +157,29 @@ def print_throughput(rounds: Rounds) -> None:
         print("\n".join(row for _, row in sorted(rows)), end="\n\n")
 
 
-def print_targets(rounds: Rounds) -> None:
-    """The ratios we set out to reach, and what this run says of them in each layout."""
-    print("| server | beside | shape | ratio | its rounds | target |\n|---|---|---|---:|---|---|")
+def print_targets(programs: Programs, rounds: Rounds, pairs: int, seconds: float) -> None:
+    """The ratios we set out to reach, in each layout, each by alternating pairs of its own."""
+    print("| server | beside | shape | ratio | 95 % interval | target |\n|---|---|---|---:|---|---|")
     for busy, large in ((BUSY, LARGE), (BUSY_APART, LARGE_APART)):
-        if not names_at(rounds, busy):
-            continue
-        for name, other, shape, target in targets(rounds, busy, large):
-            found = ratios(rounds, name, other, shape)
-            reached = statistics.median(found)
-            word = "reached" if reached >= target else "missed"
-            spread = f"{min(found):.2f} to {max(found):.2f}"
-            print(f"| {name} | {other} | {shape} | {reached:.2f} | {spread} | {target:g} {word} |")
+        for name, other, shape, target in targets(rounds, busy, large) if names_at(rounds, busy) else ():
+            show(f"{name} beside {other}, {shape}")
+            contenders = {contender.name: contender for contender in field(programs, shape)}
+            mine, theirs = (partial(per_s, programs, contenders[who], shape, seconds) for who in (name, other))
+            median, low, high = median_interval(alternating(pairs, mine, theirs))
+            word = "reached" if median >= target else "missed" if high < target else "missed, within the scatter"
+            print(f"| {name} | {other} | {shape} | {median:.2f} | {low:.2f} to {high:.2f} | {target:g} {word} |")
+    show("", end="\n")
     print()
 
 
-def targets(rounds: Rounds, busy: Shape, large: Shape) -> list[tuple[str, str, Shape, float]]:
-    """Who is to reach how many times whose round trips/s. Where it is asked of several, the worst of them is here."""
+def targets(rounds: Rounds, busy: Shape, large: Shape) -> list[Target]:
+    """What is to be reached. Where it is asked of several, the worst of the table stands for them, else the best."""
     threaded = [name for name in names_at(rounds, busy) if name.startswith(THREADED)]
     at_once = [contender.name for contender in our_models() if not contender.one_at_a_time]
     article = article_way().name
     return [
         ("asyncio (process)", REFERENCE, busy, 1.3),
-        ("asyncio (process)", "C epoll, plain", busy, 0.7),
+        ("asyncio (process)", PLAIN_C, busy, 0.7),
         ("asyncio (process)", REFERENCE, large, 0.7),
         ("event_loop (process)", REFERENCE, busy, 1.0),
         (max(threaded, key=lambda name: ratio(rounds, name, REFERENCE, busy)), REFERENCE, busy, 0.75),

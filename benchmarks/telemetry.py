@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from benchmarks.contenders import hosted, server_config
-from benchmarks.tools import Programs, median_interval, on_cpu
+from benchmarks.tools import Programs, alternating, median_interval, on_cpu
 from coreserver.models import MODELS
 from coreserver.telemetry import ConnectionRecord, Recorder, ServerOutcome
 
@@ -52,12 +53,8 @@ def print_telemetry_cost(programs: Programs, pairs: int) -> None:
     print("Telemetry on against off, 64 connections, 14-byte messages\n")
     print("| server | on / off | 95 % interval | pairs |\n|---|---:|---|---:|")
     for model in MODELS_MEASURED:
-        ratios = []
-        for number in range(pairs):
-            order = (True, False) if number % 2 else (False, True)
-            per_s = {telemetry: round_trips_per_s(programs, model, telemetry) for telemetry in order}
-            ratios.append(per_s[True] / per_s[False])
-        median, low, high = median_interval(ratios)
+        on, off = (partial(round_trips_per_s, programs, model, telemetry) for telemetry in (True, False))
+        median, low, high = median_interval(alternating(pairs, on, off))
         print(f"| {model} (thread) | {median:.3f} | {low:.3f} to {high:.3f} | {pairs} |")
     print()
 

@@ -8,7 +8,7 @@ import platform
 import shutil
 import statistics
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,19 @@ def machine() -> str:
         f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"{platform.python_implementation()} {platform.python_version()}"
     )
+
+
+def alternating(pairs: int, first: Callable[[], float], second: Callable[[], float]) -> list[float]:
+    """`first` divided by `second`, in so many pairs whose order changes each time."""
+    ratios = []
+    for number in range(pairs):
+        if number % 2:
+            mine = first()
+            ratios.append(mine / second())
+        else:
+            theirs = second()
+            ratios.append(first() / theirs)
+    return ratios
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
