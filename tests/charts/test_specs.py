@@ -8,9 +8,11 @@ from typing import Any
 import altair as alt
 import pytest
 
+from coreserver.clients.records import ClientOutcome
 from coreserver.reports.stats import PERCENTILES
+from coreserver.reports.timing import JoinedConnection
 from tests.charts.reports import report_of, samples, visitors
-from tests.reports.made import pool_of_two
+from tests.reports.made import client, pool_of_two
 from webapp.charts import CHARTS
 from webapp.charts.look import DARK, LEAST_MS
 
@@ -75,9 +77,14 @@ def test_what_cannot_be_drawn_says_why(nothing: dict[str, Any], name: str) -> No
 
 
 def test_a_run_without_messages_has_no_latency_to_draw(nothing: dict[str, Any]) -> None:
-    assert [name for name in CHARTS if CHARTS[name].spec(nothing) is None] == [
-        "percentiles", "waits", "heatmap", "groups",
-    ]  # fmt: skip
+    assert all(CHARTS[name].spec(nothing) is None for name in CHARTS)
+
+
+def test_a_run_that_ended_before_anybody_began_has_nothing_over_time() -> None:
+    never = JoinedConnection(client(connect=None, outcome=ClientOutcome.NOT_STARTED), None)
+    assert CHARTS["load"].missing(report_of([never], ended_ms=50)) == (
+        "The run ended before a client had begun to connect."
+    )
 
 
 def test_too_few_messages_have_no_curve_and_no_map(few: dict[str, Any]) -> None:
@@ -140,6 +147,12 @@ def test_steps_keep_every_message_and_every_peak(busy: dict[str, Any]) -> None:
 def test_a_server_that_was_not_sampled_has_no_panels_of_its_own_side(few: dict[str, Any]) -> None:
     assert len(spec_of("load", few)["vconcat"]) == 2
     assert "not sampled" in CHARTS["load"].summary(few)
+
+
+def test_a_single_step_is_points_for_lines_would_show_nothing(few: dict[str, Any]) -> None:
+    short = {**few, "series": {**few["series"], "rows": few["series"]["rows"][:1]}}
+    assert {panel["layer"][1]["mark"]["point"] for panel in spec_of("load", short)["vconcat"]} == {True}
+    assert {panel["layer"][1]["mark"]["point"] for panel in spec_of("load", few)["vconcat"]} == {False}
 
 
 def test_what_lies_outside_of_the_window_is_marked(busy: dict[str, Any]) -> None:

@@ -60,7 +60,11 @@ LINES = (
 
 def missing(report: Report) -> str:
     """Why there is nothing over time."""
-    return "" if report["series"]["rows"] else "The run ended before anything was due."
+    series = report["series"]
+    if not series["rows"]:
+        return "The run ended before anything was due."
+    started = series["columns"].index("started")
+    return "" if any(row[started] for row in series["rows"]) else "The run ended before a client had begun to connect."
 
 
 def spec(report: Report, title: str) -> Spec:
@@ -73,7 +77,9 @@ def spec(report: Report, title: str) -> Spec:
     for name, lines in groupby(known, lambda line: line.panel):
         x = _time_axis(found[-1]["t_s"], is_last=name == known[-1].panel)
         outside = named("outside").mark_rect(color=WASH).encode(x=x, x2=alt.X2("to_s:Q"))
-        drawn.append(alt.layer(outside, _lines(base, x, name, list(lines)), *pointer.rule(base, x)))
+        drawn.append(
+            alt.layer(outside, _lines(base, x, list(lines), has_points=len(found) == 1), *pointer.rule(base, x))
+        )
     return finished(
         alt.vconcat(*drawn, spacing=12).resolve_scale(color="independent", strokeDash="independent"),
         {
@@ -144,14 +150,15 @@ def _time_axis(end_s: float, *, is_last: bool) -> alt.X:
     return x.axis(labels=is_last, ticks=is_last)
 
 
-def _lines(base: alt.Chart, x: alt.X, name: str, lines: Sequence[Line]) -> alt.Chart:
+def _lines(base: alt.Chart, x: alt.X, lines: Sequence[Line], *, has_points: bool) -> alt.Chart:
+    """The lines of one panel; `has_points` is for a run of a single step, of which a line alone would show nothing."""
     words = [line.words for line in lines]
     words_of = alt.LookupData(data=alt.NamedData(name="words"), key="column", fields=["line"])
-    legend = alt.Legend(title=name, titleOrient="left", titleFontSize=12, titleColor=SOFT, offset=2)
+    legend = alt.Legend(title=lines[0].panel, titleOrient="left", titleFontSize=12, titleColor=SOFT, offset=2)
     drawn: alt.Chart = (
         base.transform_fold([line.column for line in lines], as_=["column", "figure"])
         .transform_lookup(lookup="column", from_=words_of)
-        .mark_line()
+        .mark_line(point=has_points)
         .encode(
             x=x,
             y=alt.Y("figure:Q", title=None).axis(tickCount=3, format="~s"),
