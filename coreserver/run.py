@@ -130,11 +130,18 @@ def _server_failure(side: ServerSide | UnknownSide) -> _Failure | None:
 
 
 def _connect_failure(clients: Sequence[ClientRecord]) -> _Failure | None:
-    """No client ever got a connection, and all for the same reason: nobody listens."""
+    """No client ever got a connection, and all for the same reason: nobody listens.
+
+    A client that connected to itself shows the same: with a listener the kernel would not have chosen its port.
+    """
     refused = [client for client in clients if client.outcome is ClientOutcome.REFUSED and client.connected_ns is None]
-    if not clients or len(refused) < len(clients):
+    joined = sum(client.outcome is ClientOutcome.SELF_CONNECT for client in clients)
+    if not clients or len(refused) + joined < len(clients):
         return None
-    return _Failure("could_not_connect", f"every connect was refused, the first with {refused[0].detail}")
+    if not joined:
+        return _Failure("could_not_connect", f"every connect was refused, the first with {refused[0].detail}")
+    detail = f"nobody listens: of {len(clients):,} connects {len(refused):,} were refused, the others met themselves"
+    return _Failure("could_not_connect", detail)
 
 
 def _delta(before: int | None, after: int | None) -> int | None:

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from pydantic import TypeAdapter
 
-from coreserver.clients.process import Progress
-from coreserver.clients.records import ClientOutcome
+from coreserver.clients.process import LoadProcesses, Progress
+from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult
 from coreserver.config import LoadConfig
 from coreserver.host import ThreadHost
 from coreserver.models import ServerConfig
@@ -182,6 +182,20 @@ def test_a_target_that_refuses_everybody_could_not_be_connected_to(tmp_path: Pat
     assert (result.outcome, result.failure) == ("failed", "could_not_connect")
     assert result.failure_detail == "every connect was refused, the first with ECONNREFUSED"
     assert {connection.client.outcome for connection in result.connections} == {ClientOutcome.REFUSED}
+
+
+def test_where_some_clients_met_only_themselves_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ClientRecord("conn1", "script", 1, 1, outcome=ClientOutcome.REFUSED, detail="ECONNREFUSED")
+    itself = ClientRecord("conn2", "script", 1, 1, 1, outcome=ClientOutcome.SELF_CONNECT)
+    records = [refused, itself]
+    monkeypatch.setattr(LoadProcesses, "measure", lambda *_: LoadResult(1, 0.0, 2, 0.0, records))
+    with server("sequential") as host:
+        result = run(host, ARTICLE, tmp_path)
+        assert (result.outcome, result.failure) == ("failed", "could_not_connect")
+        expected = "nobody listens: of 2 connects 1 were refused, the others met themselves"
+        assert result.failure_detail == expected
+        records.append(ClientRecord("conn3", "script", 1, 1, 1, outcome=ClientOutcome.TIMED_OUT))
+        assert run(host, ARTICLE, tmp_path).outcome == "completed"
 
 
 def test_a_server_that_was_never_started_could_not_be_connected_to(tmp_path: Path) -> None:
