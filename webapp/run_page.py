@@ -39,6 +39,12 @@ WAITS = {
     "greeting_ms": ("greeting", "until the client had read the server's *"),
     "session_ms": ("session", "being served, until the client closed"),
 }
+COUNTS = {
+    "connections": "connections",
+    "messages": "messages",
+    "warm_up": "of these in the warm-up: no part of latency and waits",
+    "bytes": "bytes",
+}
 MOST_LOG_LINES = 2000  # shown in the page; the file has them all
 
 
@@ -234,7 +240,11 @@ def _results(lab: Lab, run: RunResource) -> Results | None:
     return Results(
         charts=chart_figures(run.id, report),
         totals=_headline(totals),
-        counts=tuple((name, figures.pairs(totals[name])) for name in ("connections", "messages", "bytes")),
+        counts=tuple(
+            (what, figures.pairs(totals[name]))
+            for name, what in COUNTS.items()
+            if name != "warm_up" or any(totals[name].values())  # most runs have none
+        ),
         columns=COLUMNS,
         latency=_statistics(report["latency"], LATENCIES),
         waits=_statistics(report["waits"], WAITS),

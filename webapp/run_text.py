@@ -93,6 +93,10 @@ def _totals(run: RunResource, report: Mapping[str, Any]) -> Iterator[str]:
         yield f"throughput   {totals['throughput_messages_per_s']:,.1f} messages/s"
     if totals["duration_s"] is not None:
         yield f"duration     {totals['duration_s']:.3f} s"
+    if any(totals["warm_up"].values()):
+        early = totals["warm_up"]
+        left_out = f"{early['messages']:,} messages, {early['connections']:,} clients"
+        yield f"warm-up      {left_out}; not in the figures below"
 
 
 def _row(name: str, statistics: Mapping[str, Any]) -> str:

@@ -26,6 +26,17 @@ def test_a_run_leads_with_what_happened(visitor: TestClient, lab: FakeLab) -> No
     assert page.all("a", href="/api/v1/runs/1/report")
 
 
+def test_what_the_warm_up_left_out_is_counted(visitor: TestClient, lab: FakeLab) -> None:
+    connections = article_connections()
+    lab.add_run(connections=connections)
+    assert "warm-up" not in see(visitor, "/runs/1").text
+    connections[0].client.measured_from_ns = connections[0].client.due_ns + 1
+    lab.add_run(connections=connections)
+    assert (
+        "of these in the warm-up: no part of latency and waits connections 1 messages" in see(visitor, "/runs/2").text
+    )
+
+
 def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestClient, lab: FakeLab) -> None:
     counts = {"due": 0, "connecting": 0, "waiting": 1, "in_service": 2, "completed": 4, "failed": 1}
     lab.add_run("running", progress=RunProgress(elapsed_s=1.5, counts=counts))

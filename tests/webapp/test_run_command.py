@@ -197,13 +197,21 @@ def test_an_interrupted_run_still_writes_its_partial_report(
 
 def test_a_closed_group_prints_the_verdict_first_and_no_log(tmp_path: Path) -> None:
     load = ("--clients", "4", "--duration", "300ms", "--message-bytes", "20", "--client-processes", "1", "--seed", "5")
-    ended = serverlab("run", "--model", "asyncio", *load, "--data-dir", tmp_path / "none")
+    more = ("--warm-up", "50ms", "--messages-per-connection", "1", "--think", "30ms")
+    ended = serverlab("run", "--model", "asyncio", *load, *more, "--data-dir", tmp_path / "none")
     assert ended.returncode in (0, 4), ended.stderr
     assert ended.stdout.startswith("verdict      ")
-    assert "clients      4 of 4 completed" in ended.stdout
+    warm_up = re.search(
+        r"^warm-up      (\d+) messages, \1 clients; not in the figures below$", ended.stdout, re.MULTILINE
+    )
+    clients = re.search(r"^clients      (\d+) of \1 completed", ended.stdout, re.MULTILINE)
+    assert warm_up
+    assert clients
+    assert 0 < int(warm_up[1]) < int(clients[1])
     assert re.search(r"^throughput   [\d,.]+ messages/s$", ended.stdout, re.MULTILINE)
     assert re.search(r"^response      +[\d,]+  ", ended.stdout, re.MULTILINE)
-    assert re.search(r"^queue wait    +4 ", ended.stdout, re.MULTILINE)
+    measured = int(clients[1]) - int(warm_up[1])
+    assert re.search(rf"^queue wait    +{measured} ", ended.stdout, re.MULTILINE)
     assert "INFO:" not in ended.stdout
     assert ended.stderr == ""
 
