@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
 from coreserver.config import ServerOptions
-from coreserver.errors import LifecycleError
+from coreserver.errors import CannotStart, LifecycleError
 from coreserver.telemetry import Recorder, Totals
 
 STOP_DEADLINE_S = 3.0  # stop() returns within this and JOIN_DEADLINE_S, whatever peers do
@@ -145,7 +145,9 @@ class ServerModel(ABC):
             except BaseException as error:
                 self._fail(str(error))
                 raise
-            self._move(State.LISTENING)
+            if not self._try_move(State.LISTENING):  # it has failed meanwhile
+                self._end(0.0)
+                raise CannotStart(f"{self.config.model} failed as soon as it listened: {self.failure}")
             return self.address
 
     def drain(self, deadline_s: float) -> Drained:

@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-from coreserver.errors import LifecycleError, PortInUse
-from coreserver.host import ServerHost
-from coreserver.models.base import State
+from coreserver.errors import CannotStart, LifecycleError, PortInUse
+from coreserver.host import ServerHost, host_for
+from coreserver.models import MODELS
+from coreserver.models.base import Address, ServerModel, State
 from tests.conformance.conftest import NewHost, StartServer
-from tests.support import Peer, assert_conserved, assert_healthy, is_refused, wait_until
+from tests.support import Peer, assert_conserved, assert_healthy, is_refused, server_config, wait_until
 
 STOP_PROMISE_S = 4.0
 
@@ -43,6 +44,24 @@ def test_is_started_only_once(server: ServerHost) -> None:
     with pytest.raises(LifecycleError):
         server.start()
     assert_healthy(server)
+
+
+def test_failing_as_soon_as_it_listens_is_a_start_that_failed_and_leaves_nothing(
+    thread_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design = MODELS[thread_model]
+    opens = design._open
+
+    def opens_and_fails(model: ServerModel) -> Address:
+        address = opens(model)
+        model._fail("accept failed: EBADMSG")
+        return address
+
+    monkeypatch.setattr(design, "_open", opens_and_fails)
+    server = host_for(server_config(thread_model))
+    with pytest.raises(CannotStart, match="EBADMSG"):
+        server.start()
+    assert is_refused(server)
 
 
 def test_t20_stop_without_any_client_ends_at_once_and_the_port_refuses(server: ServerHost) -> None:
@@ -78,6 +97,7 @@ def test_t19_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
     unread.sock.close()
     assert_conserved(server)
     assert server.snapshot().totals.active == 0
+    assert server.snapshot().totals.outcomes["error"] == 0  # they were cut off, not lost with their process
 
 
 def test_t22_the_same_port_can_be_used_again_at_once(new_host: NewHost, server: ServerHost) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
 import subprocess
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from coreserver.host import host_for
 from coreserver.mirror import Mirror
 from coreserver.models.base import State
 from coreserver.models.c_threads import FLAGS, SOURCE, arguments, cache_dir, compiled
+from coreserver.models.listener import EXHAUSTED, TRANSIENT
 from coreserver.wire import Decoder, Listening, Refused
-from tests.support import Peer, assert_healthy, oracle, running, server_config
+from tests.support import Peer, assert_healthy, oracle, running, server_config, wait_until
 
 
 @pytest.fixture
@@ -72,6 +75,78 @@ def test_t10_peers_that_send_and_leave_do_not_end_the_program() -> None:
             with Peer(server) as hasty:
                 hasty.send(b"^" + b"a" * 1000)
         assert_healthy(server)
+
+
+ACCEPT_THAT_FAILS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+int accept4(int fd, struct sockaddr *restrict peer, socklen_t *restrict size, int flags) {
+    static char *left;
+    char *end;
+    if (!left)
+        left = getenv("ACCEPT_ERRORS");
+    int error = (int)strtol(left, &end, 10);
+    if (end != left) {
+        left = end;
+        poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+        errno = error;
+        return -1;
+    }
+    return ((int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4"))(fd, peer, size, flags);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def failing_accept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library whose accept4(2) fails with each error of ACCEPT_ERRORS before it works."""
+    folder = tmp_path_factory.mktemp("accept")
+    source, library = folder / "accept.c", folder / "accept.so"
+    source.write_text(ACCEPT_THAT_FAILS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture
+def accept_raises(failing_accept: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[int]], None]:
+    """Let every accept of programs started from here on fail with these errors first."""
+
+    def fail(codes: Iterable[int]) -> None:
+        compiled()  # now: the compiler is not to be disturbed
+        monkeypatch.setenv("ACCEPT_ERRORS", " ".join(map(str, codes)))
+        monkeypatch.setenv("LD_PRELOAD", str(failing_accept))
+
+    return fail
+
+
+def test_t05_pending_network_errors_of_accept_never_end_the_program(
+    accept_raises: Callable[[Iterable[int]], None],
+) -> None:
+    accept_raises(sorted(TRANSIENT))
+    with running("c_threads") as server:
+        assert_healthy(server)
+        assert server.snapshot().totals.events == {}
+
+
+def test_t05_a_machine_out_of_memory_pauses_accept_and_recovers(accept_raises: Callable[[Iterable[int]], None]) -> None:
+    accept_raises(sorted(EXHAUSTED))
+    with running("c_threads") as server:
+        assert_healthy(server)
+        assert server.snapshot().totals.events == {"accept_paused": 1}
+
+
+def test_t05_an_unknown_error_of_accept_fails_the_program_with_its_reason(
+    accept_raises: Callable[[Iterable[int]], None],
+) -> None:
+    accept_raises([errno.EBADMSG])
+    with running("c_threads") as server, Peer(server):
+        wait_until(lambda: server.state is State.FAILED, "the server says that it failed")
+        assert os.strerror(errno.EBADMSG) in (server.failure or "")
 
 
 def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody(

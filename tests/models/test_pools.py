@@ -9,9 +9,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from coreserver.host import ServerHost
+from coreserver.errors import CannotStart
+from coreserver.host import ServerHost, host_for
 from coreserver.machine import listen_overflows
-from tests.support import Peer, assert_healthy, running, wait_until
+from coreserver.models import MODELS
+from coreserver.models.base import State
+from tests.support import Peer, assert_healthy, running, server_config, wait_until
 
 
 def connect(server: ServerHost, count: int, stack: ExitStack) -> list[Peer]:
@@ -160,3 +163,33 @@ def test_t07_a_machine_without_threads_costs_one_client_and_the_server_lives(
         wait_until(lambda: server.snapshot().totals.outcomes["error"] == 1, "the client is counted")
         assert server.snapshot().totals.events["spawn_failed"] == 1
         assert_healthy(server)
+
+
+def test_t07_an_elastic_pool_that_cannot_grow_serves_on_with_the_workers_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with running("elastic_pool", min_workers=1, grow_after_ms=1) as server, monkeypatch.context() as patch:
+        refuse_threads(patch)
+        with Peer(server) as first, Peer(server) as second:
+            first.greeted()
+            wait_until(lambda: server.snapshot().totals.events.get("spawn_failed") == 1, "it says that it cannot grow")
+            assert server.snapshot().threads_alive == 3  # one worker, keeper and acceptor
+            first.sock.close()
+            assert second.is_greeted_within(1.0)
+        assert_healthy(server)
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "c_threads"])
+def test_t07_a_server_that_finds_no_thread_to_start_with_says_so_and_leaves_nothing(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = host_for(server_config(model))
+    with monkeypatch.context() as patch:
+        refuse_threads(patch)
+        with pytest.raises(CannotStart, match="can't start new thread"):
+            server.start()
+    assert server.state is State.FAILED
+    assert "can't start new thread" in (server.failure or "")
+    server.stop()
+    with running(model) as another:
+        assert_healthy(another)
