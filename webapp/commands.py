@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from coreserver.models import MODELS
 from webapp.compare_command import comparison_at, lines
 from webapp.import_command import import_files
 from webapp.output import CannotWrite, put
@@ -81,7 +82,8 @@ def _serve(
 @app.command("run")
 def _run(
     model: Annotated[
-        str | None, typer.Option(help="Design of a server that lives for this run.  [default: sequential]")
+        str | None,
+        typer.Option(help=f"Design of a server that lives for this run: {', '.join(MODELS)}.  [default: sequential]"),
     ] = None,
     server: Annotated[int | None, typer.Option(min=1, help="A listening server of the lab, by id, instead.")] = None,
     target: Annotated[
@@ -89,9 +91,14 @@ def _run(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Option of the pool designs.")] = None,
     queue_limit: Annotated[int | None, typer.Option(help="Option of bounded_pool.")] = None,
-    when_full: Annotated[str | None, typer.Option(help="Option of bounded_pool: wait or refuse.")] = None,
+    when_full: Annotated[
+        str | None, typer.Option(help="Option of bounded_pool and capped_threads: wait or refuse.")
+    ] = None,
     option: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any option of the design; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Any option of the design (GET /api/v1/models has them all); may be repeated."
+        ),
     ] = None,
     clients: Annotated[
         int | None, typer.Option(min=1, help="How many clients; with --duration each sends message after message.")

@@ -17,6 +17,7 @@ import operator
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from coreserver.clients.records import ClientOutcome
@@ -84,7 +85,8 @@ class Objective:
             raise ValueError(f"{text!r} should be FIGURE<NUMBER, with <, <=, >, >= or ==")
         metric, comparison, bound = written.groups()
         if metric not in METRICS:
-            raise ValueError(f"there is no figure {metric!r}; there are {', '.join(METRICS)}")
+            near = ", ".join(get_close_matches(metric, METRICS)) or ", ".join(METRICS)
+            raise ValueError(f"{text!r}: there is no figure {metric!r}; there are {near}")
         return cls(metric, comparison, float(bound))
 
     def __str__(self) -> str:

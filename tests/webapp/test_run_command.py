@@ -127,7 +127,7 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--group", "{}"], 2, "--group must be an object with a kind"),
         (["--group", '{"kind": "idle", "cuont": 1}'], 2, "clients.0.cuont: there is no such field"),
         (["--slo", "response_p99_ms"], 2, "should be FIGURE<NUMBER"),
-        (["--slo", "respnse_p99_ms<5"], 2, "there is no figure 'respnse_p99_ms'"),
+        (["--slo", "respnse_p99_ms<5"], 2, "there is no figure 'respnse_p99_ms'; there are response_p99_ms, "),
         (["--script", "/nowhere.json"], 2, "/nowhere.json"),
         (["--label", "<b>"], 2, "label: may hold letters, digits, spaces and . : - _ only"),
         (["--clients", "99999"], 2, "clients.0.count: must be less than or equal to 20000"),

@@ -112,6 +112,7 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
             {"server": {"id": 1}, "clients": [CLIENT], "label": "<img>"},
             [("label", "may hold letters, digits, spaces and . : - _ only")],
         ),
+        (RUN, RUN_OK | {"label": "a" * 81}, [("label", "must have at most 80 characters")]),
         (RUN, RUN_OK | {"note": "a\rb"}, [("note", "must not hold control characters other than line feeds")]),
         (
             RUN,
