@@ -153,21 +153,19 @@ static int work(struct client *client) {
     return cut ? CUT_OFF : session_is_over(client) ? SESSION_TIMEOUT : GOING;
 }
 
-/* Bound the next recv by what is left of the session; false if that is nothing. */
-static bool limit_to_session(struct client *client) {
+/* Bound the next blocking calls of one direction by `us` (0 for never) and by what is left of the session; false if that
+ * is nothing. */
+static bool limit_to_session(struct client *client, int option, uint64_t us) {
     uint64_t now = now_ns();
     if (now >= client->ends_ns)
         return false;
     uint64_t left_us = (client->ends_ns - now) / 1000 + 1;
-    limit(client->fd, SO_RCVTIMEO, idle_us && (uint64_t)idle_us < left_us ? (uint64_t)idle_us : left_us);
+    limit(client->fd, option, us && us < left_us ? us : left_us);
     return true;
 }
 
-static uint64_t send_slice_us(const struct client *client) {
-    uint64_t slice_us = write_us && write_us / 8 < SEND_SLICE_US ? (uint64_t)write_us / 8 + 1 : SEND_SLICE_US;
-    if (session_us && client->ends_ns && (uint64_t)session_us < slice_us)
-        slice_us = (uint64_t)session_us;
-    return slice_us;
+static uint64_t send_slice_us(void) {
+    return write_us && write_us / 8 < SEND_SLICE_US ? (uint64_t)write_us / 8 + 1 : SEND_SLICE_US;
 }
 
 static int send_all(struct client *client, const uint8_t *data, size_t size) {
@@ -180,15 +178,15 @@ static int send_all(struct client *client, const uint8_t *data, size_t size) {
             data += sent;
             size -= (size_t)sent;
             progress_ns = 0;
+            if (!size)
+                break;
         } else if (errno == EAGAIN) {
             /* No room in the send buffer for a slice of the timeout. It frees in large steps, so a slow but healthy
              * reader is told by what it acknowledges meanwhile. */
             uint64_t now = now_ns();
             int still = unacknowledged(client->fd);
-            if (client->ends_ns && now >= client->ends_ns)
-                return SESSION_TIMEOUT;
             if (!progress_ns || still < left) {
-                progress_ns = progress_ns ? now : now - 1000 * send_slice_us(client);
+                progress_ns = progress_ns ? now : now - 1000 * send_slice_us();
                 left = still;
             } else if (write_us && now - progress_ns >= 1000 * (uint64_t)write_us) {
                 return WRITE_TIMEOUT;
@@ -196,6 +194,8 @@ static int send_all(struct client *client, const uint8_t *data, size_t size) {
         } else if (errno != EINTR) {
             return RESET;
         }
+        if (client->ends_ns && !limit_to_session(client, SO_SNDTIMEO, send_slice_us()))
+            return SESSION_TIMEOUT; /* also of a peer that takes a little now and then */
     }
     return GOING;
 }
@@ -206,7 +206,7 @@ static int send_reply(struct client *client, const uint8_t *reply, size_t size) 
         client->owes_work = false;
         end = work(client);
     }
-    if (end == GOING && session_is_over(client))
+    if (end == GOING && client->ends_ns && !limit_to_session(client, SO_SNDTIMEO, send_slice_us()))
         return SESSION_TIMEOUT;
     if (!per_byte)
         return end == GOING ? send_all(client, reply, size) : end;
@@ -266,12 +266,12 @@ static enum outcome serve(struct client *client) {
     if (session_us)
         client->ends_ns = now_ns() + 1000 * (uint64_t)session_us;
     limit(client->fd, SO_RCVTIMEO, (uint64_t)idle_us);
-    limit(client->fd, SO_SNDTIMEO, send_slice_us(client));
+    limit(client->fd, SO_SNDTIMEO, send_slice_us());
     client->owes_work = sleep_us && per_connection;
     client->random = mixed(mixed((uint64_t)seed) ^ client->number);
     int end = send_all(client, (const uint8_t *)"*", 1);
     while (end == GOING) {
-        if (session_us && !limit_to_session(client))
+        if (session_us && !limit_to_session(client, SO_RCVTIMEO, (uint64_t)idle_us))
             return SESSION_TIMEOUT;
         ssize_t size = recv(client->fd, client->buffer, (size_t)read_bytes, 0);
         if (size == 0)

@@ -12,7 +12,7 @@ import pytest
 
 from coreserver.host import ServerHost
 from tests.conformance.conftest import StartServer
-from tests.support import Peer, assert_conserved, assert_healthy, wait_until
+from tests.support import Peer, assert_conserved, assert_healthy, running, wait_until
 
 
 def outcomes(server: ServerHost) -> dict[str, int]:
@@ -126,6 +126,19 @@ def test_t09_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartSe
         assert outcomes(server) == {}
         slow.reset()
     wait_until(lambda: outcomes(server) == {"reset": 1}, "the reader left")
+
+
+@pytest.mark.parametrize("model", ["event_loop", "c_threads"])
+def test_t08_max_session_ends_in_time_a_peer_that_stops_reading_late(model: str) -> None:
+    with running(model, max_session_s=1.0) as server, Peer(server, receive_buffer=4096) as deaf:
+        deaf.greeted()
+        time.sleep(0.7)  # so that a send that waits for longer than is left of the session ends far too late
+        with suppress(ConnectionResetError, BrokenPipeError):
+            fill(deaf)
+        wait_until(lambda: bool(server.recent()), "the session ended")
+        [record] = server.recent()
+    assert record.outcome == "session_timeout"
+    assert 1.0 <= ((record.finished_ns or 0) - (record.started_ns or 0)) / 1e9 < 1.6
 
 
 def test_t01_idle_holders_do_not_outlive_their_timeout(start: StartServer) -> None:
