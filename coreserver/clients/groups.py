@@ -16,7 +16,7 @@ from coreserver.clients.personas import (
     SlowWriterPlayer,
 )
 from coreserver.clients.player import ScriptPlayer
-from coreserver.clients.records import ClientRecord, GroupCount
+from coreserver.clients.records import ClientOutcome, ClientRecord, GroupCount
 from coreserver.clients.schedule import GroupPlan
 from coreserver.clients.script import Action, actions_of
 from coreserver.clients.stage import Place, Stage
@@ -36,6 +36,20 @@ from coreserver.config import (
 )
 
 THINK_STRIDE = 61  # between the first pauses of clients one after the other
+
+
+class _ReturningPlayer(EchoPlayer):
+    """A closed group's client, which may connect anew once it has closed."""
+
+    def end(self, outcome: ClientOutcome, detail: str = "") -> None:
+        """Close; the run goes on until it is clear whether this client comes again.
+
+        It says so only after it has closed, and by then it may have been the last one open.
+        """
+        tally = self._stage.tally
+        tally.expect(1)
+        super().end(outcome, detail)
+        self._timers.loop.call_soon(tally.closed)
 
 
 class GroupClients:
@@ -119,7 +133,7 @@ class GroupClients:
                 )
             case ClosedGroup():
                 until_ns = start_ns + round(group.duration_s * NS_PER_S)
-                return EchoPlayer(
+                return _ReturningPlayer(
                     *here,
                     plan.pool,
                     timeout_s=timeout_s,

@@ -70,15 +70,17 @@ def test_closed_clients_think(loop: LoopFactory) -> None:
         assert after.sent_ns >= after.due_ns
 
 
-def test_closed_clients_connect_anew_after_their_messages() -> None:
-    group = {"kind": "closed", "count": 2, "duration_s": 1.0, "messages_per_connection": 3, "think_s": 0.01}
-    records = played(group)
+@pytest.mark.parametrize(("count", "think_ms"), [(2, 10), (1, 10), (1, 0)])
+def test_closed_clients_connect_anew_after_their_messages_until_the_time_is_over(count: int, think_ms: int) -> None:
+    ends = {"duration_s": 0.4, "messages_per_connection": 3, "think_s": think_ms / 1000}
+    records = played({"kind": "closed", "count": count, **ends})
     assert outcomes(records) == {ClientOutcome.COMPLETED}
     assert [record.name for record in records[:3]] == ["conn1", "conn1.2", "conn1.3"]
     firsts = [record for record in records if record.name.startswith("conn1")]
     assert {len(record.messages) for record in firsts[:-1]} == {3}
-    for before, after in pairwise(firsts):
-        assert after.due_ns == list(before.messages)[-1].replied_ns + 10 * NS_PER_MS  # type: ignore[operator]
+    next_due = [list(record.messages)[-1].replied_ns + think_ms * NS_PER_MS for record in firsts]  # type: ignore[operator]
+    assert [record.due_ns for record in firsts[1:]] == next_due[:-1]
+    assert next_due[-1] >= firsts[0].due_ns + 400 * NS_PER_MS
 
 
 def test_a_message_that_was_due_is_followed_to_its_end() -> None:
