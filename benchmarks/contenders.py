@@ -104,6 +104,7 @@ def peers(programs: Programs) -> list[Contender]:
     return [
         program("C epoll, plain", [programs.path("epoll_server")]),
         program("socketserver.ThreadingTCPServer", [*python, "socketserver"]),
+        program("uvloop protocol, bare", [*python, "uvloop"]),
         program("asyncio streams", [*python, "asyncio_streams"]),
         program("gevent StreamServer", [*python, "gevent"]),
     ]

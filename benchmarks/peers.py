@@ -13,6 +13,7 @@ import socket
 import socketserver
 import sys
 import threading
+from typing import cast
 
 from coreserver.protocol import GREETING, ProtocolEngine
 
@@ -79,6 +80,28 @@ async def run_asyncio_streams() -> None:
     await server.serve_forever()
 
 
+class BareProtocol(asyncio.Protocol):
+    """As little as a server on this loop can do: what the lab's own adds to it are limits, clocks and records."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        self._receive = ProtocolEngine().receive
+        self._write = cast(asyncio.Transport, transport).write
+        self._write(GREETING)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer."""
+        if reply := self._receive(data):
+            self._write(reply)
+
+
+async def run_uvloop() -> None:
+    """A protocol on uvloop, without anything else."""
+    server = await asyncio.get_running_loop().create_server(BareProtocol, "127.0.0.1", 0, backlog=BACKLOG)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
 def run_gevent() -> None:
     """gevent's StreamServer: a greenlet a client."""
     from gevent.server import StreamServer
@@ -97,6 +120,10 @@ def main() -> None:
         run_socketserver()
     elif sys.argv[1] == "asyncio_streams":
         asyncio.run(run_asyncio_streams())
+    elif sys.argv[1] == "uvloop":
+        import uvloop
+
+        uvloop.run(run_uvloop())
     elif sys.argv[1] == "gevent":
         run_gevent()
     else:

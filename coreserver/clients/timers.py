@@ -7,7 +7,6 @@ or, below half a millisecond, turn into a busy loop. A timerfd on CLOCK_MONOTONI
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import time
@@ -69,8 +68,10 @@ class Timers:
         os.close(self._fd)
 
     def _ready(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # armed anew since the loop was woken
+        try:
             os.read(self._fd, 8)
+        except BlockingIOError:
+            return  # armed anew since the loop was woken
         self._call_due()
 
     def _call_due(self) -> None:
