@@ -7,8 +7,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,34 +19,14 @@ from coreserver.config import LoadConfig
 from coreserver.host import ThreadHost
 from coreserver.models import ServerConfig
 from coreserver.models.base import Address
-from coreserver.run import RunResult, execute
+from coreserver.run import RunResult
 from coreserver.telemetry import ServerOutcome
 from tests.clients.peers import closed_port, script
+from tests.loads import run
+from tests.support import running
 
 ARTICLE = LoadConfig.model_validate({"clients": [{"kind": "script", "count": 3}]})
 BUSY = script({"send": "^ab$"}, {"wait_s": 600.0}, count=3)
-
-
-@contextmanager
-def server(model: str, **options: object) -> Iterator[ThreadHost]:
-    host = ThreadHost(TypeAdapter(ServerConfig).validate_python({"model": model, **options}))
-    host.start()
-    try:
-        yield host
-    finally:
-        host.stop()
-
-
-def run(
-    host: ThreadHost,
-    load: LoadConfig,
-    tmp_path: Path,
-    cancel: threading.Event | None = None,
-    on_progress: Callable[[Progress], object] = lambda _: None,
-) -> RunResult:
-    return execute(
-        host, load, result_path=tmp_path / "result", cancel=cancel or threading.Event(), on_progress=on_progress
-    )
 
 
 def peak_in_service(result: RunResult) -> int:
@@ -80,7 +58,7 @@ def assert_both_sides_agree(result: RunResult) -> None:
 
 
 def test_thread_per_client_greets_the_article_s_three_clients_at_once(tmp_path: Path) -> None:
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         result = run(host, ARTICLE, tmp_path)
     assert (result.outcome, result.failure, result.failure_detail) == ("completed", None, None)
     assert (result.foreign, result.records_lost) == (0, 0)
@@ -92,7 +70,7 @@ def test_thread_per_client_greets_the_article_s_three_clients_at_once(tmp_path: 
 
 
 def test_a_pool_of_two_greets_the_third_client_when_one_has_gone(tmp_path: Path) -> None:
-    with server("bounded_pool", workers=2) as host:
+    with running("bounded_pool", workers=2) as host:
         result = run(host, ARTICLE, tmp_path)
     assert result.outcome == "completed"
     assert_both_sides_agree(result)
@@ -102,7 +80,7 @@ def test_a_pool_of_two_greets_the_third_client_when_one_has_gone(tmp_path: Path)
 
 
 def test_samples_cover_the_run(tmp_path: Path) -> None:
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         result = run(host, script({"send": "^a$"}, {"wait_s": 0.5}), tmp_path)
     at = [sample.at_ns for sample in result.samples]
     assert at == sorted(at)
@@ -112,7 +90,7 @@ def test_samples_cover_the_run(tmp_path: Path) -> None:
 
 def test_progress_is_told_in_the_caller_s_thread(tmp_path: Path) -> None:
     threads: set[threading.Thread] = set()
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         run(host, script({"send": "^a$"}), tmp_path, on_progress=lambda _: threads.add(threading.current_thread()))
     assert threads == {threading.current_thread()}
 
@@ -126,7 +104,7 @@ def test_somebody_else_s_connections_are_counted_as_foreign(tmp_path: Path) -> N
             with socket.create_connection(host.address, timeout=5) as stranger:
                 visited.append(stranger.recv(1))
 
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         result = run(host, script({"send": "^a$"}, {"wait_s": 0.3}), tmp_path, on_progress=visit)
     assert visited == [b"*"]
     assert (result.foreign, len(result.connections)) == (1, 1)
@@ -141,8 +119,8 @@ def test_a_cancelled_run_keeps_both_sides_of_what_had_begun(tmp_path: Path) -> N
             asked.append(time.monotonic())
             cancel.set()
 
-    with server("thread_per_client") as host:
-        result = run(host, BUSY, tmp_path, cancel, cancel_in_service)
+    with running("thread_per_client") as host:
+        result = run(host, BUSY, tmp_path, cancel=cancel, on_progress=cancel_in_service)
         assert time.monotonic() - asked[0] < 2
     assert (result.outcome, result.failure) == ("cancelled", None)
     assert {connection.client.outcome for connection in result.connections} == {ClientOutcome.CANCELLED}
@@ -157,7 +135,7 @@ def test_a_dead_client_process_fails_the_run_and_keeps_what_is_known(tmp_path: P
             (child,) = set(psutil.Process().children()) - before
             os.kill(child.pid, signal.SIGKILL)
 
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         result = run(host, BUSY, tmp_path, on_progress=kill_in_service)
     assert (result.outcome, result.failure) == ("failed", "worker_died")
     assert "SIGKILL" in (result.failure_detail or "")
@@ -209,7 +187,7 @@ def test_a_server_stopped_under_a_run_fails_it(tmp_path: Path) -> None:
         if progress.counts["in_service"] == 3:
             host.stop()
 
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         result = run(host, BUSY, tmp_path, on_progress=stop_in_service)
     assert (result.outcome, result.failure) == ("failed", "server_stopped")
     assert {connection.client.outcome for connection in result.connections} == {ClientOutcome.RESET}
@@ -222,7 +200,7 @@ def test_what_the_machine_cannot_do_is_refused_by_name(tmp_path: Path, monkeypat
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
     monkeypatch.setattr("coreserver.clients.client_process.WORKER", ("-P", "-c", limited))
-    with server("thread_per_client") as host:
+    with running("thread_per_client") as host:
         result = run(host, ARTICLE, tmp_path)
         assert host.snapshot().totals.accepted == 0
     assert (result.outcome, result.failure) == ("failed", "cannot_start")

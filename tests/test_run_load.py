@@ -2,60 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
 from coreserver.clients.messages import table_of
 from coreserver.clients.process import Progress
 from coreserver.clients.records import ClientOutcome
 from coreserver.config import LoadConfig
-from coreserver.host import ServerHost, host_for
-from coreserver.models import ServerConfig
 from coreserver.reports.timing import parts
-from coreserver.run import RunResult, execute
-from tests.clients.peers import Address, honest, peer
+from coreserver.run import RunResult
+from tests.clients.peers import honest, peer
+from tests.loads import run
+from tests.support import running
 
 
 def load(*groups: dict[str, Any], **more: Any) -> LoadConfig:
     return LoadConfig.model_validate({"clients": list(groups), **more})
-
-
-@contextlib.contextmanager
-def server(model: str, **options: object) -> Iterator[ServerHost]:
-    host = host_for(TypeAdapter(ServerConfig).validate_python({"model": model, "backlog": 4096, **options}))
-    host.start()
-    try:
-        yield host
-    finally:
-        host.stop()
-
-
-def run(
-    host: ServerHost | None,
-    config: LoadConfig,
-    tmp_path: Path,
-    *,
-    address: Address | None = None,
-    cancel: threading.Event | None = None,
-    on_progress: Callable[[Progress], object] = lambda _: None,
-) -> RunResult:
-    return execute(
-        host,
-        config,
-        result_path=tmp_path / "result",
-        cancel=cancel or threading.Event(),
-        on_progress=on_progress,
-        address=address,
-    )
 
 
 def outcomes(result: RunResult) -> set[ClientOutcome | None]:
@@ -64,7 +32,7 @@ def outcomes(result: RunResult) -> set[ClientOutcome | None]:
 
 def test_every_arrival_of_an_open_run_is_joined_and_its_parts_sum(tmp_path: Path) -> None:
     group = {"kind": "open", "rate_per_s": 400.0, "duration_s": 0.5, "messages_per_connection": 2}
-    with server("asyncio") as host:
+    with running("asyncio", backlog=4096) as host:
         result = run(host, load(group, client_processes=2), tmp_path)
     assert (result.outcome, result.foreign, result.records_lost) == ("completed", 0, 0)
     assert outcomes(result) == {ClientOutcome.COMPLETED}
@@ -89,7 +57,7 @@ def test_a_probe_is_served_beside_an_attack(tmp_path: Path) -> None:
         {"kind": "slow_reader", "name": "slow_reader", "count": 2, "duration_s": 0.5, "bytes_per_s": 1000.0},
     ]
     probe = {"kind": "open", "name": "probe", "rate_per_s": 50.0, "duration_s": 0.5, "start_s": 0.2}
-    with server("event_loop") as host:
+    with running("event_loop", backlog=4096) as host:
         result = run(host, load(*attack, probe), tmp_path)
     assert result.outcome == "completed"
     failed = {(c.client.group, c.client.outcome, c.client.detail) for c in result.connections}
@@ -112,7 +80,7 @@ def test_cancel_ends_a_busy_run_within_a_second(tmp_path: Path) -> None:
 
     crowd = {"kind": "closed", "name": "crowd", "count": 100, "duration_s": 600.0, "think_s": 0.01}
     arrivals = {"kind": "open", "rate_per_s": 400.0, "duration_s": 600.0}
-    with server("asyncio", placement="process") as host:
+    with running("asyncio", backlog=4096, placement="process") as host:
         result = run(host, load(crowd, arrivals), tmp_path, cancel=cancel, on_progress=ask)
         assert lines[-1].at_ns / 1e9 - asked[0] < 1.0
     assert result.outcome == "cancelled"
@@ -128,7 +96,7 @@ def test_fifteen_thousand_connections_at_a_time(tmp_path: Path) -> None:
     most: list[int] = []
     crowd = {"kind": "idle", "count": 15_000, "hold_s": 8.0}
     probe = {"kind": "closed", "name": "probe", "count": 2, "duration_s": 5.0, "think_s": 0.05}
-    with server("asyncio", placement="process") as host:
+    with running("asyncio", backlog=4096, placement="process") as host:
         result = run(
             host, load(crowd, probe), tmp_path, on_progress=lambda progress: most.append(progress.counts["in_service"])
         )

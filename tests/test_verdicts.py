@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import TypeAdapter
 
 from coreserver.clients.process import Progress
 from coreserver.config import LoadConfig
-from coreserver.host import ThreadHost
-from coreserver.models import ServerConfig
 from coreserver.reports.summary import RunInfo, ServerInfo, build_report
-from coreserver.run import execute
+from tests.loads import run
+from tests.support import running
 
 NOT_OURS = {"machine_busy"}  # whatever else this machine does while the tests run
 RUNS = 4
@@ -38,16 +36,12 @@ def report(
     on_progress: Callable[[Progress], object] = lambda _: None,
 ) -> dict[str, Any]:
     """A run of one group against a server of its own, as its report has it."""
-    host = ThreadHost(TypeAdapter(ServerConfig).validate_python(server))
     load = LoadConfig.model_validate({"clients": [group], "client_processes": 1, "seed": 3})
-    host.start()
-    try:
-        result = execute(host, load, result_path=tmp_path / "result", cancel=threading.Event(), on_progress=on_progress)
-    finally:
-        host.stop()
-    run = RunInfo(1, "", "", 3, load.model_dump(mode="json"), "", None, None, result.outcome)
-    info = ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"))
-    return build_report(run, result, info, {"somaxconn": 4096})
+    with running(**server) as host:
+        result = run(host, load, tmp_path, on_progress=on_progress)
+    info = RunInfo(1, "", "", 3, load.model_dump(mode="json"), "", None, None, result.outcome)
+    served_by = ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"))
+    return build_report(info, result, served_by, {"somaxconn": 4096})
 
 
 def codes(of: dict[str, Any]) -> dict[str, str]:

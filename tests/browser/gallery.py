@@ -48,7 +48,6 @@ PLACES = {
     "a filter that is wrong": "/runs?state=x",
     "a comparison": "/compare?run={completed}&run={loaded}",
     "a comparison that cannot be": "/compare?run={completed}&run={failed}",
-    "two runs compared": "/compare?run={completed}&run={loaded}",
     "too few runs to compare": "/compare?run={completed}",
     "no such run": "/runs/999999",
     "runs about to be deleted": "/runs/delete?run={completed}&run={failed}&run=999999",

@@ -54,7 +54,7 @@ def go(page: Page, name: str, key: str = "Tab") -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["the dashboard", "a server that listens", "a run with groups", "two runs compared", "runs"]
+    "what", ["the dashboard", "a server that listens", "a run with groups", "a comparison", "runs"]
 )
 def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, gallery: Gallery, what: str) -> None:
     page = context.new_page()
