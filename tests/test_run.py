@@ -26,6 +26,11 @@ from tests.loads import run
 from tests.support import running
 
 ARTICLE = LoadConfig.model_validate({"clients": [{"kind": "script", "count": 3}]})
+BRISK = script(  # the same with a fifth of its pauses
+    *({"send": "^abc$de^abte$f"}, {"wait_s": 0.2}, {"send": "xyz^123"}, {"wait_s": 0.2}),
+    *({"send": "25$^ab0000$abab"}, {"wait_s": 0.04}, {"expect": "1111"}),
+    count=3,
+)
 BUSY = script({"send": "^ab$"}, {"wait_s": 600.0}, count=3)
 
 
@@ -71,7 +76,7 @@ def test_thread_per_client_greets_the_article_s_three_clients_at_once(tmp_path: 
 
 def test_a_pool_of_two_greets_the_third_client_when_one_has_gone(tmp_path: Path) -> None:
     with running("bounded_pool", workers=2) as host:
-        result = run(host, ARTICLE, tmp_path)
+        result = run(host, BRISK, tmp_path)
     assert result.outcome == "completed"
     assert_both_sides_agree(result)
     assert peak_in_service(result) == 2
