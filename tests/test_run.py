@@ -172,7 +172,7 @@ def test_where_some_clients_met_only_themselves_nobody_listens(tmp_path: Path, m
     itself = ClientRecord("conn2", "script", 1, 1, 1, outcome=ClientOutcome.SELF_CONNECT)
     records = [refused, itself]
     monkeypatch.setattr(LoadProcesses, "measure", lambda *_: LoadResult(1, 0.0, 2, 0.0, records))
-    with server("sequential") as host:
+    with running("sequential") as host:
         result = run(host, ARTICLE, tmp_path)
         assert (result.outcome, result.failure) == ("failed", "could_not_connect")
         expected = "nobody listens: of 2 connects 1 were refused, the others met themselves"
