@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coreserver.reports.summary import SCHEMA_VERSION
 from webapp.client import LabClient, LabError, LabUnreachable
 from webapp.datadir import read_address
 from webapp.interruption import EXIT_INTERRUPTED, Interruption
@@ -154,9 +155,9 @@ def _document(run: RunResource, report: Mapping[str, Any] | None, judged: Sequen
 
 def _stand_in(run: RunResource) -> dict[str, Any]:
     """What takes the place of the report of a run that ended without one."""
-    reasons = [run.reason.model_dump()] if run.reason else []
+    reasons = [{**run.reason.model_dump(), "severity": "invalid"}] if run.reason else []
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "run": run.model_dump(mode="json"),
         "verdict": {"status": "invalid", "reasons": reasons},
     }

@@ -45,7 +45,7 @@ class ProgressLine:
             return run.state
         counts, elapsed_s = run.progress.counts, run.progress.elapsed_s
         self._measure(elapsed_s, counts.get("messages", 0))
-        in_flight = counts.get("waiting", 0) + counts.get("in_service", 0)
+        in_flight = sum(counts.get(phase, 0) for phase in ("connecting", "waiting", "in_service"))
         rate = "" if self._per_s is None else f", {self._per_s:,.0f} messages/s"
         return f"{run.state} {elapsed_s:.1f} s{rate}, {in_flight:,} in flight"
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coreserver.reports.summary import SCHEMA_VERSION
 from webapp.progress import RunProgress
+from webapp.run_command import _document
 from webapp.run_request import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
 from webapp.run_text import ProgressLine
-from webapp.schemas import RunResource
+from webapp.schemas import Reason, RunResource
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_a_terminal_sees_one_line_that_is_gone_in_the_end() -> None:
     terminal = Terminal()
     line = ProgressLine(terminal)
     line.show(seen("queued"))
-    line.show(seen("running", 0.5, waiting=3, in_service=61, messages=1000))
+    line.show(seen("running", 0.5, connecting=1, waiting=3, in_service=60, messages=1000))
     line.show(seen("running", 0.7, waiting=0, in_service=64, messages=1000))
     line.show(seen("running", 1.0, waiting=0, in_service=64, messages=5000))
     line.clear()
@@ -151,3 +154,12 @@ def test_elsewhere_nothing_is_written() -> None:
     line.show(seen("running", 0.5, messages=1))
     line.clear()
     assert stream.getvalue() == ""
+
+
+def test_a_run_that_was_cancelled_in_the_queue_has_a_verdict_of_the_usual_shape() -> None:
+    run = seen("cancelled").model_copy(update={"reason": Reason(code="cancelled", detail="somebody asked")})
+    document = json.loads(_document(run, None, []))
+    assert document["schema_version"] == SCHEMA_VERSION
+    assert document["run"]["state"] == "cancelled"
+    reason = {"code": "cancelled", "severity": "invalid", "detail": "somebody asked"}
+    assert document["verdict"] == {"status": "invalid", "reasons": [reason]}
