@@ -20,9 +20,10 @@ HEX_PAIRS = r"^([0-9a-fA-F]{2})+$"
 
 # What a text must be that does not match: by its pattern, in words for the asker.
 ALPHABETS = {
-    **dict.fromkeys((_LABEL, _NAME), "may hold letters, digits, spaces and . : - _ only"),
-    _NOTE: "must not hold control characters other than line feeds",
-    HEX_PAIRS: "must be pairs of hexadecimal digits",
+    _LABEL: "only letters, digits, spaces and . : - _",
+    _NAME: "only letters, digits, spaces and . : - _, at least one",
+    _NOTE: "no control characters but line ends",
+    HEX_PAIRS: "must be pairs of hex digits",
 }
 
 # Names and labels end up in pages, file names and logs, so their alphabet is small.

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
+from coreserver.settings import ALPHABETS
 from webapp.validation import plainly
 
 Submitted = Mapping[str, str]
@@ -27,12 +28,6 @@ MOST_FIELDS = 300  # a form of ours has about 50, and 12 more for each group of 
 LONG_TEXT = 500  # letters; a setting that may have so many is written in more than one line
 UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
 NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
-PATTERNS = {  # what a pattern asks for, in words
-    r"^[\w .:\-]*$": "only letters, digits, spaces and . : - _",
-    r"^[\w .:\-]+$": "only letters, digits, spaces and . : - _, at least one",
-    r"^([0-9a-fA-F]{2})+$": "must be pairs of hex digits",
-    r"^[^\x00-\x09\x0b-\x1f\x7f]*$": "no control characters but line ends",
-}
 REASONS = {  # Pydantic's words for programmers, in a person's
     "int_type": "must be a whole number",
     "float_type": "must be a number",
@@ -139,7 +134,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
 def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in REASONS:
         return REASONS[kind].format(**{name: shown(value) for name, value in context.items()})
-    return PATTERNS.get(context.get("pattern", ""), plainly(message))
+    return ALPHABETS.get(context.get("pattern", ""), plainly(message))
 
 
 def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:

@@ -129,7 +129,7 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--slo", "response_p99_ms"], 2, "should be FIGURE<NUMBER"),
         (["--slo", "respnse_p99_ms<5"], 2, "there is no figure 'respnse_p99_ms'; there are response_p99_ms, "),
         (["--script", "/nowhere.json"], 2, "/nowhere.json"),
-        (["--label", "<b>"], 2, "label: may hold letters, digits, spaces and . : - _ only"),
+        (["--label", "<b>"], 2, "label: only letters, digits, spaces and . : - _"),
         (["--clients", "99999"], 2, "clients.0.count: must be less than or equal to 20000"),
         (["--clients", "0"], 2, "clients"),
         (["--url", "http://127.0.0.1:1"], 3, "no answer"),
