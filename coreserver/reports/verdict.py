@@ -46,8 +46,8 @@ def _ending(evidence: Evidence) -> Iterator[Reason]:
         yield reason(code, "invalid", f"{said}: {result.failure_detail}" if result.failure_detail else said)
     elif result.outcome == "cancelled":
         yield reason("cancelled", "suspect", "the run was cancelled; the figures speak of the part that was done")
-    elif not result.load.complete:
-        yield reason("incomplete", "invalid", "the client process was cut short; its last records are missing")
+    elif not result.load.complete or evidence.totals["connections"]["unfinished"]:
+        yield reason("incomplete", "invalid", "the clients were cut short: the last of their records are missing")
 
 
 def _replies(evidence: Evidence) -> Iterator[Reason]:

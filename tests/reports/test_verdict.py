@@ -64,6 +64,11 @@ def test_what_is_unknown_or_too_short_to_judge_is_no_reason(found: RunResult) ->
     assert verdict(found)["status"] == "valid"
 
 
+def test_a_connection_without_an_end_makes_a_completed_run_incomplete() -> None:
+    found = result([JoinedConnection(client(outcome=None), None)])
+    assert codes(found)["incomplete"] == "invalid"
+
+
 def test_the_last_connections_of_a_dead_client_process_are_not_taken_for_a_stranger_s() -> None:
     found = result(outcome="failed", failure="worker_died", complete=False, foreign=1)
     assert "worker_died" in codes(found)
