@@ -94,7 +94,7 @@ class _SlowPlayer(CheckedConnection):
             self.finish()
             return
         self.step(self._due_ns)
-        self._due_ns += self._step_ns
+        self._due_ns = min(self._due_ns + self._step_ns, self._began_ns + self._duration_ns)
         self._timers.at(self._due_ns, self._tick)
 
     def _take_message(self) -> Message:

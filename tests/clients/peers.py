@@ -22,6 +22,7 @@ from coreserver.clock import now_ns
 from coreserver.config import LoadConfig
 from coreserver.protocol import GREETING, ProtocolEngine
 
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Talk = Callable[[socket.socket], None]
 Address = tuple[str, int]
 
@@ -104,7 +105,7 @@ def script(*steps: Mapping[str, object], **options: object) -> LoadConfig:
 def play(
     target: Target | Address,
     load: LoadConfig,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    loop_factory: LoopFactory | None = None,
     on_start: Callable[[Stage, list[GroupClients]], None] | None = None,
     *,
     most_open: int = sys.maxsize,
@@ -131,6 +132,17 @@ def play(
     attach(stage.records, stage.columns.stamps)
     in_order = sorted(zip(stage.places, stage.records, strict=True), key=lambda pair: pair[0])
     return [record for _, record in in_order]
+
+
+def load(*groups: Mapping[str, object], seed: int = 1) -> LoadConfig:
+    """These groups as a load."""
+    return LoadConfig.model_validate({"clients": list(groups), "seed": seed})
+
+
+def played(*groups: Mapping[str, object], talk: Talk = honest, loop: LoopFactory | None = None) -> list[ClientRecord]:
+    """What became of the clients of these groups, whose peers `talk`."""
+    with peer(talk) as address:
+        return play(address, load(*groups), loop)
 
 
 def cancel(stage: Stage, groups: list[GroupClients]) -> None:

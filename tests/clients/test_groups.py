@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
 import threading
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -18,20 +15,8 @@ from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.clients.schedule import plan_of
 from coreserver.clients.stage import Stage
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
-from coreserver.config import LoadConfig
 from coreserver.protocol import GREETING, ProtocolEngine
-from tests.clients.peers import Talk, cancel, honest, peer, play, says
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
-
-
-def load(*groups: dict[str, Any], seed: int = 1) -> LoadConfig:
-    return LoadConfig.model_validate({"clients": list(groups), "seed": seed})
-
-
-def played(*groups: dict[str, Any], talk: Talk = honest, loop: LoopFactory | None = None) -> list[ClientRecord]:
-    with peer(talk) as address:
-        return play(address, load(*groups), loop)
+from tests.clients.peers import LoopFactory, cancel, honest, load, peer, play, played, says
 
 
 def outcomes(records: list[ClientRecord]) -> set[ClientOutcome | None]:
@@ -189,67 +174,6 @@ def test_idle_clients_hold_their_connection_in_silence() -> None:
 def test_an_idle_client_that_was_never_greeted_says_so() -> None:
     (record,) = played({"kind": "idle", "hold_s": 0.1}, talk=says(b""))
     assert (record.outcome, record.detail) == (ClientOutcome.TIMED_OUT, "held for 0.1 s without a greeting")
-
-
-def test_a_slow_writer_trickles(loop: LoopFactory) -> None:
-    pieces: list[bytes] = []
-
-    def listen(sock: socket.socket) -> None:
-        sock.sendall(GREETING)
-        engine = ProtocolEngine()
-        while data := sock.recv(65536):
-            pieces.append(data)
-            sock.sendall(engine.receive(data))
-
-    group = {"kind": "slow_writer", "bytes_per_s": 50.0, "duration_s": 0.5, "message_bytes": 6}
-    (record,) = played(group, talk=listen, loop=loop)
-    assert record.outcome is ClientOutcome.COMPLETED
-    assert len(pieces) > 10  # of one byte each, or more when the peer was late to read
-    assert sum(map(len, pieces)) == record.bytes_sent == 25
-    assert len(record.messages) == 3  # of 8 bytes each; the fourth was begun
-    assert all(message.replied_ns for message in record.messages)
-
-
-def test_a_slow_reader_lets_the_server_s_buffers_fill() -> None:
-    blocked = threading.Event()
-
-    def push(sock: socket.socket) -> None:
-        sock.sendall(GREETING)
-        sock.settimeout(0.05)
-        engine = ProtocolEngine()
-        try:
-            while data := sock.recv(65536):
-                sock.sendall(engine.receive(data))
-        except TimeoutError:
-            blocked.set()
-            sock.settimeout(5)
-            while sock.recv(1 << 20):
-                pass
-
-    group = {"kind": "slow_reader", "bytes_per_s": 1000.0, "duration_s": 0.6}
-    (record,) = played(group, talk=push)
-    assert record.outcome is ClientOutcome.COMPLETED
-    assert blocked.is_set()
-    assert record.bytes_sent > 50 * record.bytes_received > 0
-
-
-def test_a_slow_reader_is_not_timed_out_by_its_own_slowness() -> None:
-    group = {"kind": "slow_reader", "bytes_per_s": 2.5, "duration_s": 0.9, "timeout_s": 0.1}
-    (record,) = played(group)
-    assert (record.outcome, record.detail) == (ClientOutcome.COMPLETED, "")
-
-
-def test_a_slow_reader_whose_peer_says_nothing_times_out() -> None:
-    def be_silent(sock: socket.socket) -> None:
-        sock.sendall(GREETING)
-        with contextlib.suppress(OSError):
-            while sock.recv(1 << 20):
-                pass
-
-    group = {"kind": "slow_reader", "bytes_per_s": 1000.0, "duration_s": 20.0, "timeout_s": 0.3}
-    (record,) = played(group, talk=be_silent)
-    assert record.outcome is ClientOutcome.TIMED_OUT
-    assert record.detail.startswith("no progress for 0.3 s with ")
 
 
 def test_a_reset_client_vanishes_in_the_middle_of_a_message() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
-from collections.abc import Callable
 
 import pytest
 
@@ -16,9 +14,7 @@ from coreserver.clients.records import ClientOutcome, ClientRecord, LogKind
 from coreserver.clients.stage import Stage
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
 from coreserver.config import LoadConfig
-from tests.clients.peers import Talk, cancel, honest, peer, play, reset, says, script
-
-LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+from tests.clients.peers import LoopFactory, Talk, cancel, honest, peer, play, reset, says, script
 
 
 def play_one(talk: Talk, load: LoadConfig, loop_factory: LoopFactory | None = None) -> ClientRecord:
