@@ -26,7 +26,7 @@ from webapp.serve import CannotServe, embedded
 from webapp.settings import Settings
 
 EXIT_OK, EXIT_UNWRITTEN, EXIT_USAGE, EXIT_NO_SERVER, EXIT_INVALID, EXIT_MISSED = 0, 1, 2, 3, 4, 99
-NO_SERVER_CODES = ("could_not_connect", "cannot_start", "server_failed")
+NO_SERVER_CODES = ("could_not_connect", "cannot_start")
 CANCEL_S = 15.0  # for a cancelled run to be over and stored
 
 
@@ -130,7 +130,9 @@ def _waited_for(lab: LabClient, run: RunResource, interruption: Interruption) ->
 
 
 def _exit_code(run: RunResource, judged: Sequence[Judged]) -> int:
-    if run.reason is not None and run.reason.code in NO_SERVER_CODES:
+    code = run.reason.code if run.reason else None
+    never_began = code == "server_failed" and run.verdict is None  # one that failed on the way leaves a report
+    if never_began or code in NO_SERVER_CODES:
         return EXIT_NO_SERVER
     if run.state != "completed" or run.verdict is None or run.verdict.status == "invalid":
         return EXIT_INVALID

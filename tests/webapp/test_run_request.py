@@ -12,10 +12,10 @@ import pytest
 
 from coreserver.reports.summary import SCHEMA_VERSION
 from webapp.progress import RunProgress
-from webapp.run_command import _document
+from webapp.run_command import _document, _exit_code
 from webapp.run_request import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
 from webapp.run_text import ProgressLine
-from webapp.schemas import Reason, RunResource
+from webapp.schemas import Reason, RunResource, Verdict
 
 
 @pytest.mark.parametrize(
@@ -163,3 +163,29 @@ def test_a_run_that_was_cancelled_in_the_queue_has_a_verdict_of_the_usual_shape(
     assert document["run"]["state"] == "cancelled"
     reason = {"code": "cancelled", "severity": "invalid", "detail": "somebody asked"}
     assert document["verdict"] == {"status": "invalid", "reasons": [reason]}
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "verdict", "exit_code"),
+    [
+        ("completed", None, "valid", 0),
+        ("completed", None, "suspect", 0),
+        ("completed", None, "invalid", 4),
+        ("failed", "could_not_connect", None, 3),
+        ("failed", "could_not_connect", "invalid", 3),  # every connect was refused
+        ("failed", "cannot_start", "invalid", 3),
+        ("failed", "server_failed", None, 3),  # before the first client
+        ("failed", "server_failed", "invalid", 4),  # on the way
+        ("failed", "worker_died", "invalid", 4),
+        ("cancelled", "cancelled", "suspect", 4),  # not by the person at this shell
+        ("failed", "storage", None, 4),
+    ],
+)
+def test_the_exit_code_says_how_a_run_ended(state: str, code: str | None, verdict: str | None, exit_code: int) -> None:
+    run = seen(state).model_copy(
+        update={
+            "reason": Reason(code=code, detail="why") if code else None,
+            "verdict": Verdict(status=verdict, reasons=[]) if verdict else None,
+        }
+    )
+    assert _exit_code(run, []) == exit_code
