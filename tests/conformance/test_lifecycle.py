@@ -84,6 +84,7 @@ def test_stop_may_be_called_twice_and_before_start(new_host: NewHost, server: Se
 def test_t19_stop_is_bounded_whatever_peers_do(start: StartServer) -> None:
     server = start(backlog=128)
     peers = [Peer(server) for _ in range(40)]
+    peers[0].greeted()
     unread = Peer(server, receive_buffer=4096)
     unread.sock.setblocking(False)
     unread.sock.send(b"^" + b"a" * 60_000)

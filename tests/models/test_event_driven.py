@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import socket
 import subprocess
 import sys
 import textwrap
@@ -14,8 +15,9 @@ import pytest
 
 from coreserver.config import ServerOptions
 from coreserver.errors import ConfigError
-from coreserver.host import ServerHost, host_for
+from coreserver.host import ServerHost, ThreadHost, host_for
 from coreserver.models.base import State
+from coreserver.models.event_loop import EventLoop
 from tests.support import Peer, assert_healthy, oracle, running, server_config, wait_until
 
 DESIGNS = [("event_loop", {}), ("asyncio", {"loop": "uvloop"}), ("asyncio", {"loop": "asyncio"})]
@@ -109,6 +111,22 @@ def test_a_half_close_is_answered_to_the_end_although_work_sleeps(design: dict[s
         peer.send(b"^a$" * 10)
         peer.sock.shutdown(1)
         assert peer.receive_to_end() == b"*" + b"b" * 10
+
+
+def test_t13_what_the_kernel_has_not_taken_is_sent_after_a_half_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mark in ("HIGH_WATER", "BUFFER_LIMIT"):  # so that all is read, and a part of the reply waits in the server
+        monkeypatch.setattr(f"coreserver.models.event_loop.{mark}", 2**30)
+    size = 6_000_000
+    with running("event_loop") as server, Peer(server, receive_buffer=4096) as peer:
+        peer.greeted()
+        assert isinstance(server, ThreadHost)
+        assert isinstance(server._model, EventLoop)
+        [held] = server._model._peers.values()
+        peer.send(b"^" + b"a" * size)
+        peer.sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: held.eof, "the server has read to the end")
+        assert held.unsent_bytes() > 0
+        assert peer.receive_to_end() == b"b" * size
 
 
 def test_a_peer_is_not_idle_because_the_loop_was_busy(design: dict[str, str]) -> None:
