@@ -35,6 +35,7 @@ from coreserver.config import (
     SlowWriterGroup,
 )
 
+_Here = tuple[Stage, ClientRecord, Place]  # what every client is given
 THINK_STRIDE = 61  # between the first pauses of clients one after the other
 
 
@@ -115,54 +116,60 @@ class GroupClients:
         self._wait_for_next()
 
     def _make(self, number: int, due_ns: int) -> CheckedConnection:
-        group, plan = self._group, self._plan
-        start_ns = self._zero_ns + round(group.start_s * NS_PER_S)
-        turn = self._returns.get(number, 0)
-        name = f"{self._prefix}conn{number + 1}" + (f".{turn + 1}" if turn else "")
-        record = ClientRecord(name, group.name, due_ns)
-        if isinstance(group, ClosedGroup | OpenGroup):
-            record.measured_from_ns = start_ns + round(group.warm_up_s * NS_PER_S)
-        here: tuple[Stage, ClientRecord, Place] = (self._stage, record, (self._index, number, turn))
-        timeout_s, first = group.timeout_s, plan.first[number]
+        group, pool, timeout_s = self._group, self._plan.pool, self._group.timeout_s
+        turn, first = self._returns.get(number, 0), self._plan.first[number]
+        here: _Here = (self._stage, self._record(number, turn, due_ns), (self._index, number, turn))
         match group:
             case ScriptGroup():
                 return ScriptPlayer(*here, self._actions, timeout_s=timeout_s)
             case OpenGroup():
-                return EchoPlayer(
-                    *here, plan.pool, timeout_s=timeout_s, first=first, messages=group.messages_per_connection
-                )
+                return EchoPlayer(*here, pool, timeout_s=timeout_s, first=first, messages=group.messages_per_connection)
             case ClosedGroup():
-                until_ns = start_ns + round(group.duration_s * NS_PER_S)
-                return _ReturningPlayer(
-                    *here,
-                    plan.pool,
-                    timeout_s=timeout_s,
-                    first=(first + turn) % len(plan.pool),
-                    messages=group.messages_per_connection or ENDLESS,
-                    think_ns=plan.think_ns,
-                    think_from=number * THINK_STRIDE,
-                    until_ns=until_ns,
-                    again=lambda due_ns: self._come_again(number, due_ns, until_ns),
-                )
+                return self._returning(here, group, number, turn)
             case IdleGroup():
                 return IdlePlayer(*here, timeout_s=timeout_s, hold_ns=round(group.hold_s * NS_PER_S))
             case SlowWriterGroup() | SlowReaderGroup():
                 return (SlowWriterPlayer if isinstance(group, SlowWriterGroup) else SlowReaderPlayer)(
                     *here,
-                    plan.pool,
+                    pool,
                     timeout_s=timeout_s,
                     first=first,
                     bytes_per_s=group.bytes_per_s,
                     duration_ns=round(group.duration_s * NS_PER_S),
                 )
             case ResetGroup():
-                data, reply = plan.pool[first]
+                data, reply = pool[first]
                 sent = group.after_bytes
                 return ResetPlayer(*here, timeout_s=timeout_s, data=data[:sent], reply=reply[: max(0, sent - 1)])
             case HalfCloseGroup():
-                return HalfClosePlayer(*here, plan.pool[first], timeout_s=timeout_s)
+                return HalfClosePlayer(*here, pool[first], timeout_s=timeout_s)
             case FloodGroup():
                 return FloodPlayer(*here, timeout_s=timeout_s)
+
+    def _record(self, number: int, turn: int, due_ns: int) -> ClientRecord:
+        group = self._group
+        name = f"{self._prefix}conn{number + 1}" + (f".{turn + 1}" if turn else "")
+        record = ClientRecord(name, group.name, due_ns)
+        if isinstance(group, ClosedGroup | OpenGroup):
+            record.measured_from_ns = self._begins_ns() + round(group.warm_up_s * NS_PER_S)
+        return record
+
+    def _begins_ns(self) -> int:
+        return self._zero_ns + round(self._group.start_s * NS_PER_S)
+
+    def _returning(self, here: _Here, group: ClosedGroup, number: int, turn: int) -> CheckedConnection:
+        plan, until_ns = self._plan, self._begins_ns() + round(group.duration_s * NS_PER_S)
+        return _ReturningPlayer(
+            *here,
+            plan.pool,
+            timeout_s=group.timeout_s,
+            first=(plan.first[number] + turn) % len(plan.pool),
+            messages=group.messages_per_connection or ENDLESS,
+            think_ns=plan.think_ns,
+            think_from=number * THINK_STRIDE,
+            until_ns=until_ns,
+            again=lambda due_ns: self._come_again(number, due_ns, until_ns),
+        )
 
     def _come_again(self, number: int, due_ns: int, until_ns: int) -> None:
         if due_ns < until_ns and not self._stage.is_over:
