@@ -26,7 +26,7 @@ from coreserver.errors import CannotStart
 from coreserver.models.child_model import ChildModel
 
 SOURCE = Path(__file__).with_name("c_threads.c")
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("c_sockets.h", "c_telemetry.h"))
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("c_sockets.h", "c_telemetry.h", "c_session.h"))
 FLAGS = ("-O2", "-pthread", "-Wall", "-Wextra", "-Werror")
 COMPILE_DEADLINE_S = 60.0
 _DISTRIBUTIONS = ("fixed", "exponential", "uniform")  # in the order of the enumeration in C
