@@ -28,9 +28,11 @@ FEW_MESSAGES = samples_needed(900)
 
 NOT_STARTED_SHARE = 0.01  # of the due connections; with more missing it was another load than the one asked for
 
-# What the machine says when it has no more of something, as it stands in the detail of a client that never began.
+# What there was no more of, by the first word in the detail of a client that never began: the machine said so, or the
+# client process kept its last descriptors for itself.
 EXHAUSTED = {
     "EMFILE": "file descriptors of a client process (RLIMIT_NOFILE)",
+    "RLIMIT_NOFILE": "file descriptors of a client process (RLIMIT_NOFILE)",
     "ENFILE": "file descriptors of the whole machine (fs.file-max)",
     "EADDRNOTAVAIL": "local ports (net.ipv4.ip_local_port_range)",
     "ENOBUFS": "network buffers",
@@ -94,7 +96,8 @@ def _limited(evidence: Evidence) -> Iterator[Reason]:
         return
     idle = [record for record in load.records if record.outcome is ClientOutcome.NOT_STARTED]
     severity: Severity = "invalid" if len(idle) > NOT_STARTED_SHARE * len(load.records) else "suspect"
-    short = Counter(EXHAUSTED[record.detail] for record in idle if record.detail in EXHAUSTED)
+    words = (record.detail.partition(":")[0] for record in idle)
+    short = Counter(EXHAUSTED[word] for word in words if word in EXHAUSTED)
     for what, clients in short.most_common():
         yield reason("client_limited", severity, f"{counted(clients, 'client')} could not begin for want of {what}")
     if others := len(idle) - short.total():

@@ -101,6 +101,11 @@ def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
     ("detail", "code", "words"),
     [
         ("EMFILE", "client_limited", "2 clients could not begin for want of file descriptors"),
+        (
+            "RLIMIT_NOFILE: 336 connections are open already",
+            "client_limited",
+            "2 clients could not begin for want of file",
+        ),
         ("EADDRNOTAVAIL", "client_limited", "for want of local ports"),
         ("EACCES", "not_started", "2 clients never began to connect"),
     ],
