@@ -18,6 +18,7 @@ WORTH_SAYING_S = 0.05  # a shorter wait is not seen in the picture either
 
 IN_KERNEL = "in the kernel's accept queue"
 FOR_WORKER = "for a worker"
+FOR_GREETING = "for the greeting"
 
 # What became of clients that did not complete: said of one, said of several.
 FAILURES: dict[ClientOutcome | None, tuple[str, str]] = {
@@ -40,9 +41,13 @@ RUN_FAILURES = {
 }
 
 
-def sentence(result: RunResult) -> str:
-    """What happened, for a person: how the run ended, how many were served at once, who waited, what failed."""
-    clauses = [*_how_it_ended(result), _service(result), *_longest_wait(result), *_failures(result)]
+def sentence(result: RunResult, *, is_seen: bool = True) -> str:
+    """What happened, for a person: how the run ended, how many were served at once, who waited, what failed.
+
+    Args:
+        is_seen: whether the server is one of the lab, which knows where in it clients wait.
+    """
+    clauses = [*_how_it_ended(result), _service(result), *_longest_wait(result, is_seen), *_failures(result)]
     text = "; ".join(clauses)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -85,9 +90,9 @@ class _Wait(NamedTuple):
     served: bool
 
 
-def _longest_wait(result: RunResult) -> list[str]:
+def _longest_wait(result: RunResult, is_seen: bool) -> list[str]:
     """Who waited longest for its service and where; nothing when nobody waited long enough to be seen."""
-    waits = [(_wait(connection, result.load.ended_ns), connection.client) for connection in result.connections]
+    waits = [(_wait(connection, result.load.ended_ns, is_seen), connection.client) for connection in result.connections]
     wait, client = max(waits, key=lambda pair: pair[0].waited_s, default=(_Wait(0.0, "", True), None))
     if client is None or wait.waited_s < WORTH_SAYING_S:
         return []
@@ -98,12 +103,15 @@ def _longest_wait(result: RunResult) -> list[str]:
     return [f"{name} waited {say_seconds(wait.waited_s)} {wait.place}{ending}"]
 
 
-def _wait(connection: JoinedConnection, run_ended_ns: int) -> _Wait:
+def _wait(connection: JoinedConnection, run_ended_ns: int, is_seen: bool) -> _Wait:
     """How long a connection waited between its connect and its service, and where it spent most of that."""
     split, client = parts(connection), connection.client
+    if client.connected_ns is None:
+        return _Wait(0.0, "", False)
+    if not is_seen:
+        until = client.greeted_ns or ended_at(client) or run_ended_ns
+        return _Wait(seconds(until - client.connected_ns), FOR_GREETING, client.greeted_ns is not None)
     if client.greeted_ns is None:
-        if client.connected_ns is None:
-            return _Wait(0.0, "", False)
         left = ended_at(client) or run_ended_ns
         return _Wait(seconds(left - client.connected_ns), IN_KERNEL if split.backlog is None else FOR_WORKER, False)
     backlog, queue = split.backlog or 0, split.queue or 0

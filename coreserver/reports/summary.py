@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from coreserver.clients.messages import MessageTable, table_of
-from coreserver.reports.evidence import Evidence
+from coreserver.reports.evidence import NOT_OURS, Evidence
 from coreserver.reports.hdr import histograms
 from coreserver.reports.sentence import sentence
 from coreserver.reports.series import series
@@ -80,7 +80,11 @@ def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environmen
     served_by = _server(server, result, environment.get("somaxconn"))
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": {**asdict(run), "sentence": sentence(result), "schedule_sha256": result.load.schedule_sha256},
+        "run": {
+            **asdict(run),
+            "sentence": sentence(result, is_seen=server.placement != NOT_OURS),
+            "schedule_sha256": result.load.schedule_sha256,
+        },
         "verdict": judge(
             Evidence(result, table, whole["totals"], whole["latency"], served_by, list(groups.values()), windows)
         ),

@@ -59,6 +59,13 @@ def test_the_sentence(run: RunResult, says: str) -> None:
     assert sentence(run) == says
 
 
+def test_where_clients_of_a_server_of_somebody_else_s_wait_is_not_known() -> None:
+    late = JoinedConnection(client(connected=1, greeted=701, closed=900), None)
+    assert sentence(result([late]), is_seen=False) == "The one client was served; conn1 waited 700 ms for the greeting."
+    left = "No client was served; conn4 waited 30 s for the greeting and was never served; 1 of 1 client timed out."
+    assert sentence(result([JoinedConnection(LEFT_WAITING, None)]), is_seen=False) == left
+
+
 def test_with_several_groups_the_one_who_waited_is_named_with_its_group() -> None:
     first = served("conn1", accepted=2, started=2, closed=2200, group="early")
     second = served("conn1", accepted=2201, started=2201, closed=2400, group="second")
