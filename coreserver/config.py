@@ -86,7 +86,12 @@ class SleepWork(_TimedWork):
     """Waiting on something else, as for a database: no CPU is used."""
 
     kind: Literal["sleep"]
-    mean_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean time of one piece of work, milliseconds")
+    mean_ms: float = Field(
+        default=20.0,
+        gt=0,
+        le=60_000,
+        description="mean time of one piece of work, milliseconds; event_loop and asyncio wake up to 2 ms late",
+    )
 
 
 class CpuWork(_TimedWork):
@@ -101,7 +106,12 @@ class MixedWork(_TimedWork):
 
     kind: Literal["mixed"]
     cpu_ms: float = Field(default=1.0, gt=0, le=60_000, description="mean CPU time of one piece, milliseconds")
-    sleep_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean waiting time of one piece, milliseconds")
+    sleep_ms: float = Field(
+        default=20.0,
+        gt=0,
+        le=60_000,
+        description="mean waiting time of one piece, milliseconds; event_loop and asyncio wake up to 2 ms late",
+    )
 
 
 Work = Annotated[NoWork | SleepWork | CpuWork | MixedWork, Field(discriminator="kind")]
