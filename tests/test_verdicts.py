@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from coreserver.clients.process import Progress
 from coreserver.config import LoadConfig
 from coreserver.reports.summary import RunInfo, ServerInfo, build_report
+from coreserver.telemetry import Subscription
 from tests.loads import run
 from tests.support import running
 
@@ -117,3 +121,26 @@ def test_a_pool_with_random_arrivals_is_held_against_theory(tmp_path: Path) -> N
     assert 200 <= found["arrivals"] <= 360
     assert abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5
     assert found["erlang_c_wait_ms"] > 0
+
+
+def test_a_server_that_is_asked_for_too_much_drifts(tmp_path: Path) -> None:
+    slow = {"kind": "sleep", "mean_ms": 5.0, "per": "connection"}  # 200 a second, one at a time
+    group = {"kind": "open", "rate_per_s": 400.0, "arrivals": "constant", "duration_s": 1.0}
+    found = report(tmp_path, {"model": "sequential", "backlog": 4096, "work": slow}, group)
+    assert codes(found)["drift"] == "suspect"
+
+
+def test_server_records_that_did_not_fit_make_a_run_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coreserver.telemetry.Subscription", lambda: Subscription(limit=1))
+    found = report(tmp_path, {"model": "event_loop"}, {"kind": "script", "count": 100, "script": [{"send": "^a$"}]})
+    assert codes(found)["records_lost"] == "invalid"
+
+
+def test_a_machine_that_works_for_somebody_else_is_seen(tmp_path: Path) -> None:
+    spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # what other tests leave of the machine
+    with subprocess.Popen(spin) as stranger:
+        try:
+            found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
+        finally:
+            stranger.kill()
+    assert codes(found)["machine_busy"] == "suspect"

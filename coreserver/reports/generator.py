@@ -46,7 +46,8 @@ def generator(evidence: Evidence) -> Iterator[Reason]:
     yield from lateness(evidence)
     yield from _limited(evidence)
     if itself := evidence.totals["connections"]["self_connect"]:
-        detail = f"{counted(itself, 'client')} connected to itself: the port has no listener"
+        whom = "itself" if itself == 1 else "themselves"
+        detail = f"{counted(itself, 'client')} connected to {whom}: the port has no listener"
         yield reason("self_connect", "suspect", detail)
 
 
