@@ -159,14 +159,15 @@ class GroupClients:
 
     def _returning(self, here: _Here, group: ClosedGroup, number: int, turn: int) -> CheckedConnection:
         plan, until_ns = self._plan, self._begins_ns() + round(group.duration_s * NS_PER_S)
+        sent = turn * (group.messages_per_connection or 0)  # in its connections before: it goes on where it was
         return _ReturningPlayer(
             *here,
             plan.pool,
             timeout_s=group.timeout_s,
-            first=(plan.first[number] + turn) % len(plan.pool),
+            first=(plan.first[number] + sent) % len(plan.pool),
             messages=group.messages_per_connection or ENDLESS,
             think_ns=plan.think_ns,
-            think_from=number * THINK_STRIDE,
+            think_from=number * THINK_STRIDE + sent,
             until_ns=until_ns,
             again=lambda due_ns: self._come_again(number, due_ns, until_ns),
         )

@@ -68,6 +68,18 @@ def test_closed_clients_connect_anew_after_their_messages_until_the_time_is_over
     assert next_due[-1] >= firsts[0].due_ns + 400 * NS_PER_MS
 
 
+@pytest.mark.parametrize("messages_per_connection", [1, 2, None])
+def test_a_client_s_pauses_go_on_where_its_last_connection_left_them(messages_per_connection: int | None) -> None:
+    group = {"kind": "closed", "count": 1, "duration_s": 0.4, "think_s": 0.02, "think": "exponential"}
+    config = load({**group, "messages_per_connection": messages_per_connection})
+    with peer(honest) as address:
+        records = play(address, config)
+    messages = [message for record in records for message in record.messages]
+    assert len(messages) > 2
+    pauses = [after.due_ns - (before.replied_ns or 0) for before, after in pairwise(messages)]
+    assert pauses == plan_of(config.clients[0], config.seed).think_ns[: len(pauses)].tolist()
+
+
 def test_a_message_that_was_due_is_followed_to_its_end() -> None:
     held = threading.Event()
 
