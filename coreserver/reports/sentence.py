@@ -36,8 +36,8 @@ RUN_FAILURES = {
     "cannot_start": "the clients could not be started",
     "could_not_connect": "no client could connect to the server",
     "worker_died": "the client process died after {after}",
-    "server_failed": "the server failed after {after}",
-    "server_stopped": "the server was stopped after {after}",
+    "server_failed": "the server failed during the run",
+    "server_stopped": "the server was stopped during the run",
 }
 
 

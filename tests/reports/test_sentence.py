@@ -48,6 +48,10 @@ LEFT_WAITING = client("conn4", outcome=ClientOutcome.TIMED_OUT, connected=1, clo
             result([JoinedConnection(client(outcome=ClientOutcome.NOT_STARTED), None)], ended=-99, outcome="cancelled"),
             "The run was cancelled before its first client was due; no client was served; 1 of 1 client never began.",
         ),
+        (  # when, is not known: clients go on until they have found out
+            result(ALL_AT_ONCE, ended=8000, outcome="failed", failure="server_failed"),
+            "The server failed during the run; all 3 clients were served at once.",
+        ),
         (
             result([JoinedConnection(client(outcome=None, connected=1, greeted=2), None)], ended=800,
                    outcome="failed", failure="worker_died"),
