@@ -153,8 +153,13 @@ class Session:
                 self._send(reply[position : position + 1])
 
     def _send(self, data: bytes) -> None:
-        self._check_session()
+        self._limit_send()
         self._hand_over(data)
+
+    def _limit_send(self) -> None:
+        if self._ends_ns is not None:
+            self._check_session()
+            self._limit(socket.SO_SNDTIMEO, self._send_slice_s)
 
     def _hand_over(self, data: bytes) -> None:
         try:
@@ -170,12 +175,12 @@ class Session:
         progress_ns = now_ns() - int(self._send_slice_s * NS_PER_S)  # the send before this gave up after a slice
         unacknowledged = unacknowledged_bytes(self._sock)
         while view:
+            self._limit_send()  # also for a peer that takes a little now and then
             try:
                 sent = self._sock.send(view)
             except BlockingIOError:
                 # A slice of the timeout passed without room in the send buffer. The buffer frees in large steps, so a
                 # slow but healthy reader is told by the bytes it acknowledges meanwhile (SIOCOUTQ), not by the buffer.
-                self._check_session()
                 now, left = now_ns(), unacknowledged_bytes(self._sock)
                 if left < unacknowledged:
                     progress_ns, unacknowledged = now, left

@@ -128,7 +128,7 @@ def test_t09_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartSe
     wait_until(lambda: outcomes(server) == {"reset": 1}, "the reader left")
 
 
-@pytest.mark.parametrize("model", ["event_loop", "c_threads"])
+@pytest.mark.parametrize("model", ["event_loop", "c_threads", "thread_per_client"])
 def test_t08_max_session_ends_in_time_a_peer_that_stops_reading_late(model: str) -> None:
     with running(model, max_session_s=1.0) as server, Peer(server, receive_buffer=4096) as deaf:
         deaf.greeted()
