@@ -75,13 +75,15 @@ def _idle(look: Look, serving: Mapping[str, object], alive: int) -> list[str]:
 
     Which ones are left of a pool that shrinks is not known: the ones that served last are the likeliest.
     """
-    names = [] if ACCEPTOR in serving else [ACCEPTOR]
-    if not {"workers", "max_workers"} & look.server.config.keys():
+    names = [ACCEPTOR] if look.server.state == "listening" and ACCEPTOR not in serving else []
+    config = look.server.config
+    if not {"workers", "max_workers"} & config.keys():
         return names
+    alive -= len(names) + ("max_workers" in config)  # an elastic pool has a keeper, which never serves
     last = (record.worker for record in reversed(look.ended) if (record.worker or "").startswith(WORKER))
-    numbered = (f"{WORKER}{number}" for number in range(1, len(serving) + alive + 1))
+    numbered = (f"{WORKER}{number}" for number in range(1, config.get("workers", len(serving) + alive) + 1))
     free = [name for name in dict.fromkeys((*last, *numbered)) if name and name not in serving]
-    return names + free[: max(alive - len(names), 0)]
+    return names + free[: max(alive, 0)]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

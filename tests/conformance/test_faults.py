@@ -34,6 +34,7 @@ def test_t04_a_reset_before_accept_hurts_nobody(server: ServerHost) -> None:
     for _ in range(20):
         Peer(server).reset()
     assert_healthy(server)
+    assert outcomes(server).keys() <= {"completed", "reset"}
 
 
 def test_t10_peers_that_send_and_leave_before_the_reply_hurt_nobody(start: StartServer) -> None:
@@ -43,13 +44,19 @@ def test_t10_peers_that_send_and_leave_before_the_reply_hurt_nobody(start: Start
             hasty.send(b"^" + b"a" * 1000)
     assert_healthy(server)
     assert server.snapshot().totals.accepted == 101
+    assert outcomes(server).keys() <= {"completed", "reset"}
 
 
 def test_t18_a_connect_scan_leaves_nothing_behind(start: StartServer) -> None:
     server = start(backlog=1024)
+    process = psutil.Process(server.pid)
+    assert_healthy(server)
+    descriptors = process.num_fds()
     for _ in range(500):
         Peer(server).sock.close()
     assert_healthy(server)
+    assert outcomes(server).keys() <= {"completed", "reset"}
+    wait_until(lambda: process.num_fds() <= descriptors, "every descriptor is given back")
 
 
 def test_t01_a_silent_peer_is_closed_by_the_idle_timeout(start: StartServer) -> None:
@@ -115,7 +122,8 @@ def test_t08_a_peer_that_never_reads_is_closed_by_the_write_timeout(start: Start
 
 
 def test_t09_a_slow_but_healthy_reader_survives_the_write_timeout(start: StartServer) -> None:
-    server = start(write_timeout_s=0.4, idle_timeout_s=20.0)
+    # Replies so long that each takes its reader far longer than the timeout.
+    server = start(write_timeout_s=0.4, idle_timeout_s=20.0, read_bytes=1_000_000)
     with Peer(server, receive_buffer=4096) as slow:
         slow.greeted()
         fill(slow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -34,12 +35,19 @@ def record(
 
 
 def look(
-    model: str, open_: list[ConnectionRecord], alive: int, busy: int | None, *, ended: tuple[ConnectionRecord, ...] = ()
+    model: str,
+    open_: list[ConnectionRecord],
+    alive: int,
+    busy: int | None,
+    *,
+    ended: tuple[ConnectionRecord, ...] = (),
+    state: str = "listening",
+    **options: Any,
 ) -> Look:
-    server = FakeLab().add_server(model)
+    server = FakeLab().add_server(model, **options)
     assert server.stats is not None
     stats = server.stats.model_copy(update={"threads_alive": alive, "threads_busy": busy})
-    server = server.model_copy(update={"stats": stats})
+    server = server.model_copy(update={"stats": stats, "state": state})
     return Look(NOW, server, open=tuple(open_), ended=ended)
 
 
@@ -50,6 +58,10 @@ def look(
         (look("sequential", [record(1, "acceptor")], 1, 1), ["acceptor serves"]),
         (look("bounded_pool", [record(1, "worker-2")], 3, 1), ["acceptor accepts", "worker-1 idle", "worker-2 serves"]),
         (look("bounded_pool", [record(2, None)], 2, 0), ["acceptor accepts", "worker-1 idle"]),
+        (look("elastic_pool", [record(1, "worker-1")], 3, 1), ["acceptor accepts", "worker-1 serves"]),  # and a keeper
+        (look("sequential", [record(1, "acceptor")], 1, 1, state="draining"), ["acceptor serves"]),
+        (look("thread_per_client", [record(7, "client-7")], 1, 1, state="draining"), ["client-7 serves"]),
+        (look("bounded_pool", [record(1, "worker-1")], 2, 1, state="draining", workers=1), ["worker-1 serves"]),
         (look("executor_pool", [], 1, 0), ["acceptor accepts"]),  # its workers are started as they are needed
         (look("thread_per_client", [record(7, "client-7")], 2, 1), ["acceptor accepts", "client-7 serves"]),
         (look("thread_per_client", [], 2, 1), ["acceptor accepts"]),  # a thread that is about to end has no lane
@@ -62,7 +74,7 @@ def test_every_thread_that_serves_has_a_lane(seen: Look, lanes: list[str]) -> No
 
 def test_the_workers_left_of_a_pool_that_shrank_are_those_that_served_last() -> None:
     served = (record(1, "worker-1", 980, 981), record(2, "worker-9", 981, 982), record(3, "worker-4", 982, 983))
-    names = [lane.name for lane in lanes_of(look("elastic_pool", [], 3, 0, ended=served)).shown]
+    names = [lane.name for lane in lanes_of(look("elastic_pool", [], 4, 0, ended=served)).shown]
     assert names == ["acceptor", "worker-4", "worker-9"]
 
 
