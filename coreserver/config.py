@@ -86,12 +86,7 @@ class SleepWork(_TimedWork):
     """Waiting on something else, as for a database: no CPU is used."""
 
     kind: Literal["sleep"]
-    mean_ms: float = Field(
-        default=20.0,
-        gt=0,
-        le=60_000,
-        description="mean time of one piece of work, milliseconds; event_loop and asyncio wake up to 2 ms late",
-    )
+    mean_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean time of one piece of work, milliseconds")
 
 
 class CpuWork(_TimedWork):
@@ -106,12 +101,7 @@ class MixedWork(_TimedWork):
 
     kind: Literal["mixed"]
     cpu_ms: float = Field(default=1.0, gt=0, le=60_000, description="mean CPU time of one piece, milliseconds")
-    sleep_ms: float = Field(
-        default=20.0,
-        gt=0,
-        le=60_000,
-        description="mean waiting time of one piece, milliseconds; event_loop and asyncio wake up to 2 ms late",
-    )
+    sleep_ms: float = Field(default=20.0, gt=0, le=60_000, description="mean waiting time of one piece, milliseconds")
 
 
 Work = Annotated[NoWork | SleepWork | CpuWork | MixedWork, Field(discriminator="kind")]

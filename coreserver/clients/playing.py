@@ -15,7 +15,7 @@ from coreserver.clients.groups import GroupClients
 from coreserver.clients.records import WorkerUsage
 from coreserver.clients.result_file import WorkerResult
 from coreserver.clients.stage import Stage
-from coreserver.clients.timers import Timers
+from coreserver.clients.timers import LoopTimers
 from coreserver.clock import NS_PER_MS, NS_PER_S, milliseconds, now_ns, seconds
 
 REPORT_EVERY_NS = 25 * NS_PER_MS  # while there is news
@@ -56,7 +56,7 @@ class Playing:
         self._last_line_ns = 0
         self._cancelled = False
         self._stopped_by: str | None = None
-        self._lag_timers = Timers(
+        self._lag_timers = LoopTimers(
             stage.timers.loop
         )  # of its own: behind a crowd that is due it would measure the crowd
         self._lags = array("q")

@@ -11,7 +11,7 @@ from coreserver.clients.records import ClientRecord
 from coreserver.clients.tally import Tally
 from coreserver.clients.target import Target
 from coreserver.clients.timeouts import Timeouts
-from coreserver.clients.timers import Timers
+from coreserver.clients.timers import LoopTimers
 from coreserver.clock import NS_PER_S
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Stage:
     `most_open` are open at a time: the rest of the process's descriptors is for itself.
     """
 
-    def __init__(self, target: Target, timers: Timers, tally: Tally, *, most_open: int = sys.maxsize) -> None:
+    def __init__(self, target: Target, timers: LoopTimers, tally: Tally, *, most_open: int = sys.maxsize) -> None:
         self.target = target
         self.timers = timers
         self.poller = Poller(timers.loop, timers.catch_up)

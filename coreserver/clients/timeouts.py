@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-from coreserver.clients.timers import Timers
 from coreserver.clock import now_ns
+from coreserver.timers import Timers
 
 
 class Waiter(Protocol):

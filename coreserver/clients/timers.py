@@ -1,98 +1,35 @@
-"""Callbacks at absolute instants of the lab's clock, never early, on one timerfd.
-
-Timers of event loops are too coarse for due times: asyncio rounds up to whole milliseconds, and uvloop's may fire early
-or, below half a millisecond, turn into a busy loop. A timerfd on CLOCK_MONOTONIC is met within tens of microseconds.
-"""
+"""The clock of a client process: timers on its event loop, and precedence for what has just come due."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
-import time
-from collections.abc import Callable
-from heapq import heappop, heappush
 
-from coreserver.clock import NS_PER_S, now_ns
-
-BATCH = 64  # callbacks in one turn of the loop, so that replies are read in between: a connect costs some 60 µs
+from coreserver.clock import now_ns
+from coreserver.timers import Timers
 
 FAR_BEHIND_NS = 5_000_000  # from here on what is due goes without precedence
 
-_TFD_TIMER_ABSTIME = 1
-_libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create() came with Python 3.13
 
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
-
-
-class Timers:
-    """Any number of callbacks on one loop. Not thread-safe: the loop's own thread alone may call it."""
+class LoopTimers(Timers):
+    """Timers on `loop`. The loop's own thread alone may call them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self.loop = loop
-        self._heap: list[tuple[int, int, Callable[[], object]]] = []
-        self._in_turn = False  # callbacks are being called: what they ask for is armed once, after them
-        self._count = 0  # orders callbacks that are due at the same instant as they were asked for
-        self._spec = _Itimerspec()
-        self._due, self._spec_at = self._spec.value, ctypes.byref(self._spec)
-        self._fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
-        loop.add_reader(self._fd, self._ready)
-
-    def at(self, due_ns: int, callback: Callable[[], object]) -> None:
-        """Call `callback` at `due_ns`, or at once when that has passed; it cannot be taken back."""
-        self._count += 1
-        heappush(self._heap, (due_ns, self._count, callback))
-        if not self._in_turn and self._heap[0][1] == self._count:
-            self._arm()
+        loop.add_reader(self.fd, self.ready)
 
     def catch_up(self) -> bool:
         """Call what became due a moment ago and would else wait for the loop to come round; whether there was any.
 
         What waits longer does so until then: who cannot keep up must not neglect the replies as well.
         """
-        if not self._heap or not 0 <= now_ns() - self._heap[0][0] < FAR_BEHIND_NS:
+        due_ns = self.next_due_ns()
+        if due_ns is None or not 0 <= now_ns() - due_ns < FAR_BEHIND_NS:
             return False
-        self._call_due()
+        self.call_due()
         return True
 
     def close(self) -> None:
         """Forget what is left and free the descriptor."""
-        self._heap.clear()
-        self.loop.remove_reader(self._fd)
-        os.close(self._fd)
-
-    def _ready(self) -> None:
-        try:
-            os.read(self._fd, 8)
-        except BlockingIOError:
-            return  # armed anew since the loop was woken
-        self._call_due()
-
-    def _call_due(self) -> None:
-        self._in_turn = True
-        try:
-            for _ in range(BATCH):
-                if not self._heap or self._heap[0][0] > now_ns():
-                    return
-                heappop(self._heap)[2]()
-        finally:
-            self._in_turn = False
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._heap:
-            due_ns = max(1, self._heap[0][0])  # 0 would disarm; an instant that has passed fires at once
-            self._due.seconds, self._due.nanoseconds = divmod(due_ns, NS_PER_S)
-            _checked(_libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, self._spec_at, None))
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
+        self.loop.remove_reader(self.fd)
+        super().close()

@@ -29,7 +29,7 @@ from coreserver.clients.schedule import plan_of, schedule_hash
 from coreserver.clients.stage import Stage
 from coreserver.clients.tally import Tally
 from coreserver.clients.target import Target
-from coreserver.clients.timers import Timers
+from coreserver.clients.timers import LoopTimers
 from coreserver.errors import CannotStart
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -58,7 +58,7 @@ def main() -> int:
         loop = runner.get_loop()
         loop.set_exception_handler(_die)
         target = Target(spec.host, spec.port, process=spec.process, processes=spec.processes)
-        stage = Stage(target, Timers(loop), Tally(), most_open=most_open)
+        stage = Stage(target, LoopTimers(loop), Tally(), most_open=most_open)
         groups = groups_of(spec.load, plans, stage, (spec.process, spec.processes))
         gc.collect()
         gc.freeze()

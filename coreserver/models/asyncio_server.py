@@ -21,7 +21,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
-from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
+from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config import ServerOptions
 from coreserver.errors import ConfigError
 from coreserver.models.connections import Connection
@@ -29,6 +29,7 @@ from coreserver.models.evented import WORKER, EventedServer
 from coreserver.models.exchange import Exchange
 from coreserver.protocol import GREETING
 from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.timers import Timers
 
 
 class AsyncioConfig(ServerOptions):
@@ -198,9 +199,12 @@ class AsyncioServer(EventedServer[Peer]):
             ConfigError: uvloop was asked for and is not installed.
         """
         name, factory = loop_factory(self._wanted)
+        self._timers = Timers()
+        self.held.callback(self._timers.close)
         self._runner = asyncio.Runner(loop_factory=factory)
         self.held.callback(self._runner.close)  # for a loop that never ran; one that did closes itself
         self._loop = self._runner.get_loop()
+        self._loop.add_reader(self._timers.fd, self._timers.ready)
         self._loop.set_exception_handler(self._on_loop_error)
         self._settle_detail("loop", name)
 
@@ -228,8 +232,8 @@ class AsyncioServer(EventedServer[Peer]):
             self._loop.call_soon_threadsafe(callback)
 
     def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it at or just after `due_ns`, rounded up to the whole milliseconds of uvloop's timers."""
-        self._loop.call_at(-(-due_ns // NS_PER_MS) / 1000, callback)
+        """Call it at or just after `due_ns`: not by the loop's own timers, which know whole milliseconds only."""
+        self._timers.at(due_ns, callback)
 
     def watch(self, listener: socket.socket) -> None:
         """Let the loop tell of connections to accept."""

@@ -12,14 +12,12 @@ What burns CPU blocks everybody: there is one thread.
 
 from __future__ import annotations
 
-import heapq
 import select
 import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from itertools import count
 from typing import Literal
 
 from coreserver.clock import NS_PER_S, now_ns
@@ -30,11 +28,12 @@ from coreserver.models.exchange import Exchange, Terms
 from coreserver.models.listener import Waker
 from coreserver.protocol import GREETING
 from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.timers import Timers
 
 HIGH_WATER = 256 * 1024  # unsent reply bytes at which we stop reading from a peer
 LOW_WATER = 64 * 1024  # … and at which we go on
 BUFFER_LIMIT = 1024 * 1024  # never more than this a peer: no recv asks for more than what still fits
-EVENTS_PER_TURN = 256  # taken from one epoll_wait; timers and the listener wait no longer than these take
+EVENTS_PER_TURN = 256  # taken from one epoll_wait; timers and the listener wait little longer than these take
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 
@@ -95,8 +94,6 @@ class EventLoop(EventedServer[Peer]):
         super().__init__(config, recorder)
         self._read_bytes = config.read_bytes
         self._peers: dict[int, Peer] = {}  # by descriptor
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []  # a heap: due, order of asking, what to call
-        self._timer_numbers = count()
         self._calls: deque[Callable[[], None]] = deque()  # from other threads
         self._now = 0  # when the last events were taken
         self._ended = False
@@ -107,8 +104,11 @@ class EventLoop(EventedServer[Peer]):
         """Make the epoll object and what wakes it."""
         self._waker = Waker()
         self.held.callback(self._waker.close)
+        self._timers = Timers()
+        self.held.callback(self._timers.close)
         self._epoll = self.held.enter_context(select.epoll())
         self._epoll.register(self._waker.receiver, READ)
+        self._epoll.register(self._timers.fd, READ)
 
     def in_loop(self, callback: Callable[[], None]) -> None:
         """Call it soon in the loop's thread."""
@@ -130,7 +130,7 @@ class EventLoop(EventedServer[Peer]):
         self._ended = True
 
     def _turn(self) -> None:
-        events = self._epoll.poll(self._patience_s(), EVENTS_PER_TURN)
+        events = self._epoll.poll(None, EVENTS_PER_TURN)
         self._now = now_ns()
         for fd, mask in events:
             peer = self._peers.get(fd)
@@ -140,25 +140,20 @@ class EventLoop(EventedServer[Peer]):
                 self._attempt(self._receive, peer)
             else:
                 self._attempt(partial(self._on_events, mask), peer)
-        due = now_ns()  # timers set by these callbacks have to wait for the next turn
-        while self._timers and self._timers[0][0] <= due:
-            heapq.heappop(self._timers)[2]()
-
-    def _patience_s(self) -> float | None:
-        """How long epoll may wait; it rounds up to whole milliseconds, so a timer is never early."""
-        return max(0, self._timers[0][0] - now_ns()) / NS_PER_S if self._timers else None
 
     def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it after the events of the first turn at or after `due_ns`."""
-        heapq.heappush(self._timers, (due_ns, next(self._timer_numbers), callback))
+        """Call it at or just after `due_ns`."""
+        self._timers.at(due_ns, callback)
 
     def _serve_ourselves(self, fd: int) -> None:
-        if fd != self._waker.receiver.fileno():
+        if fd == self._timers.fd:
+            self._timers.ready()
+        elif fd != self._waker.receiver.fileno():
             self.accept_some()
-            return
-        self._waker.clear()
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
+        else:
+            self._waker.clear()
+            for _ in range(len(self._calls)):
+                self._calls.popleft()()
 
     def watch(self, listener: socket.socket) -> None:
         """Let epoll tell of connections to accept."""

@@ -69,7 +69,7 @@ class EventedServer(ServerModel, Generic[Peer]):
 
     @abstractmethod
     def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it at an instant of the lab's clock or less than 2 ms later, unless the loop is busy."""
+        """Call it at an instant of the lab's clock, never earlier, and at once unless the loop is busy."""
 
     @abstractmethod
     def watch(self, listener: socket.socket) -> None:

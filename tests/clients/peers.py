@@ -17,7 +17,7 @@ from coreserver.clients.schedule import plan_of
 from coreserver.clients.stage import Stage
 from coreserver.clients.tally import Tally
 from coreserver.clients.target import Target
-from coreserver.clients.timers import Timers
+from coreserver.clients.timers import LoopTimers
 from coreserver.clock import now_ns
 from coreserver.config import LoadConfig
 from coreserver.protocol import GREETING, ProtocolEngine
@@ -113,7 +113,7 @@ def play(
     """The records of `load`, played in this process."""
 
     async def run() -> Stage:
-        timers = Timers(asyncio.get_running_loop())
+        timers = LoopTimers(asyncio.get_running_loop())
         to = target if isinstance(target, Target) else Target(*target)
         stage = Stage(to, timers, Tally(), most_open=most_open)
         plans = [plan_of(group, load.seed) for group in load.clients]

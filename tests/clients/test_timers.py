@@ -1,4 +1,4 @@
-"""Timers: never early, in order, and never at the cost of the loop's other work."""
+"""LoopTimers: never early, in order, and never at the cost of the loop's other work."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections.abc import Callable
 import pytest
 
 from coreserver.clients.poller import READ, Poller
-from coreserver.clients.timers import BATCH, FAR_BEHIND_NS, Timers
+from coreserver.clients.timers import FAR_BEHIND_NS, LoopTimers
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
+from coreserver.timers import BATCH
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def run(loop: LoopFactory, story: Callable[[Timers, asyncio.Event], object]) -> None:
+def run(loop: LoopFactory, story: Callable[[LoopTimers, asyncio.Event], object]) -> None:
     """Run `story`, which sets the event when it is over."""
 
     async def body() -> None:
-        timers, over = Timers(asyncio.get_running_loop()), asyncio.Event()
+        timers, over = LoopTimers(asyncio.get_running_loop()), asyncio.Event()
         story(timers, over)
         await asyncio.wait_for(over.wait(), 10)
         timers.close()
@@ -32,7 +33,7 @@ def test_callbacks_come_in_order_and_never_early(loop: LoopFactory) -> None:
     came: list[tuple[int, int]] = []
     due: list[int] = []
 
-    def story(timers: Timers, over: asyncio.Event) -> None:
+    def story(timers: LoopTimers, over: asyncio.Event) -> None:
         start = now_ns()
         due.extend(start + round(offset_ms * NS_PER_MS) for offset_ms in (30, 10.3, 10.4, 0, -5, 10.3))
         for number, due_ns in enumerate(due):
@@ -49,7 +50,7 @@ def test_a_crowd_of_callbacks_lets_the_loop_do_other_work_between(
 ) -> None:
     events: list[str] = []
 
-    def story(timers: Timers, over: asyncio.Event) -> None:
+    def story(timers: LoopTimers, over: asyncio.Event) -> None:
         def first() -> None:
             timers.loop.call_soon(events.append, "other work")
 
@@ -65,7 +66,7 @@ def test_a_crowd_of_callbacks_lets_the_loop_do_other_work_between(
 def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
     left = [5]
 
-    def story(timers: Timers, over: asyncio.Event) -> None:
+    def story(timers: LoopTimers, over: asyncio.Event) -> None:
         def again() -> None:
             left[0] -= 1
             if left[0]:
@@ -86,7 +87,7 @@ def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(
     order: list[str] = []
     pairs = [socket.socketpair() for _ in range(8)]
 
-    def story(timers: Timers, over: asyncio.Event) -> None:
+    def story(timers: LoopTimers, over: asyncio.Event) -> None:
         poller = Poller(timers.loop, timers.catch_up)
 
         def attend(sock: socket.socket) -> None:
@@ -112,7 +113,7 @@ def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(
 
 
 def test_who_is_far_behind_reads_replies_all_the_same(loop: LoopFactory) -> None:
-    def story(timers: Timers, over: asyncio.Event) -> None:
+    def story(timers: LoopTimers, over: asyncio.Event) -> None:
         called: list[str] = []
         assert not timers.catch_up()
         timers.at(now_ns() - 1, lambda: called.append("just due"))

@@ -254,6 +254,26 @@ def test_at_the_descriptor_limit_every_accepted_peer_is_greeted_and_recorded(des
     assert done.stderr == ""
 
 
+# --- its clock -------------------------------------------------------------------------------------------------------
+
+
+def test_short_sleeps_end_when_they_are_over_and_never_before(design: dict[str, str]) -> None:
+    sleep_s = 0.0003
+    with running(**design, work={"kind": "sleep", "mean_ms": sleep_s * 1000, "distribution": "fixed"}) as server:
+        with Peer(server) as peer:
+            peer.greeted()
+            took_s = []
+            for _ in range(60):
+                began = time.monotonic()
+                assert peer.ask(b"^a$") == b"b"
+                took_s.append(time.monotonic() - began)
+    took_s.sort()
+    assert took_s[0] >= sleep_s
+    assert (
+        took_s[len(took_s) // 10] < 0.0009
+    )  # timers of whole milliseconds take 1.3; most are as quick, if undisturbed
+
+
 # --- which loop ------------------------------------------------------------------------------------------------------
 
 

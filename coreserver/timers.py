@@ -1,0 +1,93 @@
+"""Callbacks at absolute instants of the lab's clock, never early, on one timerfd.
+
+Timers of event loops are too coarse for due times and short sleeps: asyncio rounds up to whole milliseconds, and
+uvloop's may fire early or, below half a millisecond, turn into a busy loop. A timerfd on CLOCK_MONOTONIC is met within
+tens of microseconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+from coreserver.clock import NS_PER_S, now_ns
+
+BATCH = 64  # callbacks in one turn of the loop, so that sockets have theirs: a connect costs some 60 µs
+
+_TFD_TIMER_ABSTIME = 1
+_libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create() came with Python 3.13
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+class Timers:
+    """Any number of callbacks in one loop. Not thread-safe: the loop's own thread alone may call it.
+
+    Attributes:
+        fd: readable when something is due; the loop then calls `ready`.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Callable[[], object]]] = []
+        self._in_turn = False  # callbacks are being called: what they ask for is armed once, after them
+        self._count = 0  # orders callbacks that are due at the same instant as they were asked for
+        self._spec = _Itimerspec()
+        self._due, self._spec_at = self._spec.value, ctypes.byref(self._spec)
+        self.fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
+
+    def at(self, due_ns: int, callback: Callable[[], object]) -> None:
+        """Call `callback` at `due_ns`, or at once when that has passed; it cannot be taken back."""
+        self._count += 1
+        heappush(self._heap, (due_ns, self._count, callback))
+        if not self._in_turn and self._heap[0][1] == self._count:
+            self._arm()
+
+    def next_due_ns(self) -> int | None:
+        """When the next callback is due; None: there is none."""
+        return self._heap[0][0] if self._heap else None
+
+    def ready(self) -> None:
+        """`fd` was readable: call what is due."""
+        try:
+            os.read(self.fd, 8)
+        except BlockingIOError:
+            return  # armed anew since the loop was woken
+        self.call_due()
+
+    def call_due(self) -> None:
+        """Call what is due, a batch of it."""
+        self._in_turn = True
+        try:
+            for _ in range(BATCH):
+                if not self._heap or self._heap[0][0] > now_ns():
+                    return
+                heappop(self._heap)[2]()
+        finally:
+            self._in_turn = False
+            self._arm()
+
+    def close(self) -> None:
+        """Forget what is left and free the descriptor."""
+        self._heap.clear()
+        os.close(self.fd)
+
+    def _arm(self) -> None:
+        if self._heap:
+            due_ns = max(1, self._heap[0][0])  # 0 would disarm; an instant that has passed fires at once
+            self._due.seconds, self._due.nanoseconds = divmod(due_ns, NS_PER_S)
+            _checked(_libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec_at, None))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
