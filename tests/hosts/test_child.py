@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
 
 from coreserver.errors import CannotStart, ConfigError, PortInUse
-from coreserver.host import ServerHost
+from coreserver.host import ServerHost, host_for
 from coreserver.models.base import State
 from coreserver.models.child_model import ChildModel
 from tests.support import Peer, assert_conserved, assert_healthy, is_refused, running, server_config, wait_until
@@ -269,6 +269,24 @@ def test_refusals_come_back_as_the_errors_they_were(model: str, server: ServerHo
     with pytest.raises(PortInUse) as in_use, running(model, placement="process", port=server.address.port):
         pass
     assert in_use.value.field == "port"
-    with pytest.raises(ConfigError) as no_address, running(model, placement="process", host="::1%nowhere"):
-        pass
-    assert no_address.value.field == "host"
+
+
+def refusing() -> Program:
+    """A server in Python that has been given an address it cannot have; the settings let none through."""
+    refusal = "Refused('config', 'host', 'no such address')"
+    code = f"import sys; from coreserver.wire import Refused, encode; sys.stdout.buffer.write(encode({refusal}))"
+    return python(code)
+
+
+def no_such_address() -> ServerHost:
+    """The same of the C program, which really tries it."""
+    return host_for(server_config("c_threads").model_copy(update={"host": "::1%nowhere"}))
+
+
+@pytest.mark.parametrize("made", [refusing, no_such_address])
+def test_an_address_that_cannot_be_had_is_a_fault_of_the_settings(made: Callable[[], ServerHost | Program]) -> None:
+    host = made()
+    with pytest.raises(ConfigError) as refused:
+        host.start()
+    assert refused.value.field == "host"
+    host.stop()

@@ -149,8 +149,7 @@ def test_seeds_and_laws_of_work_reach_the_server() -> None:
     first, again, other = times("c_threads", 1), times("c_threads", 1), times("c_threads", 2)
     near = sum(abs(a - b) < 1_500_000 for a, b in zip(first, again, strict=True))
     far = sum(abs(a - b) < 1_500_000 for a, b in zip(first, other, strict=True))
-    assert near > 50
-    assert far < near
+    assert far + 15 < near  # a busy machine adds to some, and 20 in 60 are near by chance
     assert 2_000_000 < sum(first) / len(first) < 8_000_000
 
 
