@@ -269,9 +269,7 @@ def test_short_sleeps_end_when_they_are_over_and_never_before(design: dict[str, 
             took_s.append(time.monotonic() - began)
     took_s.sort()
     assert took_s[0] >= sleep_s
-    assert (
-        took_s[len(took_s) // 10] < 0.0009
-    )  # timers of whole milliseconds take 1.3; most are as quick, if undisturbed
+    assert took_s[len(took_s) // 10] < 0.0009  # whole milliseconds take 1.3; most are as quick, if undisturbed
 
 
 # --- which loop ------------------------------------------------------------------------------------------------------
