@@ -166,7 +166,8 @@ class CheckedConnection(ABC):
             return "while connecting"
         if self.record.greeted_ns is None:
             return "while waiting for the greeting"
-        return f"with {self.replies.owed} reply bytes owed"
+        owed = self.replies.owed
+        return f"with {owed} reply byte{'s' * (owed != 1)} owed"
 
     def cancel(self) -> None:
         """End now, wherever the client is."""

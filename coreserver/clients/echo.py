@@ -27,7 +27,7 @@ class EchoPlayer(CheckedConnection):
 
     A message is due one of `think_ns` after the reply before it, from number `think_from` on in turn; one that would be
     due at `until_ns` or later is not sent, and the client closes. After its last message it calls `again` with the
-    instant at which the next one would be due.
+    instant at which the next one would be due, and then closes.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class EchoPlayer(CheckedConnection):
             self._next_think = (self._next_think + 1) % len(self._thinks)
         if not self._left or due_ns >= self._until_ns or self._stage.is_over:
             self._rest()
-            self.end(ClientOutcome.COMPLETED)
             if self._again and not self._left:
-                self._again(due_ns)
+                self._again(due_ns)  # before the end, or the run may take this client for the last one
+            self.end(ClientOutcome.COMPLETED)
         elif self._does_think:
             self._rest()
             self._is_thinking = True

@@ -16,7 +16,7 @@ from coreserver.clients.personas import (
     SlowWriterPlayer,
 )
 from coreserver.clients.player import ScriptPlayer
-from coreserver.clients.records import ClientOutcome, ClientRecord, GroupCount
+from coreserver.clients.records import ClientRecord, GroupCount
 from coreserver.clients.schedule import GroupPlan
 from coreserver.clients.script import Action, actions_of
 from coreserver.clients.stage import Place, Stage
@@ -37,20 +37,6 @@ from coreserver.config import (
 
 _Here = tuple[Stage, ClientRecord, Place]  # what every client is given
 THINK_STRIDE = 61  # between the first pauses of clients one after the other
-
-
-class _ReturningPlayer(EchoPlayer):
-    """A closed group's client, which may connect anew once it has closed."""
-
-    def end(self, outcome: ClientOutcome, detail: str = "") -> None:
-        """Close; the run goes on until it is clear whether this client comes again.
-
-        It says so only after it has closed, and by then it may have been the last one open.
-        """
-        tally = self._stage.tally
-        tally.expect(1)
-        super().end(outcome, detail)
-        self._timers.loop.call_soon(tally.closed)
 
 
 class GroupClients:
@@ -160,7 +146,7 @@ class GroupClients:
     def _returning(self, here: _Here, group: ClosedGroup, number: int, turn: int) -> CheckedConnection:
         plan, until_ns = self._plan, self._begins_ns() + round(group.duration_s * NS_PER_S)
         sent = turn * (group.messages_per_connection or 0)  # in its connections before: it goes on where it was
-        return _ReturningPlayer(
+        return EchoPlayer(
             *here,
             plan.pool,
             timeout_s=group.timeout_s,

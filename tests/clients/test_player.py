@@ -213,8 +213,8 @@ def test_a_wrong_reply_byte_ends_the_client_and_says_what_it_saw(reply: bytes, d
     [
         (b"", socket.socket.close, ClientOutcome.REFUSED, "closed by the peer without a greeting"),
         (b"", reset, ClientOutcome.RESET, "ECONNRESET while waiting for the greeting"),
-        (b"*", socket.socket.close, ClientOutcome.RESET, "closed by the peer with 1 reply bytes owed"),
-        (b"*", reset, ClientOutcome.RESET, "ECONNRESET with 1 reply bytes owed"),
+        (b"*", socket.socket.close, ClientOutcome.RESET, "closed by the peer with 1 reply byte owed"),
+        (b"*", reset, ClientOutcome.RESET, "ECONNRESET with 1 reply byte owed"),
     ],
     ids=["close before the greeting", "reset before the greeting", "close", "reset"],
 )
@@ -257,7 +257,7 @@ def test_a_reply_that_never_comes_times_out(loop: LoopFactory) -> None:
     record = play_one(says(b"*", b"b"), script({"send": "^ab$"}, timeout_s=0.1), loop)
     assert (record.outcome, record.detail) == (
         ClientOutcome.TIMED_OUT,
-        "no progress for 0.1 s with 1 reply bytes owed",
+        "no progress for 0.1 s with 1 reply byte owed",
     )
     assert [message.replied_ns for message in record.messages] == [None]
 
