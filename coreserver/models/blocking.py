@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from functools import partial
 
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config import ServerOptions
@@ -88,16 +87,27 @@ class Session:
     def _echo(self) -> None:
         """Serve the everyday session: no work, whole replies, no end but the peer's.
 
-        With the interpreter's lock to share, every call costs all sessions, so this loop makes as few as it can.
+        With the interpreter's lock to share, every call costs all sessions, so this loop makes as few as it can:
+        sending and counting are written out.
         """
-        send, answer = self._hand_over, self._engine.receive
+        recv, send, answer, most = self._sock.recv, self._sock.send, self._engine.receive, self._config.read_bytes
+        received = replied = 0
         try:
-            for data in iter(partial(self._sock.recv, self._config.read_bytes), b""):
-                self._bytes_in += len(data)
+            while data := recv(most):
+                received += len(data)
                 if reply := answer(data):
-                    send(reply)
+                    try:
+                        sent = send(reply)
+                    except BlockingIOError:
+                        sent = 0
+                    replied += sent
+                    if sent < len(reply):
+                        self._send_rest(memoryview(reply)[sent:])
         except BlockingIOError:
             raise _SessionEnded(ServerOutcome.IDLE_TIMEOUT) from None
+        finally:
+            self._bytes_in += received
+            self._bytes_out += replied
 
     def _serve(self) -> None:
         """Serve a session in which messages cost work, replies go out byte by byte, or time is limited."""
@@ -154,14 +164,6 @@ class Session:
 
     def _send(self, data: bytes) -> None:
         self._limit_send()
-        self._hand_over(data)
-
-    def _limit_send(self) -> None:
-        if self._ends_ns is not None:
-            self._check_session()
-            self._limit(socket.SO_SNDTIMEO, self._send_slice_s)
-
-    def _hand_over(self, data: bytes) -> None:
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
@@ -169,6 +171,11 @@ class Session:
         self._bytes_out += sent
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:])
+
+    def _limit_send(self) -> None:
+        if self._ends_ns is not None:
+            self._check_session()
+            self._limit(socket.SO_SNDTIMEO, self._send_slice_s)
 
     def _send_rest(self, view: memoryview) -> None:
         """Send what the kernel did not take at once, as long as the peer makes progress."""
