@@ -54,6 +54,7 @@ def test_t18_a_connect_scan_leaves_nothing_behind(start: StartServer) -> None:
     descriptors = process.num_fds()
     for _ in range(500):
         Peer(server).sock.close()
+    wait_until(lambda: sum(outcomes(server).values()) >= 500, "all have been accepted, and have ended")
     assert_healthy(server)
     assert outcomes(server).keys() <= {"completed", "reset"}
     wait_until(lambda: process.num_fds() <= descriptors, "every descriptor is given back")
