@@ -8,14 +8,14 @@ round, since a machine's speed drifts; figures are medians of the rounds.
                    its telemetry on, which is judged, and against a plain C server, which asks more of the clients
     lateness       how late messages and connects go out at fixed rates; nothing may ever go out early. Beside it how
                    late the machine wakes a C program that does nothing else. Judged against the plain C server, which
-                   takes the least of the machine; against the lab's design what is seen is the pair on its CPUs
+                   takes the least of the machine, each side on a CPU of its own; against the lab's design what is seen
+                   is the pair on shared CPUs
     connections    connect, greeting, one message, close: as many as 64 clients manage
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from benchmarks.tools import HERE, Programs, machine
+from benchmarks.tools import HERE, Programs, machine, on_cpu
 from coreserver.clients.messages import MessageTable, table_of
 from coreserver.clients.process import LoadProcesses
 from coreserver.clients.records import ClientOutcome, LoadResult
@@ -76,13 +77,17 @@ def main() -> None:
     watch = MachineWatch()
     with tempfile.TemporaryDirectory() as directory:
         programs = Programs(Path(directory))
-        with _server(C_SERVER, programs) as port:
-            bench = Bench("a plain C epoll server", programs, port, Path(directory), asked.rounds, asked.seconds)
+        server_cpu, *others = sorted(os.sched_getaffinity(0))
+        with ExitStack() as running:
+            with on_cpu(server_cpu if others else None):
+                port = running.enter_context(_server(C_SERVER, programs))
+            name = "a plain C epoll server, apart"
+            bench = Bench(name, programs, port, Path(directory), asked.rounds, asked.seconds, *others[:1])
             bench.round_trips()
             bench.lateness(judge=True)
             bench.connections()
         with _server(asked.server, programs) as port:
-            name = f"the lab's {asked.server}, telemetry on"
+            name = f"the lab's {asked.server}, telemetry on, shared"
             bench = Bench(name, programs, port, Path(directory), asked.rounds, asked.seconds)
             bench.round_trips(judge=True)
             bench.lateness()
@@ -96,10 +101,17 @@ def main() -> None:
 
 
 class Bench:
-    """The measurements, each `rounds` times, against `server`, which listens at `port`."""
+    """The measurements, each `rounds` times, against `server`, which listens at `port`; load comes from `cpu`."""
 
     def __init__(
-        self, server: str, programs: Programs, port: int, directory: Path, rounds: int, seconds: float
+        self,
+        server: str,
+        programs: Programs,
+        port: int,
+        directory: Path,
+        rounds: int,
+        seconds: float,
+        cpu: int | None = None,
     ) -> None:
         self._server = server
         self._programs = programs
@@ -107,6 +119,7 @@ class Bench:
         self._directory = directory
         self._rounds = rounds
         self._seconds = seconds
+        self._cpu = cpu
 
     def round_trips(self, *, judge: bool = False) -> None:
         """Ours, C's and, where it is judged, Locust's, per client process."""
@@ -171,7 +184,8 @@ class Bench:
         print(f"  median p99 {p99:.3f} ms, {early} early{target}")
 
     def _measure(self, group: dict[str, Any]) -> tuple[LoadResult, MessageTable]:
-        load = LoadConfig.model_validate({"clients": [group], "client_processes": 1})
+        cpus = {} if self._cpu is None else {"client_cpus": [self._cpu]}
+        load = LoadConfig.model_validate({"clients": [group], "client_processes": 1, **cpus})
         with LoadProcesses(("127.0.0.1", self._port), load, result_path=self._directory / "result") as clients:
             result = clients.measure(threading.Event(), lambda _: None)
         failed = [record for record in result.records if record.outcome is not ClientOutcome.COMPLETED]
@@ -181,7 +195,8 @@ class Bench:
 
     def _bare_p99_ms(self, rate_per_s: float) -> float:
         command = [self._programs.path("pace"), str(rate_per_s), str(self._seconds)]
-        found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+        with on_cpu(self._cpu):
+            found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
         return float(found["p99_us"]) / 1000
 
     def _ours(self) -> tuple[float, str]:
@@ -191,7 +206,8 @@ class Bench:
         return len(table) / self._seconds, f"p50 {p50:.3f} ms, p99 {p99:.3f} ms"
 
     def _c_client(self) -> tuple[float, str]:
-        load = self._programs.load(self._port, CONNECTIONS, MESSAGE_BYTES, self._seconds)
+        with on_cpu(self._cpu):
+            load = self._programs.load(self._port, CONNECTIONS, MESSAGE_BYTES, self._seconds)
         return load.per_s, f"p50 {load.p50_us / 1000:.3f} ms, p99 {load.p99_us / 1000:.3f} ms"
 
     def _locust(self) -> tuple[float, str]:
@@ -205,7 +221,7 @@ class Bench:
         return stats["num_requests"] / took_s, f"p50 {p50} ms, p99 {p99} ms, as it rounds them"
 
 
-@contextlib.contextmanager
+@contextmanager
 def _server(name: str, programs: Programs) -> Iterator[int]:
     if name == "epoll_server":
         command = [programs.path("epoll_server")]

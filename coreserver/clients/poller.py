@@ -20,8 +20,8 @@ class Poller:
     """Calls the handler of every socket that is ready. The loop's own thread alone may use it.
 
     Args:
-        attend_to_due: called after each socket: does what cannot wait, and says whether there was any. The sockets
-            that are still ready stay so until the loop comes round: their descriptors may since be other sockets'.
+        attend_to_due: called after each socket: does what cannot wait, and says whether there was any. Then we ask
+            anew which sockets are ready: a descriptor may since be another socket's.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, attend_to_due: Callable[[], bool]) -> None:
@@ -51,8 +51,13 @@ class Poller:
 
     def _ready(self) -> None:
         handlers = self._handlers
-        for fd, events in self._epoll.poll(0, BATCH):
-            if handler := handlers.get(fd):
-                handler(events)
-            if self._attend_to_due():
+        left = BATCH
+        while left and (ready := self._epoll.poll(0, left)):
+            for fd, events in ready:
+                left -= 1
+                if handler := handlers.get(fd):
+                    handler(events)
+                if self._attend_to_due():
+                    break
+            else:
                 return
