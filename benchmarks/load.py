@@ -77,12 +77,12 @@ def main() -> None:
     watch = MachineWatch()
     with tempfile.TemporaryDirectory() as directory:
         programs = Programs(Path(directory))
-        server_cpu, *others = sorted(os.sched_getaffinity(0))
+        server_cpu, *load_cpus = sorted(os.sched_getaffinity(0))
         with ExitStack() as running:
-            with on_cpu(server_cpu if others else None):
+            with on_cpu(server_cpu if load_cpus else None):
                 port = running.enter_context(_server(C_SERVER, programs))
             name = "a plain C epoll server, apart"
-            bench = Bench(name, programs, port, Path(directory), asked.rounds, asked.seconds, *others[:1])
+            bench = Bench(name, programs, port, Path(directory), asked.rounds, asked.seconds, *load_cpus[:1])
             bench.round_trips()
             bench.lateness(judge=True)
             bench.connections()
