@@ -20,7 +20,7 @@ from coreserver.clock import NS_PER_MS, NS_PER_S, milliseconds, now_ns, seconds
 
 REPORT_EVERY_NS = 25 * NS_PER_MS  # while there is news
 LINE_EVERY_NS = NS_PER_S // 2  # even when nothing has changed
-ROWS_A_LINE = 40  # encoding them takes a tenth of a millisecond, in which no client is attended to
+ROWS_A_LINE = 8  # encoding more would show in the lateness: no client is attended to meanwhile
 ROWS_AT_THE_END = 1000
 LAG_EVERY_NS = 10 * NS_PER_MS
 
