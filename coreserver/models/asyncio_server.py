@@ -29,7 +29,6 @@ from coreserver.models.evented import WORKER, EventedServer
 from coreserver.models.exchange import Exchange
 from coreserver.protocol import GREETING
 from coreserver.telemetry import Recorder, ServerOutcome
-from coreserver.timers import Timers
 
 
 class AsyncioConfig(ServerOptions):
@@ -199,12 +198,10 @@ class AsyncioServer(EventedServer[Peer]):
             ConfigError: uvloop was asked for and is not installed.
         """
         name, factory = loop_factory(self._wanted)
-        self._timers = Timers()
-        self.held.callback(self._timers.close)
         self._runner = asyncio.Runner(loop_factory=factory)
         self.held.callback(self._runner.close)  # for a loop that never ran; one that did closes itself
         self._loop = self._runner.get_loop()
-        self._loop.add_reader(self._timers.fd, self._timers.ready)
+        self._loop.add_reader(self.timers.fd, self.timers.ready)
         self._loop.set_exception_handler(self._on_loop_error)
         self._settle_detail("loop", name)
 
@@ -230,10 +227,6 @@ class AsyncioServer(EventedServer[Peer]):
         """Call it in the loop's thread."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(callback)
-
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it at or just after `due_ns`: not by the loop's own timers, which know whole milliseconds only."""
-        self._timers.at(due_ns, callback)
 
     def watch(self, listener: socket.socket) -> None:
         """Let the loop tell of connections to accept."""

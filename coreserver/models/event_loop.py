@@ -28,7 +28,6 @@ from coreserver.models.exchange import Exchange, Terms
 from coreserver.models.listener import Waker
 from coreserver.protocol import GREETING
 from coreserver.telemetry import Recorder, ServerOutcome
-from coreserver.timers import Timers
 
 HIGH_WATER = 256 * 1024  # unsent reply bytes at which we stop reading from a peer
 LOW_WATER = 64 * 1024  # … and at which we go on
@@ -104,11 +103,9 @@ class EventLoop(EventedServer[Peer]):
         """Make the epoll object and what wakes it."""
         self._waker = Waker()
         self.held.callback(self._waker.close)
-        self._timers = Timers()
-        self.held.callback(self._timers.close)
         self._epoll = self.held.enter_context(select.epoll())
         self._epoll.register(self._waker.receiver, READ)
-        self._epoll.register(self._timers.fd, READ)
+        self._epoll.register(self.timers.fd, READ)
 
     def in_loop(self, callback: Callable[[], None]) -> None:
         """Call it soon in the loop's thread."""
@@ -141,13 +138,9 @@ class EventLoop(EventedServer[Peer]):
             else:
                 self._attempt(partial(self._on_events, mask), peer)
 
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it at or just after `due_ns`."""
-        self._timers.at(due_ns, callback)
-
     def _serve_ourselves(self, fd: int) -> None:
-        if fd == self._timers.fd:
-            self._timers.ready()
+        if fd == self.timers.fd:
+            self.timers.ready()
         elif fd != self._waker.receiver.fileno():
             self.accept_some()
         else:

@@ -24,6 +24,7 @@ from coreserver.models.deadlines import Deadlines
 from coreserver.models.exchange import Exchange, Terms
 from coreserver.models.listener import EXHAUSTED, PAUSE_S, TRANSIENT, accept_queue_length, address_of, listen
 from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.timers import Timers
 
 ACCEPT_BATCH = (
     64  # accepts a turn: enough for a storm of connects, few enough that those connected are served meanwhile
@@ -53,7 +54,10 @@ class EventedServer(ServerModel, Generic[Peer]):
 
     @abstractmethod
     def set_up(self) -> None:
-        """Make the loop, and leave with `held` what frees it again. In the thread that calls start()."""
+        """Make the loop, and leave with `held` what frees it again. In the thread that calls start().
+
+        The loop calls `timers.ready` whenever `timers.fd` is readable.
+        """
 
     @abstractmethod
     def run_loop(self) -> None:
@@ -66,10 +70,6 @@ class EventedServer(ServerModel, Generic[Peer]):
     @abstractmethod
     def in_loop(self, callback: Callable[[], None]) -> None:
         """Call it soon in the loop's thread; once the loop has ended, never. In any thread."""
-
-    @abstractmethod
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it at an instant of the lab's clock, never earlier, and at once unless the loop is busy."""
 
     @abstractmethod
     def watch(self, listener: socket.socket) -> None:
@@ -90,6 +90,15 @@ class EventedServer(ServerModel, Generic[Peer]):
     @abstractmethod
     def end_all(self, outcome: ServerOutcome) -> None:
         """End every peer that is left."""
+
+    # --- the clock; in the loop's thread -------------------------------------------------------------------------
+
+    def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
+        """Call it at an instant of the lab's clock, never earlier, and at once unless the loop is busy.
+
+        Not by the loop's own timers, which know whole milliseconds only.
+        """
+        self.timers.at(due_ns, callback)
 
     # --- accepting; in the loop's thread -------------------------------------------------------------------------
 
@@ -160,6 +169,8 @@ class EventedServer(ServerModel, Generic[Peer]):
     def _open(self) -> Address:
         self._listener = listen(self.config.host, self.config.port, self.config.backlog)
         try:
+            self.timers = Timers()
+            self.held.callback(self.timers.close)
             self.set_up()
             self.connections.admission.on_room = lambda: self.in_loop(self._listen_on)
             self.in_loop(self._listen_on)
