@@ -31,16 +31,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 
+from benchmarks.contenders import hosted, program
 from benchmarks.tools import HERE, Programs, machine, on_cpu
 from coreserver.clients.messages import MessageTable, table_of
 from coreserver.clients.process import LoadProcesses
 from coreserver.clients.records import ClientOutcome, LoadResult
 from coreserver.config import LoadConfig
-from coreserver.host import host_for
 from coreserver.machine import MachineWatch
-from coreserver.models import ServerConfig
 
 LAB_SERVER = "asyncio"
 C_SERVER = "epoll_server"
@@ -223,22 +221,12 @@ class Bench:
 
 @contextmanager
 def _server(name: str, programs: Programs) -> Iterator[int]:
-    if name == "epoll_server":
-        command = [programs.path("epoll_server")]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        ) as child:
-            yield int(child.stdout.readline() if child.stdout else 0)
-            if child.stdin:
-                child.stdin.close()
-        return
-    config = TypeAdapter(ServerConfig).validate_python({"model": name, "placement": "process", "backlog": 4096})
-    host = host_for(config)
-    address = host.start()
-    try:
-        yield address.port
-    finally:
-        host.stop()
+    if name == C_SERVER:
+        with program(name, [programs.path(name)]).start(CONNECTIONS) as port:
+            yield port
+    else:
+        with hosted(name, placement="process") as (_, port):
+            yield port
 
 
 def _lateness(late_ns: Any, seconds: float, bare_p99_ms: float) -> Lateness:

@@ -19,14 +19,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks.contenders import Contender, article_way, hosted, one_core, our_models, peers
 from benchmarks.telemetry import print_telemetry_cost
-from benchmarks.tools import Load, Programs, alternating, machine, median_interval, on_cpu
+from benchmarks.tools import Load, Programs, alternating, machine, median_interval
 from coreserver.clock import now_ns
 
 
@@ -101,12 +100,8 @@ def measure(programs: Programs, rounds: int, seconds: float) -> Rounds:
 
 def once(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> Load:
     """One contender, started for this, at one shape."""
-    server_cpu, *others = sorted(os.sched_getaffinity(0))
-    with ExitStack() as running:
-        with on_cpu(server_cpu if shape.apart else None):
-            port = running.enter_context(contender.start(shape.connections))
-        with on_cpu(others[0] if shape.apart else None):
-            return programs.load(port, shape.connections, shape.message_bytes, seconds)
+    server = contender.start(shape.connections)
+    return programs.load_on(server, shape.connections, shape.message_bytes, seconds, apart=shape.apart)
 
 
 def per_s(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> float:

@@ -6,13 +6,12 @@ moves a run by a fifth, which hides what is looked for here.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 
 from benchmarks.contenders import hosted, server_config
-from benchmarks.tools import Programs, alternating, median_interval, on_cpu
+from benchmarks.tools import Programs, alternating, median_interval
 from coreserver.models import MODELS
 from coreserver.telemetry import ConnectionRecord, Recorder, ServerOutcome
 
@@ -61,9 +60,4 @@ def print_telemetry_cost(programs: Programs, pairs: int) -> None:
 
 def round_trips_per_s(programs: Programs, model: str, telemetry: bool) -> float:
     """Of one run of a second."""
-    server_cpu, *others = sorted(os.sched_getaffinity(0))
-    with ExitStack() as running:
-        with on_cpu(server_cpu if others else None):
-            port = running.enter_context(serving(model, telemetry))
-        with on_cpu(others[0] if others else None):
-            return programs.load(port, 64, 14, 1.0).per_s
+    return programs.load_on(serving(model, telemetry), 64, 14, 1.0, apart=True).per_s

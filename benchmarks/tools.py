@@ -9,7 +9,7 @@ import shutil
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,18 @@ class Programs:
         done = subprocess.run([self.path("load_client"), *arguments], stdout=subprocess.PIPE, check=True, text=True)
         result = json.loads(done.stdout.splitlines()[-1])
         return Load(result["round_trips"] / result["seconds"], result["p50_us"], result["p99_us"], result["errors"])
+
+    def load_on(
+        self, server: AbstractContextManager[int], connections: int, message_bytes: int, seconds: float, *, apart: bool
+    ) -> Load:
+        """`load` on a server that runs for as long as that; `apart`: on a CPU each, where there are two."""
+        server_cpu, *others = sorted(os.sched_getaffinity(0))
+        apart = apart and bool(others)
+        with ExitStack() as running:
+            with on_cpu(server_cpu if apart else None):
+                port = running.enter_context(server)
+            with on_cpu(others[0] if apart else None):
+                return self.load(port, connections, message_bytes, seconds)
 
     @contextmanager
     def holding(self, port: int, connections: int, deadline_s: float) -> Iterator[None]:
