@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -188,7 +190,7 @@ def _run(
         timeout=timeout,
     )
     settings = _settings(data_dir=data_dir, allow_target=tuple(allow_target or ()) or None)
-    try:
+    with _failures_told():
         run: dict[str, Any] = {"seed": seed, "label": label, "note": note, "client_processes": client_processes}
         run["client_cpus"] = cpus_of(client_cpus)
         if spec is None:
@@ -200,12 +202,6 @@ def _run(
             body = spec_of(spec, {**where, **options, **flags.given(), "group": group, **run})
         request = Request(strict(body), objectives_of(slo or []))
         raise typer.Exit(carry_out(request, settings, url, as_json=output is Format.JSON))
-    except UsageError as error:
-        _fail(str(error), EXIT_USAGE)
-    except Failure as failure:
-        _fail(str(failure), failure.code)
-    except CannotWrite as error:
-        _fail(str(error), EXIT_UNWRITTEN)
 
 
 @app.command("compare")
@@ -221,13 +217,9 @@ def _compare(
 
     Ends with 0; 1: the output could not be written; 2: there are no such runs, or one has no report; 3: no lab.
     """
-    try:
+    with _failures_told():
         found = comparison_at(_settings(data_dir=data_dir), url, runs)
         put(found.model_dump_json(indent=2) if output is Format.JSON else "\n".join(lines(found)))
-    except Failure as error:
-        _fail(str(error), error.code)
-    except CannotWrite as error:
-        _fail(str(error), EXIT_UNWRITTEN)
 
 
 @app.command("import")
@@ -240,13 +232,12 @@ def _import(
 ) -> None:
     """Bring runs back from files that this or another lab wrote.
 
-    Ends with 0; 2: a file does not fit, and nothing of it was kept; 3: no lab is running.
+    Ends with 0; 1: the output could not be written; 2: a file does not fit, and nothing of it was kept; 3: no lab is
+    running.
     """
-    try:
+    with _failures_told():
         for line in import_files(files, _settings(data_dir=data_dir), url):
-            print(line, flush=True)  # noqa: T201 - what the person at the shell waits for
-    except Failure as failure:
-        _fail(str(failure), failure.code)
+            put(line)
 
 
 def _announce(url: str) -> None:
@@ -255,6 +246,19 @@ def _announce(url: str) -> None:
         put(f"Serverlab is at {url}")
     except CannotWrite as error:
         print(f"serverlab: at {url}, but {error}", file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Ends the command with the exit code and the message of what goes wrong inside."""
+    try:
+        yield
+    except UsageError as error:
+        _fail(str(error), EXIT_USAGE)
+    except Failure as failure:
+        _fail(str(failure), failure.code)
+    except CannotWrite as error:
+        _fail(str(error), EXIT_UNWRITTEN)
 
 
 def _settings(**flags: object) -> Settings:
