@@ -12,8 +12,8 @@ from typing import IO, Any, cast
 from pydantic import TypeAdapter
 
 from benchmarks.tools import Programs
-from coreserver.config import ServerOptions
-from coreserver.host import ServerHost, host_for
+from coreserver.config.server import ServerOptions
+from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS, ServerConfig
 
 BACKLOG = 4096

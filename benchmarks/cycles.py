@@ -18,7 +18,7 @@ import psutil
 
 from benchmarks.contenders import server_config
 from benchmarks.tools import machine
-from coreserver.host import host_for
+from coreserver.hosting.host import host_for
 from coreserver.models import MODELS
 
 STOP_LIMIT_S = 0.5

@@ -34,11 +34,11 @@ import numpy as np
 
 from benchmarks.contenders import hosted, program
 from benchmarks.tools import HERE, Programs, machine, on_cpu
-from coreserver.clients.messages import MessageTable, table_of
-from coreserver.clients.process import LoadProcesses
-from coreserver.clients.records import ClientOutcome, LoadResult
-from coreserver.config import LoadConfig
-from coreserver.machine import MachineWatch
+from coreserver.clients.load import LoadProcesses
+from coreserver.config.load import LoadConfig
+from coreserver.records.client import ClientOutcome, LoadResult
+from coreserver.records.messages import MessageTable, table_of
+from coreserver.telemetry.machine import MachineWatch
 
 LAB_SERVER = "asyncio"
 C_SERVER = "epoll_server"

@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import cast
 
-from coreserver.protocol import GREETING, ProtocolEngine
+from coreserver.protocols.article import GREETING, ProtocolEngine
 
 READ_BYTES = 65536
 BACKLOG = 4096

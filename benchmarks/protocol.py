@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from coreserver.protocol import ProtocolEngine
+from coreserver.protocols.article import ProtocolEngine
 
 ROUNDS = 15
 ROUND_BYTES = 1_000_000  # some 40 ms of the loop per byte

@@ -26,12 +26,12 @@ from pydantic import TypeAdapter
 
 from benchmarks.tools import machine
 from coreserver.clock import NS_PER_S
-from coreserver.config import LoadConfig
-from coreserver.host import host_for
-from coreserver.machine import MachineWatch
+from coreserver.config.load import LoadConfig
+from coreserver.hosting.host import host_for
 from coreserver.models import ServerConfig
-from coreserver.reports.theory import compare, passages
-from coreserver.run import execute
+from coreserver.reports.queueing_theory import compare, passages
+from coreserver.runs.execute import execute
+from coreserver.telemetry.machine import MachineWatch
 
 WORKERS = (1, 2, 4, 8)
 UTILISATIONS = (0.5, 0.7, 0.85)

@@ -17,14 +17,14 @@ from typing import Any
 
 from benchmarks.contenders import server_config
 from benchmarks.tools import machine
-from coreserver.clients.process import Progress
+from coreserver.clients.load import Progress
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.config import LoadConfig
-from coreserver.host import ServerHost, host_for
+from coreserver.config.load import LoadConfig
+from coreserver.hosting.host import ServerHost, host_for
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
 from coreserver.reports.timeline_rows import timeline_rows
-from coreserver.run import RunResult, execute
+from coreserver.runs.execute import RunResult, execute
 from webapp.timeline import draw
 
 OPEN = {"kind": "open", "rate_per_s": 250, "arrivals": "constant", "duration_s": 5}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from coreserver.errors import CannotStart
-from coreserver.wire import Decoder, Frame, WireError
+from coreserver.telemetry.frames import Decoder, Frame, WireError
 
 TICK_S = 0.25
 # No frame for so long, and the kernel says "stopped"; a freeze of one second, as in our experiment, passes.

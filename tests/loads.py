@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from coreserver.clients.process import Progress
-from coreserver.config import LoadConfig
-from coreserver.host import ServerHost
-from coreserver.run import RunResult, execute
+from coreserver.clients.load import Progress
+from coreserver.config.load import LoadConfig
+from coreserver.hosting.host import ServerHost
+from coreserver.runs.execute import RunResult, execute
 from tests.clients.peers import Address
 
 

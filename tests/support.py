@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from coreserver.config import ServerOptions
-from coreserver.host import ServerHost, host_for
+from coreserver.config.server import ServerOptions
+from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import ServerConfig
 
 PATIENCE_S = 10.0  # generous: it only bounds how long a failing test takes

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from coreserver.config import LoadConfig, OpenGroup
+from coreserver.config.load import LoadConfig, OpenGroup
 
 STAGES = [{"rate_per_s": 10.0, "duration_s": 2.0}, {"rate_per_s": 0.0, "duration_s": 1.0}]
 

@@ -7,7 +7,7 @@ import sys
 import time
 from unittest.mock import mock_open, patch
 
-from coreserver.machine import MachineWatch
+from coreserver.telemetry.machine import MachineWatch
 
 BURN_S = 0.3
 BURN = f"import time\nwhile time.process_time() < {BURN_S}: pass"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coreserver.protocol import GREETING, ProtocolEngine
+from coreserver.protocols.article import GREETING, ProtocolEngine
 
 ARTICLE = b"^abc$de^abte$f"
 

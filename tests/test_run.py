@@ -13,14 +13,14 @@ import psutil
 import pytest
 from pydantic import TypeAdapter
 
-from coreserver.clients.process import LoadProcesses, Progress
-from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult
-from coreserver.config import LoadConfig
-from coreserver.host import ThreadHost
+from coreserver.clients.load import LoadProcesses, Progress
+from coreserver.config.load import LoadConfig
+from coreserver.hosting.host import ThreadHost
 from coreserver.models import ServerConfig
-from coreserver.models.base import Address
-from coreserver.run import RunResult
-from coreserver.telemetry import ServerOutcome
+from coreserver.models.shared.base import Address
+from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
+from coreserver.runs.execute import RunResult
+from coreserver.telemetry.recorder import ServerOutcome
 from tests.clients.peers import closed_port, script
 from tests.loads import run
 from tests.support import running
@@ -204,7 +204,7 @@ def test_what_the_machine_cannot_do_is_refused_by_name(tmp_path: Path, monkeypat
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr("coreserver.clients.client_process.WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr("coreserver.clients.worker_handle.WORKER", ("-P", "-c", limited))
     with running("thread_per_client") as host:
         result = run(host, ARTICLE, tmp_path)
         assert host.snapshot().totals.accepted == 0

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from coreserver.clients.messages import table_of
-from coreserver.clients.process import Progress
-from coreserver.clients.records import ClientOutcome
-from coreserver.config import LoadConfig
+from coreserver.clients.load import Progress
+from coreserver.config.load import LoadConfig
+from coreserver.records.client import ClientOutcome
+from coreserver.records.messages import table_of
 from coreserver.reports.timing import parts
-from coreserver.run import RunResult
+from coreserver.runs.execute import RunResult
 from tests.clients.peers import honest, peer
 from tests.loads import run
 from tests.support import running

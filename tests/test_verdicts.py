@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from coreserver.clients.process import Progress
-from coreserver.config import LoadConfig
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
-from coreserver.telemetry import Subscription
+from coreserver.clients.load import Progress
+from coreserver.config.load import LoadConfig
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
+from coreserver.telemetry.recorder import Subscription
 from tests.loads import run
 from tests.support import running
 
@@ -131,7 +131,7 @@ def test_a_server_that_is_asked_for_too_much_drifts(tmp_path: Path) -> None:
 
 
 def test_server_records_that_did_not_fit_make_a_run_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coreserver.telemetry.Subscription", lambda: Subscription(limit=1))
+    monkeypatch.setattr("coreserver.telemetry.recorder.Subscription", lambda: Subscription(limit=1))
     found = report(tmp_path, {"model": "event_loop"}, {"kind": "script", "count": 100, "script": [{"send": "^a$"}]})
     assert codes(found)["records_lost"] == "invalid"
 

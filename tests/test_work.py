@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from coreserver.config import Work
-from coreserver.work import Demand, burn, demands
+from coreserver.config.server import Work
+from coreserver.models.shared.service_time import Demand, burn, demands
 from tests.support import Peer, running
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
 from webapp.forms import FormField, Problems, Submitted, check, document_of, fields_of, problems_of, submitted_from
 from webapp.group_forms import GroupForm, group_forms, groups_of, one_more, submitted_from_groups

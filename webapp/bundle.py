@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from coreserver.errors import RecordsIncomplete
 from coreserver.models import MODELS
-from coreserver.reports.codec import FORMAT, Bounds, decode_connections
-from coreserver.reports.records_check import check_records, disagreements, miscounted
+from coreserver.records.codec import FORMAT, Bounds, decode_connections
+from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.import_check import check_records, disagreements, miscounted
 from coreserver.reports.schema import ReportFile
-from coreserver.reports.summary import SCHEMA_VERSION
 from webapp import strict_json
 from webapp.problems import FieldError, Invalid
 from webapp.validation import MOST_ERRORS, field_errors
@@ -32,7 +32,7 @@ _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A run's records as `coreserver.reports.codec` writes them, and their zero on its clock and on the wall."""
+    """A run's records as `coreserver.records.codec` writes them, and their zero on its clock and on the wall."""
 
     started_ns: int
     started_wall_s: float

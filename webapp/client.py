@@ -19,7 +19,7 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel
 
-from coreserver.config import ClosedGroup, OpenGroup
+from coreserver.config.load import ClosedGroup, OpenGroup
 from webapp.compare import Comparison
 from webapp.problems import FieldError
 from webapp.schemas import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from coreserver.models import MODELS
-from coreserver.models.base import ServerModel
+from coreserver.models.shared.base import ServerModel
 from webapp.problems import NotFound
 from webapp.schemas import ModelResource
 

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coreserver.clients.allow import Address, allowed_target
-from coreserver.config import ServerOptions
+from coreserver.clients.allowed_targets import Address, allowed_target
+from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError
-from coreserver.host import ServerHost
-from coreserver.reports.evidence import NOT_OURS
-from coreserver.reports.summary import ServerInfo
+from coreserver.hosting.host import ServerHost
+from coreserver.reports.build import ServerInfo
+from coreserver.reports.verdict.evidence import NOT_OURS
 from webapp.problems import Conflict, FieldError, Invalid, Problem
 from webapp.quotas import refuse_too_much
 from webapp.schemas import RunSpec, ServerRef, ServerTarget

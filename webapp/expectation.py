@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from coreserver.clients.script import ARTICLE
-from coreserver.load_config import (
-    ClientGroup,
-    ClosedGroup,
-    FloodGroup,
-    IdleGroup,
-    OpenGroup,
-    ScriptGroup,
-)
-from coreserver.script_steps import Wait
+from coreserver.clients.script_plan import ARTICLE
+from coreserver.config.load import ClientGroup, ClosedGroup, FloodGroup, IdleGroup, OpenGroup, ScriptGroup
+from coreserver.config.script_steps import Wait
 from webapp.progress import RunPhase
 
 WORDS: dict[RunPhase, str] = {

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ValidationError
 
-from coreserver.settings import ALPHABETS
+from coreserver.config.base import ALPHABETS
 from webapp.validation import plainly
 
 Submitted = Mapping[str, str]

@@ -13,8 +13,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from coreserver.config import ClientGroup
-from coreserver.load_config import MOST_GROUPS
+from coreserver.config.load import MOST_GROUPS, ClientGroup
 from webapp.forms import FormField, Problems, Submitted, check, document_of, fields_of, shown, submitted_from
 
 KINDS: dict[str, type[BaseModel]] = {

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.models.c_threads import cache_dir
+from coreserver.records.codec import decode_connections
 from coreserver.reports.article_log import article_log
-from coreserver.reports.codec import decode_connections
-from coreserver.reports.connections import connections_rows
+from coreserver.reports.connection_rows import connections_rows
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.timing import JoinedConnection

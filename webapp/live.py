@@ -7,10 +7,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from coreserver.clients.process import Progress
-from coreserver.clients.records import ClientRecord
+from coreserver.clients.load import Progress
 from coreserver.clock import NS_PER_S, now_ns, seconds
-from coreserver.host import ServerHost
+from coreserver.hosting.host import ServerHost
+from coreserver.records.client import ClientRecord
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.reports.timing import join
 from webapp.destination import Destination

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from coreserver.clients.records import ClientOutcome, ClientRecord
+from coreserver.records.client import ClientOutcome, ClientRecord
 from webapp.progress import RunError, RunHistory
 
 MOST_POINTS = 600

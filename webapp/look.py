@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from coreserver.clock import now_ns
-from coreserver.host import ServerHost
-from coreserver.sampler import Sample
-from coreserver.telemetry import ConnectionRecord, Event
+from coreserver.hosting.host import ServerHost
+from coreserver.telemetry.recorder import ConnectionRecord, Event
+from coreserver.telemetry.sampler import Sample
 from webapp.schemas import ServerResource
 
 

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from coreserver.clients.records import ClientOutcome
-from coreserver.reports.stats import PERCENTILES, samples_needed
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.percentiles import PERCENTILES, samples_needed
 
 Report = Mapping[str, Any]
 

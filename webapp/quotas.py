@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable
 
 from coreserver.clients.limits import SPARE_DESCRIPTORS, processes_for
-from coreserver.config import LoadConfig, ScriptGroup, ServerOptions
-from coreserver.load_config import ClientGroup, OpenGroup, standing_connections
-from coreserver.models.connections import RESERVED_DESCRIPTORS
+from coreserver.config.load import ClientGroup, LoadConfig, OpenGroup, ScriptGroup, standing_connections
+from coreserver.config.server import ServerOptions
+from coreserver.models.shared.open_connections import RESERVED_DESCRIPTORS
 from webapp.problems import FieldError, Invalid, Quota, Unavailable
 from webapp.settings import Settings
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from coreserver.reports.summary import SCHEMA_VERSION
+from coreserver.reports.build import SCHEMA_VERSION
 from webapp.client import LabClient, LabError, LabUnreachable
 from webapp.datadir import read_address
 from webapp.interruption import EXIT_INTERRUPTED, Interruption

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
-from coreserver.reports.codec import decode_connections
+from coreserver.records.codec import decode_connections
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp.store import Store
 

@@ -9,12 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from coreserver.clients.process import Progress
-from coreserver.host import ServerHost
-from coreserver.reports.codec import encode_connections
+from coreserver.clients.load import Progress
+from coreserver.hosting.host import ServerHost
+from coreserver.records.codec import encode_connections
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
-from coreserver.run import RunResult, execute
+from coreserver.runs.execute import RunResult, execute
 from webapp.destination import CouldNotServe, described, destination_of, reached
 from webapp.feed import LAB, Feed, run_topic
 from webapp.live import LiveRun

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from coreserver.config import Label, LoadConfig, Settings
+from coreserver.config.base import Label, Note, Settings
+from coreserver.config.load import LoadConfig
 from coreserver.models import ServerConfig
-from coreserver.settings import Note
 from webapp.answer import Answer
 from webapp.progress import RunProgress, RunStage
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from coreserver.config import ServerOptions
-from coreserver.host import ServerHost
-from coreserver.models.base import Snapshot, State
+from coreserver.config.server import ServerOptions
+from coreserver.hosting.host import ServerHost
+from coreserver.models.shared.base import Snapshot, State
 from webapp.schemas import AddressResource, Reason, ServerResource, ServerState, ServerStats
 
 

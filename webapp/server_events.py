@@ -20,7 +20,7 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.concurrency import run_in_threadpool
 
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.sampler import Sample
+from coreserver.telemetry.sampler import Sample
 from webapp.events import DRAWING_SHARE, PING_S, Quiet, event
 from webapp.feed import LAB
 from webapp.lab import Lab

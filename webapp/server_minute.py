@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coreserver.clock import NS_PER_S
-from coreserver.sampler import Sample
+from coreserver.telemetry.sampler import Sample
 from webapp import figures
 from webapp.server_lanes import WIDTH, WINDOW_S
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.telemetry import ConnectionRecord, Event
+from coreserver.telemetry.recorder import ConnectionRecord, Event
 from webapp import figures
 from webapp.bench import LaunchForm, launch_form, targets_of
 from webapp.figures import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coreserver.clock import NS_PER_S
-from coreserver.telemetry import ConnectionRecord
+from coreserver.telemetry.recorder import ConnectionRecord
 from webapp.look import Look
 from webapp.server_lanes import Lane, busy_spans, lanes_of
 from webapp.server_minute import Row

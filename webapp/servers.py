@@ -18,11 +18,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart, ConfigError, LifecycleError, PortInUse
-from coreserver.host import ServerHost, host_for
+from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import ServerConfig
-from coreserver.models.base import State
+from coreserver.models.shared.base import State
 from webapp.feed import LAB, Feed
 from webapp.look import Look, Seen, look_at
 from webapp.problems import Conflict, FieldError, Invalid, NotFound, Problem, Quota, Unavailable

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from coreserver.clients.allow import allowed_entry
+from coreserver.clients.allowed_targets import allowed_entry
 from coreserver.errors import ConfigError
 
 ENV_PREFIX = "SERVERLAB_"

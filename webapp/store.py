@@ -58,7 +58,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run brought home; `connections` is as `coreserver.reports.codec` writes them.
+    """What a run brought home; `connections` is as `coreserver.records.codec` writes them.
 
     They are empty where an imported file had the report alone.
     """

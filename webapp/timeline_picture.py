@@ -8,9 +8,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from coreserver.clock import milliseconds
+from coreserver.config.base import Settings
 from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.timing import parts
-from coreserver.settings import Settings
 from webapp.answer import Answer
 from webapp.problems import FieldError, Invalid
 from webapp.timeline import responsive, scene_of

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
-from coreserver.clients.records import ClientRecord
+from coreserver.records.client import ClientRecord
 from coreserver.reports.timing import JoinedConnection
 from webapp.levels import levels_of
 from webapp.tables import ROWS_A_PIECE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coreserver.clock import NS_PER_S
-from coreserver.load_config import most_clients
+from coreserver.config.load import most_clients
 from webapp import figures
 from webapp.figures import Figure
 from webapp.live_history import COLUMNS

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from coreserver.settings import ALPHABETS
+from coreserver.config.base import ALPHABETS
 from webapp.paths import as_written, dotted
 from webapp.problems import FieldError, Invalid
 

@@ -6,9 +6,8 @@ import os
 import resource
 import sys
 
-from coreserver.config import LoadConfig
+from coreserver.config.load import LoadConfig, most_clients, standing_connections
 from coreserver.errors import CannotStart
-from coreserver.load_config import most_clients, standing_connections
 
 SPARE_DESCRIPTORS = 64  # standard streams, the loop's own, libraries, the result file
 

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from coreserver.clients.records import ClientRecord, GroupCount, LogEvent, LogKind, WorkerUsage
-from coreserver.clients.stage import Place
-from coreserver.clients.wire import record_of, record_row
+from coreserver.clients.worker.context import Place
+from coreserver.clients.worker_protocol import record_of, record_row
+from coreserver.records.client import ClientRecord, GroupCount, LogEvent, LogKind, WorkerUsage
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from coreserver.clock import NS_PER_S
-from coreserver.config import (
+from coreserver.config.load import (
     ClientGroup,
     ClosedGroup,
     FloodGroup,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.models.asyncio_server import AsyncioServer
-from coreserver.models.base import ServerModel
 from coreserver.models.bounded_pool import BoundedPool
 from coreserver.models.c_threads import CThreads
 from coreserver.models.capped_threads import CappedThreads
@@ -18,6 +17,7 @@ from coreserver.models.elastic_pool import ElasticPool
 from coreserver.models.event_loop import EventLoop
 from coreserver.models.executor_pool import ExecutorPool
 from coreserver.models.sequential import Sequential
+from coreserver.models.shared.base import ServerModel
 from coreserver.models.thread_per_client import ThreadPerClient
 
 MODELS: dict[str, type[ServerModel]] = {

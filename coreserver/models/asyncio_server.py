@@ -22,13 +22,13 @@ from typing import Any, Literal, cast
 from pydantic import Field
 
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError
-from coreserver.models.connections import Connection
-from coreserver.models.evented import WORKER, EventedServer
-from coreserver.models.exchange import Exchange
-from coreserver.protocol import GREETING
-from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.models.shared.event_driven_server import WORKER, EventedServer
+from coreserver.models.shared.event_driven_session import Exchange
+from coreserver.models.shared.open_connections import Connection
+from coreserver.protocols.article import GREETING
+from coreserver.telemetry.recorder import Recorder, ServerOutcome
 
 
 class AsyncioConfig(ServerOptions):

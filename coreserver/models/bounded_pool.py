@@ -16,10 +16,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from coreserver.config import ServerOptions
-from coreserver.models.blocking_server import BlockingServer
-from coreserver.models.connections import Connection
-from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.config.server import ServerOptions
+from coreserver.models.shared.blocking_server import BlockingServer
+from coreserver.models.shared.open_connections import Connection
+from coreserver.telemetry.recorder import Recorder, ServerOutcome
 
 
 class BoundedPoolConfig(ServerOptions):

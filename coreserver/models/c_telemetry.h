@@ -1,4 +1,4 @@
-/* Telemetry of a child program: the frames of coreserver/wire.py on stdout, written by a thread of its own.
+/* Telemetry of a child program: the frames of coreserver/telemetry/frames.py on stdout, written by a thread of its own.
  *
  *   serving threads:  append a frame to `pending` under the lock, nothing else
  *   reporter:         wakes for frames or for the next sample, lets FLUSH_NS of them gather, swaps, writes
@@ -28,7 +28,7 @@
 
 enum frame_kind { ACCEPTED, STARTED, FINISHED, LOST, LISTENING, REFUSED, ENDED, EVENT, SAMPLE };
 
-/* In the order of coreserver.telemetry.ServerOutcome. */
+/* In the order of coreserver.telemetry.recorder.ServerOutcome. */
 enum outcome {
     COMPLETED, RESET, IDLE_TIMEOUT, SESSION_TIMEOUT, WRITE_TIMEOUT, TURNED_AWAY, CUT_OFF, ERROR, OUTCOMES
 };

@@ -21,9 +21,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from coreserver.config import NoWork, ServerOptions, SleepWork
+from coreserver.config.server import NoWork, ServerOptions, SleepWork
 from coreserver.errors import CannotStart
-from coreserver.models.child_model import ChildModel
+from coreserver.models.shared.child_model import ChildModel
 
 SOURCE = Path(__file__).with_name("c_threads.c")
 HEADERS = tuple(Path(__file__).with_name(name) for name in ("c_sockets.h", "c_telemetry.h", "c_session.h"))

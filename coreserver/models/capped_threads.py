@@ -14,10 +14,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from coreserver.config import ServerOptions
-from coreserver.models.connections import Connection
+from coreserver.config.server import ServerOptions
+from coreserver.models.shared.open_connections import Connection
 from coreserver.models.thread_per_client import ThreadPerClient
-from coreserver.telemetry import Recorder
+from coreserver.telemetry.recorder import Recorder
 
 
 class CappedThreadsConfig(ServerOptions):

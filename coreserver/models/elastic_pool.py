@@ -17,11 +17,12 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from coreserver.config import Seconds, ServerOptions
+from coreserver.config.base import Seconds
+from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
-from coreserver.models.blocking_server import BlockingServer
-from coreserver.models.connections import Connection
-from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.models.shared.blocking_server import BlockingServer
+from coreserver.models.shared.open_connections import Connection
+from coreserver.telemetry.recorder import Recorder, ServerOutcome
 
 SPAWN_PAUSE_S = 1.0  # after the machine refused a thread
 

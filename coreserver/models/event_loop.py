@@ -21,13 +21,13 @@ from functools import partial
 from typing import Literal
 
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.config import ServerOptions
-from coreserver.models.connections import Connection
-from coreserver.models.evented import WORKER, EventedServer
-from coreserver.models.exchange import Exchange, Terms
-from coreserver.models.listener import Waker
-from coreserver.protocol import GREETING
-from coreserver.telemetry import Recorder, ServerOutcome
+from coreserver.config.server import ServerOptions
+from coreserver.models.shared.accept_loop import Waker
+from coreserver.models.shared.event_driven_server import WORKER, EventedServer
+from coreserver.models.shared.event_driven_session import Exchange, Terms
+from coreserver.models.shared.open_connections import Connection
+from coreserver.protocols.article import GREETING
+from coreserver.telemetry.recorder import Recorder, ServerOutcome
 
 HIGH_WATER = 256 * 1024  # unsent reply bytes at which we stop reading from a peer
 LOW_WATER = 64 * 1024  # … and at which we go on

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from coreserver.config import ServerOptions
-from coreserver.models.blocking_server import BlockingServer
-from coreserver.models.connections import Connection
+from coreserver.config.server import ServerOptions
+from coreserver.models.shared.blocking_server import BlockingServer
+from coreserver.models.shared.open_connections import Connection
 
 
 class SequentialConfig(ServerOptions):

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
-from coreserver.models.blocking_server import BlockingServer
-from coreserver.models.connections import Connection
-from coreserver.telemetry import ServerOutcome
+from coreserver.models.shared.blocking_server import BlockingServer
+from coreserver.models.shared.open_connections import Connection
+from coreserver.telemetry.recorder import ServerOutcome
 
 
 class ThreadPerClientConfig(ServerOptions):

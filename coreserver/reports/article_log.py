@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from coreserver.clients.records import ClientRecord, LogEvent, LogKind
 from coreserver.clock import NS_PER_S
+from coreserver.records.client import ClientRecord, LogEvent, LogKind
 
 
 def article_log(records: Iterable[ClientRecord], *, started_ns: int, started_wall_s: float) -> str:

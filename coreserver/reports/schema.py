@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema
 
-from coreserver.reports.codec import FORMAT
+from coreserver.config.base import Label, Note, Seed
+from coreserver.records.codec import FORMAT
+from coreserver.reports.build import SCHEMA_VERSION
 from coreserver.reports.schema_figures import (
     Count,
     Histograms,
@@ -28,8 +30,6 @@ from coreserver.reports.schema_figures import (
     only,
     shown,
 )
-from coreserver.reports.summary import SCHEMA_VERSION
-from coreserver.settings import Label, Note, Seed
 
 SCHEMA_ID = f"urn:serverlab:report:{SCHEMA_VERSION}"
 MOST_REASONS = 200
@@ -200,7 +200,7 @@ class Report(Shape):
 class Bundle(Shape):
     """What brings a run back whole: every record of it, from which tables, logs and pictures are made again."""
 
-    format: Annotated[int, only(FORMAT)] = shown(FORMAT, "of `connections`: described in coreserver/reports/codec.py")
+    format: Annotated[int, only(FORMAT)] = shown(FORMAT, "of `connections`: described in coreserver/records/codec.py")
     encoding: Literal["base64"] = Field(description="of the bytes in `connections`")
     started_ns: Annotated[int, Field(ge=0, lt=2**62)] = Field(
         description="the run's start on the monotonic clock of the machine that made it, nanoseconds"

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from coreserver.reports.hdr import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
-from coreserver.reports.series import COLUMNS
+from coreserver.reports.hdr_histograms import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
+from coreserver.reports.time_series import COLUMNS
 
 MOST_STEPS = 100_000  # of a series: at ten a second nearly three hours, where a run lasts minutes
 MOST_INTERVALS = 20_000

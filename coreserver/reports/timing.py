@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coreserver.clients.messages import MessageTable
-from coreserver.clients.records import ClientRecord
-from coreserver.telemetry import ConnectionRecord
+from coreserver.records.client import ClientRecord
+from coreserver.records.messages import MessageTable
+from coreserver.telemetry.recorder import ConnectionRecord
 
 Nanoseconds = NDArray[np.int64]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from coreserver.clients.messages import MessageTable
-from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.clock import seconds
-from coreserver.reports.stats import stats_ms
+from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.messages import MessageTable
+from coreserver.reports.measured_window import Window
+from coreserver.reports.percentiles import stats_ms
 from coreserver.reports.timing import JoinedConnection, Parts, lateness_ns, parts, response_ns, round_trip_ns
-from coreserver.reports.window import Window
-from coreserver.telemetry import ConnectionRecord
+from coreserver.telemetry.recorder import ConnectionRecord
 
 
 def totals(connections: Sequence[JoinedConnection], table: MessageTable, window: Window | None) -> dict[str, Any]:

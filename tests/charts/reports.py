@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, MessageRecord
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
+from coreserver.records.client import ClientOutcome, ClientRecord, MessageRecord
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.timing import JoinedConnection
-from coreserver.telemetry import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
 from tests.reports.made import OURS, at, result, sample
 
 INFO = RunInfo(7, "made up", "", 0, {}, "2026-03-01T12:00:00+00:00", None, None, "completed")

@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import pytest
 
-from coreserver.clients.records import ClientOutcome
-from coreserver.reports.stats import PERCENTILES
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.percentiles import PERCENTILES
 from coreserver.reports.timing import JoinedConnection
 from tests.charts.reports import report_of, samples, visitors
 from tests.reports.made import client, pool_of_two

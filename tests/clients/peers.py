@@ -10,17 +10,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from coreserver.clients.groups import GroupClients, groups_of
-from coreserver.clients.messages import attach
-from coreserver.clients.records import ClientRecord
 from coreserver.clients.schedule import plan_of
-from coreserver.clients.stage import Stage
-from coreserver.clients.tally import Tally
-from coreserver.clients.target import Target
-from coreserver.clients.timers import LoopTimers
+from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.counts import Tally
+from coreserver.clients.worker.groups import GroupClients, groups_of
+from coreserver.clients.worker.loop_timers import LoopTimers
+from coreserver.clients.worker.source_addresses import Target
 from coreserver.clock import now_ns
-from coreserver.config import LoadConfig
-from coreserver.protocol import GREETING, ProtocolEngine
+from coreserver.config.load import LoadConfig
+from coreserver.protocols.article import GREETING, ProtocolEngine
+from coreserver.records.client import ClientRecord
+from coreserver.records.messages import attach
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Talk = Callable[[socket.socket], None]

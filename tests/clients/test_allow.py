@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from coreserver.clients.allow import allowed_entry, allowed_target
-from coreserver.clients.target import Target
+from coreserver.clients.allowed_targets import allowed_entry, allowed_target
+from coreserver.clients.worker.source_addresses import Target
 from coreserver.errors import ConfigError
 
 EVERYWHERE = ["0.0.0.0/0:1024-65535", "[::/0]:1024-65535"]

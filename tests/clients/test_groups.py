@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import pytest
 
-from coreserver.clients.groups import GroupClients
-from coreserver.clients.messages import table_of
-from coreserver.clients.records import ClientOutcome, ClientRecord
 from coreserver.clients.schedule import plan_of
-from coreserver.clients.stage import Stage
+from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.groups import GroupClients
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
-from coreserver.protocol import GREETING, ProtocolEngine
+from coreserver.protocols.article import GREETING, ProtocolEngine
+from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.messages import table_of
 from tests.clients.peers import LoopFactory, cancel, honest, load, peer, play, played, says
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
-from coreserver.clients.target import Target
+from coreserver.clients.worker.source_addresses import Target
+from coreserver.records.client import ClientOutcome
 from tests.clients.peers import Address, closed_port, honest, peer, play, script
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

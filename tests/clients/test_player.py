@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from coreserver.clients import target as target_module
-from coreserver.clients.columns import NOT_ANSWERED
-from coreserver.clients.groups import GroupClients
-from coreserver.clients.records import ClientOutcome, ClientRecord, LogKind
-from coreserver.clients.stage import Stage
+from coreserver.clients.worker import source_addresses as target_module
+from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.groups import GroupClients
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
-from coreserver.config import LoadConfig
+from coreserver.config.load import LoadConfig
+from coreserver.records.client import ClientOutcome, ClientRecord, LogKind
+from coreserver.records.message_columns import NOT_ANSWERED
 from tests.clients.peers import LoopFactory, Talk, cancel, honest, peer, play, reset, says, script
 
 

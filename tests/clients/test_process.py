@@ -15,12 +15,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from coreserver.clients import client_process, wire
-from coreserver.clients.process import LoadProcesses, LoadProcessesDied, Progress
-from coreserver.clients.records import ClientOutcome, LoadResult
+from coreserver.clients import worker_handle, worker_protocol
+from coreserver.clients.load import LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clock import now_ns
-from coreserver.config import LoadConfig
+from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart
+from coreserver.records.client import ClientOutcome, LoadResult
 from tests.clients.peers import Address, honest, peer, script
 
 QUICK = script({"send": "^ab$"}, {"expect": "bc"})
@@ -126,7 +126,7 @@ def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Pat
 
 
 def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_process, "SILENCE_S", 1.5)
+    monkeypatch.setattr(worker_handle, "SILENCE_S", 1.5)
     stopped: list[tuple[int, float]] = []
 
     def stop_in_service(clients: LoadProcesses, progress: Progress) -> None:
@@ -168,8 +168,8 @@ def test_a_lab_that_was_stopped_itself_does_not_take_its_own_silence_for_theirs(
             made[0].is_due = True
 
     stopped: list[bool] = []
-    monkeypatch.setattr("coreserver.clients.process.selectors", SimpleNamespace(DefaultSelector=make))
-    monkeypatch.setattr(client_process, "SILENCE_S", 1.5)
+    monkeypatch.setattr("coreserver.clients.load.selectors", SimpleNamespace(DefaultSelector=make))
+    monkeypatch.setattr(worker_handle, "SILENCE_S", 1.5)
     load = script({"send": "^ab$"}, {"wait_s": 2.2}, count=3)
     with peer(honest) as address:
         assert measure(address, load, tmp_path, on_progress=stop_once).complete
@@ -177,7 +177,7 @@ def test_a_lab_that_was_stopped_itself_does_not_take_its_own_silence_for_theirs(
 
 
 def test_a_process_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_process, "WORKER", ("-c", "raise RuntimeError('a bug of ours')"))
+    monkeypatch.setattr(worker_handle, "WORKER", ("-c", "raise RuntimeError('a bug of ours')"))
     with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug of ours") as died:
         measure(("127.0.0.1", 9), QUICK, tmp_path)
     assert died.value.partial.records == []
@@ -191,7 +191,7 @@ def test_a_flood_on_stderr_and_a_stray_print_hurt_nobody(tmp_path: Path, monkeyp
         "worker.groups_of = lambda *args: (print('stray'), sys.stderr.write('x' * 1_000_000), made(*args))[2]\n"
         "sys.exit(worker.main())"
     )
-    monkeypatch.setattr(client_process, "WORKER", ("-P", "-c", noisy))
+    monkeypatch.setattr(worker_handle, "WORKER", ("-P", "-c", noisy))
     with peer(honest) as address:
         assert measure(address, QUICK, tmp_path).complete
 
@@ -215,7 +215,7 @@ def test_more_clients_than_descriptors_are_refused_before_any_traffic(
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr(client_process, "WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr(worker_handle, "WORKER", ("-P", "-c", limited))
     connects: list[object] = []
     with (
         peer(connects.append) as address,
@@ -233,7 +233,7 @@ def test_a_soft_limit_is_raised_for_as_many_as_the_hard_one_allows(
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 1000))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr(client_process, "WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr(worker_handle, "WORKER", ("-P", "-c", limited))
     with peer(honest) as address:
         result = measure(address, script({"send": "^a$"}, {"wait_s": 0.1}, count=100), tmp_path)
     assert {record.outcome for record in result.records} == {ClientOutcome.COMPLETED}
@@ -253,17 +253,19 @@ def test_the_end_of_stdin_is_the_end_of_the_process(tmp_path: Path) -> None:
 
     with peer(talk) as (host, port):
         path = str(tmp_path / "result.json")
-        spec = wire.Spec(host=host, port=port, load=ENDLESS, process=0, processes=1, result_path=path)
+        spec = worker_protocol.Spec(host=host, port=port, load=ENDLESS, process=0, processes=1, result_path=path)
         command = [sys.executable, "-P", "-m", "coreserver.clients.worker"]
-        environment = os.environ | {"PYTHONPATH": str(Path(client_process.__file__).parents[2])}
+        environment = os.environ | {"PYTHONPATH": str(Path(worker_handle.__file__).parents[2])}
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
         ) as child:
             assert child.stdin is not None
-            child.stdin.write(spec.model_dump_json().encode() + b"\n" + wire.write_start(wire.Start(now_ns())))
+            child.stdin.write(
+                spec.model_dump_json().encode() + b"\n" + worker_protocol.write_start(worker_protocol.Start(now_ns()))
+            )
             child.stdin.flush()
             assert greeted.wait(10)
             child.stdin.close()
-            assert child.wait(2) == wire.EXIT_ORPHANED
+            assert child.wait(2) == worker_protocol.EXIT_ORPHANED
         assert gone.wait(2)
     assert list(tmp_path.iterdir()) == []

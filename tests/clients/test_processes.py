@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from coreserver.clients import client_process
+from coreserver.clients import worker_handle
 from coreserver.clients.limits import processes_for, raise_descriptor_limit
-from coreserver.clients.messages import table_of
-from coreserver.clients.process import TICK_S, LoadProcesses, LoadProcessesDied, Progress
-from coreserver.clients.records import ClientOutcome, LoadResult
+from coreserver.clients.load import TICK_S, LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clients.schedule import plan_of, schedule_hash
-from coreserver.clients.target import Target
-from coreserver.config import LoadConfig
+from coreserver.clients.worker.source_addresses import Target
+from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart
+from coreserver.records.client import ClientOutcome, LoadResult
+from coreserver.records.messages import table_of
 from tests.clients.peers import honest, peer
 
 OPEN = {"kind": "open", "name": "open", "rate_per_s": 200.0, "duration_s": 0.4}
@@ -93,7 +93,7 @@ def test_clients_are_pinned_where_they_were_asked_to_run(tmp_path: Path) -> None
 def test_one_dead_process_ends_the_run_and_the_others_results_are_kept(
     number: signal.Signals, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_process, "SILENCE_S", 1.5)
+    monkeypatch.setattr(worker_handle, "SILENCE_S", 1.5)
     hit: list[tuple[int, float]] = []
     others: list[int] = []
 
@@ -120,7 +120,7 @@ def test_one_dead_process_ends_the_run_and_the_others_results_are_kept(
 
 
 def test_a_stopped_process_is_noticed_within_five_seconds() -> None:
-    assert client_process.SILENCE_S + TICK_S < 4.5  # the others' ends and the result come on top
+    assert worker_handle.SILENCE_S + TICK_S < 4.5  # the others' ends and the result come on top
 
 
 def test_cancel_reaches_every_process(tmp_path: Path) -> None:

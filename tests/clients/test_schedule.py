@@ -19,8 +19,8 @@ from coreserver.clients.schedule import (
     schedule_hash,
 )
 from coreserver.clock import NS_PER_MS, NS_PER_S
-from coreserver.config import LoadConfig
-from coreserver.protocol import ProtocolEngine
+from coreserver.config.load import LoadConfig
+from coreserver.protocols.article import ProtocolEngine
 
 
 @pytest.mark.parametrize(

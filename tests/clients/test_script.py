@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coreserver.clients.script import Await, Pause, Say, actions_of
-from coreserver.config import ScriptGroup
-from coreserver.protocol import ProtocolEngine
+from coreserver.clients.script_plan import Await, Pause, Say, actions_of
+from coreserver.config.load import ScriptGroup
+from coreserver.protocols.article import ProtocolEngine
 
 
 def group(*steps: Mapping[str, object], **options: object) -> ScriptGroup:

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
 from coreserver.clock import NS_PER_S
-from coreserver.protocol import GREETING, ProtocolEngine
+from coreserver.protocols.article import GREETING, ProtocolEngine
+from coreserver.records.client import ClientOutcome
 from tests.clients.peers import LoopFactory, played
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from coreserver.clients.poller import READ, Poller
-from coreserver.clients.timers import FAR_BEHIND_NS, LoopTimers
+from coreserver.clients.worker.epoll import READ, Poller
+from coreserver.clients.worker.loop_timers import FAR_BEHIND_NS, LoopTimers
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
-from coreserver.timers import BATCH
+from coreserver.timerfd import BATCH
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -83,7 +83,9 @@ def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
 def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(
     loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coreserver.clients.timers.FAR_BEHIND_NS", 10 * NS_PER_S)  # also on a machine that stalls
+    monkeypatch.setattr(
+        "coreserver.clients.worker.loop_timers.FAR_BEHIND_NS", 10 * NS_PER_S
+    )  # also on a machine that stalls
     order: list[str] = []
     pairs = [socket.socketpair() for _ in range(8)]
 

@@ -13,9 +13,9 @@ from typing import Any, get_args
 
 import pytest
 
-from coreserver.host import ServerHost, host_for
+from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS
-from coreserver.protocol import ProtocolEngine
+from coreserver.protocols.article import ProtocolEngine
 from tests.support import running, server_config
 
 StartServer = Callable[..., ServerHost]

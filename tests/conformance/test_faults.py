@@ -10,7 +10,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from coreserver.host import ServerHost
+from coreserver.hosting.host import ServerHost
 from tests.conformance.conftest import StartServer
 from tests.support import Peer, assert_conserved, assert_healthy, running, wait_until
 

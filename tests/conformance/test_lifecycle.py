@@ -8,9 +8,9 @@ import time
 import pytest
 
 from coreserver.errors import CannotStart, LifecycleError, PortInUse
-from coreserver.host import ServerHost, host_for
+from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS
-from coreserver.models.base import Address, ServerModel, State
+from coreserver.models.shared.base import Address, ServerModel, State
 from tests.conformance.conftest import NewHost, StartServer
 from tests.support import Peer, assert_conserved, assert_healthy, is_refused, server_config, wait_until
 

@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from coreserver.host import ServerHost
-from coreserver.models.base import State
-from coreserver.models.listener import TRANSIENT
+from coreserver.hosting.host import ServerHost
+from coreserver.models.shared.accept_loop import TRANSIENT
+from coreserver.models.shared.base import State
 from tests.conformance.conftest import StartServer
 from tests.support import Peer, assert_healthy, is_refused, running, wait_until
 
@@ -119,7 +119,7 @@ def test_t06_at_the_descriptor_limit_nothing_spins_and_one_free_descriptor_is_en
 def test_t06_servers_of_one_process_share_its_descriptors_and_say_when_none_is_left(
     thread_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coreserver.models.connections.descriptors_for_connections", lambda: 4)
+    monkeypatch.setattr("coreserver.models.shared.open_connections.descriptors_for_connections", lambda: 4)
     with running("thread_per_client") as taker, ExitStack() as stack:
         takers = [stack.enter_context(Peer(taker)).greeted() for _ in range(4)]
         wait_until(lambda: "accept_paused" in taker.snapshot().totals.events, "the one that took all says so")

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from coreserver.host import ServerHost
+from coreserver.hosting.host import ServerHost
 from tests.conformance.conftest import StartServer
 from tests.support import Peer, assert_healthy, oracle, wait_until
 

@@ -15,12 +15,12 @@ import pytest
 from pydantic import ValidationError
 
 from coreserver.errors import CannotStart
-from coreserver.host import host_for
-from coreserver.mirror import Mirror
-from coreserver.models.base import State
+from coreserver.hosting.host import host_for
 from coreserver.models.c_threads import FLAGS, SOURCE, arguments, cache_dir, compiled
-from coreserver.models.listener import EXHAUSTED, TRANSIENT
-from coreserver.wire import Decoder, Listening, Refused
+from coreserver.models.shared.accept_loop import EXHAUSTED, TRANSIENT
+from coreserver.models.shared.base import State
+from coreserver.telemetry.frames import Decoder, Listening, Refused
+from coreserver.telemetry.remote_recorder import Mirror
 from tests.support import Peer, assert_healthy, oracle, running, server_config, wait_until
 
 

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from coreserver.errors import CannotStart, ConfigError, PortInUse
-from coreserver.host import ServerHost, host_for
-from coreserver.models.base import State
-from coreserver.models.child_model import ChildModel
+from coreserver.hosting.host import ServerHost, host_for
+from coreserver.models.shared.base import State
+from coreserver.models.shared.child_model import ChildModel
 from tests.support import Peer, assert_conserved, assert_healthy, is_refused, running, server_config, wait_until
 
 SOON_S = 2.0
@@ -274,7 +274,7 @@ def test_refusals_come_back_as_the_errors_they_were(model: str, server: ServerHo
 def refusing() -> Program:
     """A server in Python that has been given an address it cannot have; the settings let none through."""
     refusal = "Refused('config', 'host', 'no such address')"
-    code = f"import sys; from coreserver.wire import Refused, encode; sys.stdout.buffer.write(encode({refusal}))"
+    code = f"import sys; from coreserver.telemetry.frames import Refused, encode; sys.stdout.buffer.write(encode({refusal}))"
     return python(code)
 
 

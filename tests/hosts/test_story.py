@@ -11,10 +11,10 @@ from itertools import pairwise
 import pytest
 
 from coreserver.clock import now_ns
-from coreserver.host import ServerHost, host_for
-from coreserver.machine import listen_overflows
-from coreserver.models.base import State
-from coreserver.telemetry import ConnectionRecord
+from coreserver.hosting.host import ServerHost, host_for
+from coreserver.models.shared.base import State
+from coreserver.telemetry.machine import listen_overflows
+from coreserver.telemetry.recorder import ConnectionRecord
 from tests.support import Peer, assert_conserved, assert_healthy, running, server_config, wait_until
 
 PLACES = [("thread_per_client", "thread"), ("thread_per_client", "process"), ("c_threads", "process")]

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from coreserver.mirror import Mirror
-from coreserver.outbox import Outbox, ReportingRecorder
-from coreserver.sampler import Sample
-from coreserver.telemetry import ServerOutcome, Totals
-from coreserver.wire import Accepted, Decoder, Ended, Finished, Lost, Started, WireError
+from coreserver.telemetry.frame_sender import Outbox, ReportingRecorder
+from coreserver.telemetry.frames import Accepted, Decoder, Ended, Finished, Lost, Started, WireError
+from coreserver.telemetry.recorder import ServerOutcome, Totals
+from coreserver.telemetry.remote_recorder import Mirror
+from coreserver.telemetry.sampler import Sample
 
 PEER = ("127.0.0.1", 5000)
 NO_SAMPLE = Sample(0, 0, 0, None, None, None, None, 0.0, 0, 0, 0, 0, None)

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coreserver.sampler import Sample
-from coreserver.telemetry import Event, ServerOutcome
-from coreserver.wire import (
+from coreserver.telemetry.frames import (
     MOST_TEXT_BYTES,
     Accepted,
     Decoder,
@@ -25,6 +23,8 @@ from coreserver.wire import (
     WireError,
     encode,
 )
+from coreserver.telemetry.recorder import Event, ServerOutcome
+from coreserver.telemetry.sampler import Sample
 
 counts = st.integers(0, 2**64 - 1)
 figures = st.none() | st.integers(0, 2**63 - 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from coreserver.models.deadlines import SLOT_NS, Deadlines
+from coreserver.models.shared.timer_wheel import SLOT_NS, Deadlines
 
 
 class Timers:

@@ -13,11 +13,11 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError
-from coreserver.host import ServerHost, ThreadHost, host_for
-from coreserver.models.base import State
+from coreserver.hosting.host import ServerHost, ThreadHost, host_for
 from coreserver.models.event_loop import EventLoop
+from coreserver.models.shared.base import State
 from tests.support import Peer, assert_healthy, oracle, running, server_config, wait_until
 
 DESIGNS = [("event_loop", {}), ("asyncio", {"loop": "uvloop"}), ("asyncio", {"loop": "asyncio"})]

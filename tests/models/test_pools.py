@@ -10,10 +10,10 @@ from contextlib import ExitStack
 import pytest
 
 from coreserver.errors import CannotStart
-from coreserver.host import ServerHost, host_for
-from coreserver.machine import listen_overflows
+from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS
-from coreserver.models.base import State
+from coreserver.models.shared.base import State
+from coreserver.telemetry.machine import listen_overflows
 from tests.support import Peer, assert_healthy, running, server_config, wait_until
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from coreserver.models.blocking_server import ThreadGroup
+from coreserver.models.shared.blocking_server import ThreadGroup
 from tests.support import wait_until
 
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, MessageRecord
 from coreserver.clock import now_ns
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
+from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult, MessageRecord
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.reports.timing import JoinedConnection
-from coreserver.run import RunResult
-from coreserver.sampler import Sample
-from coreserver.telemetry import ConnectionRecord, Event, ServerOutcome
+from coreserver.runs.execute import RunResult
+from coreserver.telemetry.recorder import ConnectionRecord, Event, ServerOutcome
+from coreserver.telemetry.sampler import Sample
 from webapp.lab import Lab
 from webapp.look import Look, Seen
 from webapp.problems import Conflict, NoResult, NotFound, Problem

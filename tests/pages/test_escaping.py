@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from coreserver.clock import now_ns
-from coreserver.telemetry import Event
+from coreserver.telemetry.recorder import Event
 from tests.pages.fake_lab import FakeLab, article_connections, in_service
 from tests.pages.reading import Element, read
 from webapp.schemas import Reason, Verdict

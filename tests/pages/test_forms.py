@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from coreserver.config import ServerOptions, Settings
+from coreserver.config.base import Settings
+from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
 from webapp.bench import launch_form, run_spec, server_config, submitted_from_run
 from webapp.forms import check, document_of, fields_of, read_form, submitted_from

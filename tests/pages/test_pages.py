@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
-from coreserver.telemetry import Event
+from coreserver.telemetry.recorder import Event
 from tests.pages.fake_lab import FakeLab, article_connections, in_service, waiting
 from tests.pages.reading import problem_beside, read, see, value_of
 from webapp.demonstrations import demonstrations

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from coreserver.clock import NS_PER_S
-from coreserver.sampler import Sample
-from coreserver.telemetry import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.sampler import Sample
 from tests.pages.fake_lab import FakeLab
 from webapp.look import Look, Seen
 from webapp.server_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of

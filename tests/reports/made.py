@@ -6,18 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from coreserver.clients.messages import MessageTable, table_of
-from coreserver.clients.records import ClientOutcome, ClientRecord, LoadResult, MessageRecord, WorkerUsage
-from coreserver.machine import MachineUse
+from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult, MessageRecord, WorkerUsage
+from coreserver.records.messages import MessageTable, table_of
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.evidence import Evidence
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
+from coreserver.reports.measured_window import group_window
 from coreserver.reports.timing import JoinedConnection
 from coreserver.reports.totals import latency, totals
-from coreserver.reports.window import group_window
-from coreserver.run import FailureCode, RunResult
-from coreserver.sampler import Sample
-from coreserver.telemetry import ConnectionRecord, ServerOutcome
+from coreserver.reports.verdict.evidence import Evidence
+from coreserver.runs.execute import FailureCode, RunResult
+from coreserver.telemetry.machine import MachineUse
+from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.sampler import Sample
 
 ZERO_NS = 5_000_000_000  # the run's start on the clock: not 0, so that a forgotten subtraction shows
 OURS = ("127.0.0.1", 40001)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from coreserver.clients.records import LogEvent, LogKind
+from coreserver.records.client import LogEvent, LogKind
 from coreserver.reports.article_log import article_log
 from tests.reports.made import ZERO_NS, at, client
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from coreserver.reports.batches import BATCHES, LEAST, estimate_mean, t_quantile
+from coreserver.reports.batch_means import BATCHES, LEAST, estimate_mean, t_quantile
 
 Z = NormalDist().inv_cdf(0.975)
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coreserver.clients.records import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
 from coreserver.errors import RecordsIncomplete
-from coreserver.reports.codec import FORMAT, Bounds, decode_connections, encode_connections
+from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
+from coreserver.records.codec import FORMAT, Bounds, decode_connections, encode_connections
 from coreserver.reports.timing import JoinedConnection
-from coreserver.telemetry import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
 from tests.reports.made import pool_of_two
 
 stamp = st.integers(0, 2**63)

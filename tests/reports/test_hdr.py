@@ -12,7 +12,7 @@ import pytest
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
 from coreserver.errors import RecordsIncomplete
-from coreserver.reports.hdr import hdr_v2, histograms, percentile_text, total_count
+from coreserver.reports.hdr_histograms import hdr_v2, histograms, percentile_text, total_count
 
 MS = 1_000_000
 S = 1000 * MS

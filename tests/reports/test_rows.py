@@ -1,7 +1,7 @@
 """A connection as a row of the table and of the timeline."""
 
-from coreserver.clients.records import ClientOutcome
-from coreserver.reports.connections import connections_rows
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.connection_rows import connections_rows
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, client, server

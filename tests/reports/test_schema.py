@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from coreserver.load_config import ClientGroup
+from coreserver.config.load import ClientGroup
 from coreserver.reports.schema import SCHEMA_ID, Report, json_schema
 from coreserver.reports.timing import JoinedConnection
-from coreserver.run import RunResult
+from coreserver.runs.execute import RunResult
 from docs import report_schema
 from tests.reports.made import pool_of_two, report_of, result, sample, staircase
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
-from coreserver.reports.sentence import say_seconds, sentence
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.headline import say_seconds, sentence
 from coreserver.reports.timing import JoinedConnection
-from coreserver.run import RunResult
+from coreserver.runs.execute import RunResult
 from tests.reports.made import client, pool_of_two, result, served, server, staircase
 
 ALL_AT_ONCE = [served(f"conn{k}", accepted=2, started=2, closed=2200) for k in (1, 2, 3)]

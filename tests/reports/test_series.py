@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
-from coreserver.reports.series import COLUMNS, series
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.time_series import COLUMNS, series
 from coreserver.reports.timing import JoinedConnection
-from coreserver.run import RunResult
+from coreserver.runs.execute import RunResult
 from tests.reports.made import client, result, sample, server, table
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coreserver.reports.stats import nearest_rank, samples_needed, stats_ms
+from coreserver.reports.percentiles import nearest_rank, samples_needed, stats_ms
 
 MS = 1_000_000
 

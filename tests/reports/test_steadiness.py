@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.steadiness import drift, little_law
 from coreserver.reports.timing import JoinedConnection
-from coreserver.run import RunResult
+from coreserver.reports.verdict.steady_state import drift, little_law
+from coreserver.runs.execute import RunResult
 from tests.reports.made import client, evidence, result, sample, server
 
 SECONDS = 30

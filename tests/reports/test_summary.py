@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.summary import RunInfo, ServerInfo, build_report
 from coreserver.reports.timing import JoinedConnection
-from coreserver.run import RunResult
+from coreserver.runs.execute import RunResult
 from tests.reports.made import client, pool_of_two, result, sample
 
 RUN = RunInfo(

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coreserver.reports.theory import Passage, compare, erlang_c, erlang_c_mean_wait_s, fcfs_waits, passages, theory
+from coreserver.reports.queueing_theory import (
+    Passage,
+    compare,
+    erlang_c,
+    erlang_c_mean_wait_s,
+    fcfs_waits,
+    passages,
+    theory,
+)
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import at, client, served
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from coreserver.clients.messages import table_of
-from coreserver.clients.records import ClientOutcome, ClientRecord
+from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.messages import table_of
 from coreserver.reports.timing import JoinedConnection, Parts, join, lateness_ns, parts, response_ns, round_trip_ns
 from tests.reports.made import OURS, client, server
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.measured_window import Window, group_window
 from coreserver.reports.timing import JoinedConnection
 from coreserver.reports.totals import latency, peak_in_service, totals, waits
-from coreserver.reports.window import Window, group_window
 from tests.reports.made import ZERO_NS, at, client, pool_of_two, server, staircase, table
 
 Span = tuple[float, float | None, float | None]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from coreserver.clients.records import ClientOutcome
+from coreserver.records.client import ClientOutcome
 from coreserver.reports.timing import JoinedConnection
-from coreserver.reports.verdict import judge
-from coreserver.run import RunResult
+from coreserver.reports.verdict.verdict import judge
+from coreserver.runs.execute import RunResult
 from tests.reports.made import client, evidence, pool_of_two, result, server, use, worker
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from coreserver.run import FailureCode
+from coreserver.runs.execute import FailureCode
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("verdict.py", "generator.py", "lateness.py", "surroundings.py", "steadiness.py")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.window import Window, group_window, hull
+from coreserver.reports.measured_window import Window, group_window, hull
 from tests.reports.made import ZERO_NS, at, client
 
 CLIENTS = [client(due=10, closed=500), client(due=20, closed=700), client(due=5, closed=None)]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coreserver.clients.records import LogEvent, LogKind
-from coreserver.reports.codec import FORMAT, decode_connections, encode_connections
+from coreserver.records.client import LogEvent, LogKind
+from coreserver.records.codec import FORMAT, decode_connections, encode_connections
 from coreserver.reports.schema import ReportFile
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, at, pool_of_two, report_of, result

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.reports.codec import encode_connections
+from coreserver.records.codec import encode_connections
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, pool_of_two, report_of, result
 from tests.webapp.shell import serverlab

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 from pydantic import TypeAdapter
 
-from coreserver.clients.records import ClientOutcome, ClientRecord
-from coreserver.load_config import ClientGroup
+from coreserver.config.load import ClientGroup
+from coreserver.records.client import ClientOutcome, ClientRecord
 from tests.pages.fake_lab import FakeLab
 from webapp.events import Drawings
 from webapp.expectation import Expectation, expectation, phase_at, queued_words

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.summary import SCHEMA_VERSION
+from coreserver.reports.build import SCHEMA_VERSION
 from webapp.progress import RunProgress
 from webapp.run_command import _document, _exit_code
 from webapp.run_request import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coreserver.reports.codec import decode_connections, encode_connections
+from coreserver.records.codec import decode_connections, encode_connections
 from tests.reports.made import ZERO_NS, pool_of_two, report_of, result
 from webapp import run_rows
 from webapp.lab import Lab

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from coreserver.errors import CannotStart
-from coreserver.host import ThreadHost
+from coreserver.hosting.host import ThreadHost
 from coreserver.models import MODELS
 from tests.webapp.stories import LONG, script_run
 from webapp.serve import embedded

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from coreserver.config import ServerOptions
+from coreserver.config.server import ServerOptions
 from coreserver.models import ServerConfig
 from webapp.problems import FieldError, Invalid
 from webapp.schemas import RunSpec

@@ -77,7 +77,7 @@ def test_a_name_stands_for_one_address(api: httpx.Client, other: str, monkeypatc
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
 
     names = SimpleNamespace(getaddrinfo=changes_its_answer, SOCK_STREAM=socket.SOCK_STREAM)
-    monkeypatch.setattr("coreserver.clients.allow.socket", names)  # httpx uses the real one
+    monkeypatch.setattr("coreserver.clients.allowed_targets.socket", names)  # httpx uses the real one
     run = over(api, f"rebinding.example:{port}")
     assert (run["state"], asked) == ("completed", ["rebinding.example"])
     answer = api.post("/api/v1/runs", json=script_run({"address": f"rebinding.example:{port}"}))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coreserver.clients.records import ClientOutcome, MessageRecord
+from coreserver.records.client import ClientOutcome, MessageRecord
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, at, client, pool_of_two, report_of, result, sample, served, staircase
 from webapp.trace import trace_file

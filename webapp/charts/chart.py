@@ -14,7 +14,7 @@ from webapp.charts.look import Spec
 # their class: two threads at once would set each other's.
 ALTAIR = threading.Lock()
 
-Report = Mapping[str, Any]  # as `coreserver.reports.summary.build_report` gives it
+Report = Mapping[str, Any]  # as `coreserver.reports.build.build_report` gives it
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from coreserver.reports.stats import PERCENTILES
+from coreserver.reports.percentiles import PERCENTILES
 from webapp import figures
 from webapp.charts.chart import ALTAIR, Report, Table
 from webapp.charts.distribution import Distribution, decoded

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from coreserver.reports.stats import PERCENTILES, samples_needed
+from coreserver.reports.percentiles import PERCENTILES, samples_needed
 from webapp import figures
 from webapp.charts.chart import Report, Table
 from webapp.charts.distribution import Distribution, decoded, lower_ms

@@ -9,7 +9,7 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from coreserver.reports.stats import PERCENTILES
+from coreserver.reports.percentiles import PERCENTILES
 from webapp import figures
 from webapp.charts.chart import Report, Table
 from webapp.charts.distribution import decoded

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from coreserver.reports.hdr import percentile_text
+from coreserver.reports.hdr_histograms import percentile_text
 from coreserver.reports.schema import Report
 from webapp.answers import StrictRoute, documented
 from webapp.events import EventStream, run_events

@@ -1,0 +1,163 @@
+"""A load in client processes: spawned, started at one instant, heard, cancelled, and their results put together.
+
+One thread does all of it, whoever calls `measure`.
+"""
+
+from __future__ import annotations
+
+import selectors
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+
+from coreserver.clients import worker_protocol
+from coreserver.clients.allowed_targets import refusal
+from coreserver.clients.limits import processes_for
+from coreserver.clients.merge_results import Beginning, merged
+from coreserver.clients.worker_handle import ClientProcess
+from coreserver.clients.worker_protocol import Progress
+from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
+from coreserver.config.load import LoadConfig
+from coreserver.errors import CannotStart, WorkerDied
+from coreserver.records.client import ClientRecord, LoadResult
+
+LEAD_NS = 100 * NS_PER_MS  # from the order to begin to the run's zero, so that the order's way is never lateness
+TICK_S = 0.05  # how long a set `cancel` may go unseen; a threading.Event cannot wake a selector
+TELL_EVERY_S = 0.1
+ROWS_AT_ONCE = 1000
+
+__all__ = ["LoadProcesses", "LoadProcessesDied", "Progress"]
+
+
+class LoadProcessesDied(WorkerDied):
+    """A client process ended without its result; `partial` holds what the others found, and the rows of the dead."""
+
+    def __init__(self, message: str, partial: LoadResult) -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class LoadProcesses:
+    """A load's client processes, used once and as a context manager: however the block ends, they are gone after it."""
+
+    def __init__(self, address: tuple[str, int], load: LoadConfig, *, result_path: Path) -> None:
+        if reason := refusal(ip_address(address[0])):
+            raise CannotStart(f"nothing is sent to {address[0]}: {reason}")
+        processes = processes_for(load)
+        self._group_names = [group.name for group in load.clients]
+        self._specs = [
+            worker_protocol.Spec(
+                host=address[0],
+                port=address[1],
+                load=load,
+                process=process,
+                processes=processes,
+                result_path=str(result_path.absolute().with_name(f"{result_path.name}.{process}")),
+            )
+            for process in range(processes)
+        ]
+        self._children: list[ClientProcess] = []
+        self._told_at = 0.0
+
+    def __enter__(self) -> LoadProcesses:
+        self._selector = selectors.DefaultSelector()
+        try:
+            for spec in self._specs:
+                self._children.append(ClientProcess(spec, self._selector))
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The client processes."""
+        return [child.pid for child in self._children]
+
+    def measure(self, cancel: threading.Event, on_progress: Callable[[Progress], object]) -> LoadResult:
+        """Play the load to its end, or until `cancel` is set; blocks.
+
+        `on_progress` is called here, in the caller's thread, some ten times a second.
+
+        Raises:
+            CannotStart: the machine lacks what the load needs; there was no traffic.
+            LoadProcessesDied: a process died, or was killed because it had stopped to answer; the others were ended.
+        """
+        while any(child.is_waited_for for child in self._children) and not self._is_any_dead():
+            self._turn()
+        beginning = self._begin()
+        is_cancelled = False
+        while any(child.is_talking for child in self._children):
+            self._turn()
+            self._tell(on_progress)
+            if not is_cancelled and (cancel.is_set() or self._is_any_dead()):
+                is_cancelled = True
+                self._cancel()
+        while any(child.news for child in self._children):
+            self._tell(on_progress, at_once=True)
+        return self._outcome(beginning)
+
+    def _begin(self) -> Beginning:
+        """Every process is ready, or one of them will never be: give the order to begin."""
+        first_lines = [child.first_line for child in self._children]
+        for line in first_lines:
+            if isinstance(line, worker_protocol.Refusal):
+                raise CannotStart(line.reason)
+        hashes = {line.schedule_sha256 for line in first_lines if isinstance(line, worker_protocol.Ready)}
+        at_ns, wall_s = now_ns(), time.time()
+        beginning = Beginning(at_ns + LEAD_NS, wall_s + LEAD_NS / NS_PER_S, hashes.pop() if len(hashes) == 1 else None)
+        for child in self._children:
+            if not self._is_any_dead():
+                child.begin(worker_protocol.Start(beginning.started_ns))
+        return beginning
+
+    def _turn(self) -> None:
+        # If we were stopped ourselves (Ctrl-Z), the wait is over at once and has looked at nothing.
+        for key, _ in self._selector.select(TICK_S) or self._selector.select(0):
+            key.data(key.fileobj)
+        for child in self._children:
+            child.check()
+
+    def _cancel(self) -> None:
+        for child in self._children:
+            if child.is_talking:
+                child.cancel()
+
+    def _is_any_dead(self) -> bool:
+        return any(child.death for child in self._children)
+
+    def _tell(self, on_progress: Callable[[Progress], object], *, at_once: bool = False) -> None:
+        lines = [child.last for child in self._children if child.last]
+        if not lines or (time.monotonic() - self._told_at < TELL_EVERY_S and not at_once):
+            return
+        self._told_at = time.monotonic()
+        counts: Counter[str] = Counter()
+        for line in lines:
+            counts.update(line.progress.counts)
+        rows: list[ClientRecord] = []
+        for child in self._children:
+            rows += [child.news.pop(name) for name in list(child.news)[: ROWS_AT_ONCE - len(rows)]]
+        first = lines[0].progress
+        on_progress(Progress(max(line.progress.at_ns for line in lines), first.started_ns, dict(counts), rows))
+
+    def _outcome(self, beginning: Beginning) -> LoadResult:
+        results = [child.result(self._group_names) for child in self._children]
+        result = merged(beginning, results)
+        dead = next((child for child in self._children if child.death), None)
+        if dead is None:
+            return result
+        raise LoadProcessesDied(f"client process {dead.pid} {dead.death}; {dead.what_is_lost()}", result)
+
+    def _close(self) -> None:
+        for child in self._children:
+            child.close()
+        self._selector.close()

@@ -1,0 +1,1 @@
+"""The client process: it opens the connections and runs the client groups."""

@@ -1,0 +1,146 @@
+"""What passes between a client process and its parent: the spec, the start, and lines of progress.
+
+Everything is JSON, one value a line; results are files (`result_file.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from coreserver.config.base import Port, Settings
+from coreserver.config.load import LoadConfig
+from coreserver.records.client import ClientOutcome, ClientRecord
+
+CANCEL = b"cancel\n"
+
+# Exit codes of a client process that ended on purpose; anything else is a death.
+EXIT_DONE = 0
+EXIT_CANNOT_START = 3
+EXIT_ORPHANED = 4
+
+
+class Spec(Settings):
+    """All that a client process needs to know, on the first line of its stdin."""
+
+    host: str
+    port: Port
+    load: LoadConfig
+    process: int
+    processes: int  # that share the load
+    result_path: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the clients of a run stand at one instant.
+
+    `counts` has `due` (how many due times have come), `connecting`, `waiting` (connected, not greeted), `in_service`
+    (greeted), and `completed` and `failed` so far; and `messages`, how many were sent. `rows` are copies, without log
+    and messages, of records that changed since the last Progress; in a burst of changes some follow later.
+    """
+
+    at_ns: int
+    started_ns: int
+    counts: dict[str, int]
+    rows: list[ClientRecord]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A client process has worked out its schedule and waits to be told when the run begins."""
+
+    schedule_sha256: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A client process cannot do what its spec asks."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """The progress of one client process, and what a partial result would need beside it."""
+
+    progress: Progress
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """When the run begins: the same instant for all its processes."""
+
+    started_ns: int
+
+
+def write_start(start: Start) -> bytes:
+    """The second line on a client process's stdin."""
+    return _line({"started_ns": start.started_ns})
+
+
+def read_start(line: bytes) -> Start:
+    """What `write_start` wrote."""
+    return Start(json.loads(line)["started_ns"])
+
+
+def write_line(line: Line | Ready | Refusal) -> bytes:
+    """`line` as it travels."""
+    match line:
+        case Ready(schedule_sha256):
+            return _line({"ready": schedule_sha256})
+        case Refusal(reason):
+            return _line({"cannot_start": reason})
+    progress = line.progress
+    return _line(
+        {
+            "at_ns": progress.at_ns,
+            "started_ns": progress.started_ns,
+            "cpu_s": line.cpu_s,
+            "counts": progress.counts,
+            "rows": [record_row(record) for record in progress.rows],
+        }
+    )
+
+
+def read_line(line: bytes) -> Line | Ready | Refusal:
+    """What `write_line` wrote."""
+    value = json.loads(line)
+    if "ready" in value:
+        return Ready(str(value["ready"]))
+    if "cannot_start" in value:
+        return Refusal(str(value["cannot_start"]))
+    rows = [record_of(row) for row in value["rows"]]
+    return Line(Progress(value["at_ns"], value["started_ns"], value["counts"], rows), value["cpu_s"])
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def record_row(record: ClientRecord) -> list[Any]:
+    """The fields of `record` in their order, without messages and log."""
+    return [
+        record.name,
+        record.group,
+        record.due_ns,
+        record.connect_start_ns,
+        record.connected_ns,
+        record.greeted_ns,
+        record.closed_ns,
+        record.outcome,
+        record.detail,
+        record.local,
+        record.bytes_sent,
+        record.bytes_received,
+    ]
+
+
+def record_of(row: list[Any]) -> ClientRecord:
+    """The record of such a row."""
+    record = ClientRecord(*row)
+    record.outcome = record.outcome and ClientOutcome(record.outcome)
+    record.local = record.local and (record.local[0], record.local[1])
+    return record

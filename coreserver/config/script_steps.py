@@ -1,0 +1,55 @@
+"""Frozen settings of the steps a script is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from coreserver.config.base import HEX_PAIRS, Settings
+
+
+class Send(Settings):
+    """Send these characters, encoded as UTF-8."""
+
+    send: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+
+
+class SendHex(Settings):
+    """Send these bytes, written as pairs of hex digits."""
+
+    send_hex: Annotated[str, StringConstraints(min_length=2, max_length=131072, pattern=HEX_PAIRS)]
+
+
+class Wait(Settings):
+    """Pause; replies are read and checked meanwhile."""
+
+    wait_s: float = Field(ge=0, le=600)
+
+
+class Expect(Settings):
+    """Go on when this text was seen among the replies that no earlier `expect` has used up."""
+
+    expect: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+
+
+def _step_kind(step: Any) -> str | None:
+    """The tag of a step's kind, so that an error speaks of that kind alone."""
+    for kind in ("send", "send_hex", "wait_s", "expect"):
+        if (isinstance(step, dict) and kind in step) or hasattr(step, kind):
+            return f"{kind} step"
+    return None
+
+
+Step = Annotated[
+    Annotated[Send, Tag("send step")]
+    | Annotated[SendHex, Tag("send_hex step")]
+    | Annotated[Wait, Tag("wait_s step")]
+    | Annotated[Expect, Tag("expect step")],
+    Discriminator(
+        _step_kind,
+        custom_error_type="step_kind",
+        custom_error_message="a step is one of {send: text}, {send_hex: hex digits}, {wait_s: seconds}, {expect: text}",
+    ),
+]
+Steps = Annotated[list[Step], Field(min_length=1, max_length=1000)]

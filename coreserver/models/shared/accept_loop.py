@@ -1,0 +1,261 @@
+"""The listening socket, and the accept loop of the designs that block.
+
+The loop runs in one thread. It waits for the listener and for a socketpair that wakes it, never for a length of time:
+close(2) does not wake a thread blocked in accept(2), and the next connect would still succeed.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from coreserver.errors import CannotStart, ConfigError, PortInUse
+from coreserver.models.shared.base import Address
+
+# accept(2): pending network errors of the new connection are reported by accept; treat them like "try again".
+TRANSIENT = {
+    errno.EAGAIN,
+    errno.ECONNABORTED,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EINTR,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENONET,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EPROTO,
+}
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+PAUSE_S = 0.1  # after EXHAUSTED: a plain retry loop made 475,000 failing accepts a second and took a whole core
+LINGER_S = 0.1  # how long a refused peer has to take its EOF before unread input would turn it into a reset
+
+_LOWEST_PORT = 10240
+_TCPI_UNACKED_OFFSET = 24  # struct tcp_info; for a listener it holds the accept queue's length (tcp_get_info)
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening, non-blocking socket on `host`; port 0 takes a free one below the ephemeral range.
+
+    An ephemeral port for a listener would let a client that retries a stopped server connect to itself.
+
+    Raises:
+        PortInUse: somebody listens there.
+        ConfigError: the address is not one of this machine.
+        CannotStart: no descriptor left, or no free port.
+    """
+    if port:
+        return _listen_on(host, port, backlog)
+    candidates = range(_LOWEST_PORT, max(_first_ephemeral_port(), _LOWEST_PORT + 1))
+    for candidate in random.sample(candidates, min(1000, len(candidates))):
+        with suppress(PortInUse):
+            return _listen_on(host, candidate, backlog)
+    raise CannotStart(f"no free port found between {candidates.start} and {candidates.stop - 1}")
+
+
+def _listen_on(host: str, port: int, backlog: int) -> socket.socket:
+    try:
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise CannotStart(f"no socket for the listener: {error.strerror}") from error
+    try:
+        # Left-over connections of an earlier listener must not block a restart. Never SO_REUSEPORT: two servers
+        # would silently share the clients.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(backlog)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port) from error
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror}", field="host") from error
+    return sock
+
+
+def _first_ephemeral_port() -> int:
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+
+
+def address_of(listener: socket.socket) -> Address:
+    """The real address of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return Address(host, port)
+
+
+def accept_queue_length(listener: socket.socket) -> int | None:
+    """Connections the kernel holds that nobody accepted yet; None once the listener is closed."""
+    try:
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_UNACKED_OFFSET + 4)
+    except OSError:
+        return None
+    length: int = struct.unpack_from("I", info, _TCPI_UNACKED_OFFSET)[0]
+    return length
+
+
+class Waker:
+    """Wakes a selector from any thread."""
+
+    def __init__(self) -> None:
+        self.receiver, self._sender = socket.socketpair()
+        self.receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def wake(self) -> None:
+        """Make `receiver` readable. After close() it does nothing."""
+        with suppress(OSError):  # full: already readable; closed: nobody waits any more
+            self._sender.send(b"w")
+
+    def clear(self) -> None:
+        """Take back every wake so far. Called by the thread that owns the selector."""
+        with suppress(BlockingIOError):
+            while self.receiver.recv(4096):
+                pass
+
+    def close(self) -> None:
+        """Free both ends."""
+        self.receiver.close()
+        self._sender.close()
+
+
+class AcceptLoop:
+    """Accepts in one thread and hands every connection to `on_accept`, until `close`.
+
+    Args:
+        listener: a non-blocking listening socket; the loop owns it from here on.
+        may_accept: asked before each accept; when False the listener rests until `wake` is called.
+        on_accept: runs in the loop's thread; if it blocks, accepting waits, which is some designs' whole point.
+        on_pause: the machine has no descriptor or memory for the next connection; called once per shortage.
+        on_failure: accept failed for good; the loop has ended.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        may_accept: Callable[[], bool],
+        on_accept: Callable[[socket.socket, tuple[str, int]], None],
+        on_pause: Callable[[str], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self.listener = listener
+        self._may_accept = may_accept
+        self._on_accept = on_accept
+        self._on_pause = on_pause
+        self._on_failure = on_failure
+        self._waker = Waker()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._waker.receiver, selectors.EVENT_READ)
+        self._closing = False
+        self._lingering: dict[socket.socket, float] = {}  # refused peers and when to give up on them; loop thread only
+        self._pausing = False  # the last accept found the machine exhausted
+        self._shortage = False  # … and no accept has succeeded since
+
+    # --- any thread ----------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look again at `may_accept`."""
+        self._waker.wake()
+
+    def close(self) -> None:
+        """Refuse connects from here on, and let `run` return once `on_accept` has."""
+        self._closing = True
+        # shutdown() makes the kernel refuse at once, whatever the loop's thread is doing; that thread closes.
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self._waker.wake()
+
+    def free(self) -> None:
+        """Give back every descriptor. Only after `run` has returned, or if it never ran."""
+        self.listener.close()
+        self._selector.close()
+        self._waker.close()
+
+    # --- the loop's thread ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Accept until closed."""
+        try:
+            while not self._closing:
+                self._turn()
+        except OSError as error:
+            if not self._closing:
+                self._on_failure(f"accept failed: {errno.errorcode.get(error.errno or 0, error.errno)}")
+        finally:
+            for sock in self._lingering:
+                sock.close()
+            self.listener.close()
+
+    def refuse(self, sock: socket.socket) -> None:
+        """Turn an accepted peer away with a clean EOF. Only from within `on_accept`.
+
+        Closing at once could reset the connection under a peer that has already sent something, so the loop reads
+        and drops what still comes, for at most LINGER_S, before it closes.
+        """
+        with suppress(OSError):
+            sock.setblocking(False)
+            sock.shutdown(socket.SHUT_WR)
+        self._lingering[sock] = time.monotonic() + LINGER_S
+
+    def _turn(self) -> None:
+        timeout = self._watch()
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is self._waker.receiver:
+                self._waker.clear()
+            elif not self._closing:
+                self._accept()
+        self._end_lingering()
+
+    def _watch(self) -> float | None:
+        """Watch the listener only while we would accept; how long to wait at most."""
+        watched = len(self._selector.get_map()) == 2
+        wanted = not self._pausing and self._may_accept()
+        if wanted and not watched:
+            self._selector.register(self.listener, selectors.EVENT_READ)
+        elif watched and not wanted:
+            self._selector.unregister(self.listener)
+        if self._pausing:
+            self._pausing = False
+            return PAUSE_S
+        return LINGER_S / 4 if self._lingering else None
+
+    def _accept(self) -> None:
+        try:
+            sock, peer = self.listener.accept()
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                if not self._shortage:
+                    self._on_pause(f"accept paused: {error.strerror}")
+                self._pausing = self._shortage = True
+            elif error.errno not in TRANSIENT:
+                raise
+            return
+        self._shortage = False
+        self._on_accept(sock, (peer[0], peer[1]))
+
+    def _end_lingering(self) -> None:
+        now = time.monotonic()
+        for sock, deadline in list(self._lingering.items()):
+            if now >= deadline or _drained(sock):
+                del self._lingering[sock]
+                sock.close()
+
+
+def _drained(sock: socket.socket) -> bool:
+    """Drop what the peer sent; whether it has closed its side."""
+    try:
+        while sock.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

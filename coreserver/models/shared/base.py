@@ -1,0 +1,211 @@
+"""What every server model is: its states, the moves between them, and the interface the lab drives.
+
+    new ──start──▶ listening ──drain──▶ draining ──▶ stopped
+                       │                               ▲
+                       ├──────────────stop─────────────┘
+                       └──▶ failed (the reason is kept)
+
+A model object is used once. `start`, `drain` and `stop` may be called by any thread, one at a time per model (the lock
+here sees to that); `snapshot` by any thread at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, NamedTuple
+
+from coreserver.config.server import ServerOptions
+from coreserver.errors import CannotStart, LifecycleError
+from coreserver.telemetry.recorder import Recorder, Totals
+
+STOP_DEADLINE_S = 3.0  # stop() returns within this and JOIN_DEADLINE_S, whatever peers do
+JOIN_DEADLINE_S = 1.0
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+class State(StrEnum):
+    """Where a model is in its one life."""
+
+    NEW = "new"
+    LISTENING = "listening"
+    DRAINING = "draining"  # no longer accepts; what is in flight may finish
+    STOPPED = "stopped"
+    FAILED = "failed"  # cannot serve any more; `failure` says why
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.NEW: frozenset({State.LISTENING, State.STOPPED, State.FAILED}),
+    State.LISTENING: frozenset({State.DRAINING, State.FAILED}),
+    State.DRAINING: frozenset({State.STOPPED, State.FAILED}),
+    State.STOPPED: frozenset(),
+    State.FAILED: frozenset({State.STOPPED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How a drain went: connections that ended by themselves, those cut off at the deadline, and its length."""
+
+    finished: int
+    cut_off: int
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A model's figures at one instant; `threads_*` count the model's own threads, None where it has no such notion.
+
+    `accept_queue` is the kernel's queue of connections that nobody accepted yet; None once the listener is closed.
+    """
+
+    state: State
+    totals: Totals
+    threads_alive: int | None
+    threads_busy: int | None
+    queue_depth: int | None
+    accept_queue: int | None
+
+
+class ServerModel(ABC):
+    """One server design. Subclasses say how to begin, how to stop accepting, and how to end what is left.
+
+    Attributes:
+        details: what its settings leave open and it settled at start, such as which loop `auto` took; for reports.
+    """
+
+    Config: ClassVar[type[ServerOptions]]
+
+    def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
+        self.config = config
+        self.recorder = recorder or Recorder()
+        self.address: Address | None = None
+        self.failure: str | None = None
+        self.details: dict[str, str] = {}
+        self._state = State.NEW
+        self._moving = threading.RLock()  # held through start, drain and stop, so that they never overlap
+        self._state_lock = threading.Lock()  # guards _state and failure; held for an instant only
+
+    # --- what a design supplies ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _open(self) -> Address:
+        """Bind and begin to accept; returns once a client could be greeted."""
+
+    @abstractmethod
+    def _stop_accepting(self) -> None:
+        """Close the listener: from here on a connect is refused. Called once, also after a failure."""
+
+    @abstractmethod
+    def _wait_idle(self, deadline_s: float) -> bool:
+        """Wait until no connection is in flight, at most `deadline_s` seconds; whether that was reached."""
+
+    @abstractmethod
+    def _cut_off(self) -> None:
+        """End every connection that is left, and whatever waits to be served. Must not block on a peer."""
+
+    @abstractmethod
+    def _join(self, deadline_s: float) -> bool:
+        """Wait for threads, loops and children to end and free what they held; whether all did."""
+
+    @abstractmethod
+    def snapshot(self) -> Snapshot:
+        """The figures of this instant."""
+
+    # --- the life every design shares ----------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The state of this instant."""
+        with self._state_lock:
+            return self._state
+
+    def start(self) -> Address:
+        """Listen; returns the real address once a client could be greeted.
+
+        Raises:
+            LifecycleError: the model was started before.
+            PortInUse, CannotStart: nothing was left behind.
+        """
+        with self._moving:
+            if self.state is not State.NEW:
+                raise LifecycleError(f"start() while {self.state}; a model is started once")
+            try:
+                self.address = self._open()
+            except BaseException as error:
+                self._fail(str(error))
+                raise
+            if not self._try_move(State.LISTENING):  # it has failed meanwhile
+                self._end(0.0)
+                raise CannotStart(f"{self.config.model} failed as soon as it listened: {self.failure}")
+            return self.address
+
+    def drain(self, deadline_s: float) -> Drained:
+        """Stop accepting, let what is in flight finish for `deadline_s` seconds, cut off the rest, end.
+
+        Raises:
+            LifecycleError: the model is not listening.
+        """
+        with self._moving:
+            if self.state is not State.LISTENING:
+                raise LifecycleError(f"drain() while {self.state}; only a listening server can drain")
+            return self._end(deadline_s)
+
+    def stop(self) -> None:
+        """Cut off every connection and end, within STOP_DEADLINE_S + JOIN_DEADLINE_S; a second call does nothing."""
+        with self._moving:
+            if self.state is State.NEW:
+                self._move(State.STOPPED)
+            elif self.state in (State.LISTENING, State.FAILED):
+                self._end(0.0)
+
+    def _end(self, deadline_s: float) -> Drained:
+        began = time.monotonic()
+        before = self.recorder.totals()
+        self._try_move(State.DRAINING)
+        self._stop_accepting()
+        if deadline_s > 0:
+            self._wait_idle(deadline_s)
+        self._cut_off()
+        self._wait_idle(STOP_DEADLINE_S)
+        if not self._join(JOIN_DEADLINE_S):
+            self._fail(f"threads were still alive {STOP_DEADLINE_S + JOIN_DEADLINE_S:g} s after stop")
+        self._try_move(State.STOPPED)
+        after = self.recorder.totals()
+        cut_off = after.outcomes["cut_off"] - before.outcomes["cut_off"]
+        ended = sum(after.outcomes.values()) - sum(before.outcomes.values())
+        return Drained(finished=ended - cut_off, cut_off=cut_off, took_s=time.monotonic() - began)
+
+    def _fail(self, reason: str) -> None:
+        """The design can no longer serve. Any thread may say so; the first reason is kept."""
+        with self._state_lock:
+            if self._state in (State.NEW, State.LISTENING, State.DRAINING):
+                self._state = State.FAILED
+                self.failure = self.failure or reason
+        self.recorder.event("failed", reason)
+
+    def _settle_detail(self, name: str, value: str) -> None:
+        """Keep it among the details. As an event it also reaches the lab from another process."""
+        self.details[name] = value
+        self.recorder.event("detail", f"{name}: {value}")
+
+    def _move(self, to: State) -> None:
+        if not self._try_move(to):
+            raise LifecycleError(f"cannot go from {self.state} to {to}")
+
+    def _try_move(self, to: State) -> bool:
+        with self._state_lock:
+            if to not in MOVES[self._state]:
+                return False
+            self._state = to
+            return True

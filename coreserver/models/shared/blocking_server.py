@@ -1,0 +1,195 @@
+"""What the designs share that accept in one thread and serve with blocking calls: the ends of their life.
+
+accept thread:  wait for room ─ accept ─ on_accept(connection)   ← the design: who serves it, and when
+serving thread: started ─ greeting, replies … ─ finished ─ close
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable
+
+from coreserver.config.server import ServerOptions
+from coreserver.errors import CannotStart
+from coreserver.models.shared.accept_loop import AcceptLoop, accept_queue_length, address_of, listen
+from coreserver.models.shared.base import Address, ServerModel, Snapshot
+from coreserver.models.shared.blocking_session import Session
+from coreserver.models.shared.open_connections import TELL_EVERY_S, Admission, Connection, OpenConnections
+from coreserver.telemetry.recorder import Recorder, ServerOutcome
+
+
+class BlockingServer(ServerModel):
+    """A model whose accept thread calls `on_accept` for every connection. Subclasses decide which thread serves it."""
+
+    def __init__(
+        self, config: ServerOptions, recorder: Recorder | None = None, *, connection_limit: int | None = None
+    ) -> None:
+        super().__init__(config, recorder)
+        self.connections = OpenConnections(self.recorder, Admission(connection_limit or config.max_connections))
+        self.cutting_off = threading.Event()
+        self.threads = ThreadGroup()
+        self._loop: AcceptLoop | None = None
+
+    @abstractmethod
+    def on_accept(self, connection: Connection) -> None:
+        """Serve it, hand it on, or refuse it. Runs in the accept thread; while it blocks, nothing is accepted."""
+
+    def queue_depth(self) -> int | None:
+        """Connections accepted and waiting for a worker; None for designs without a queue."""
+        return None
+
+    def threads_alive(self) -> int:
+        """Threads of this server that have not ended."""
+        return self.threads.alive()
+
+    def before_accepting(self) -> None:
+        """Start what must be there before the first connection. Raises CannotStart."""
+
+    def abandon_queue(self) -> None:
+        """Close, as cut off, whatever waits for a worker, and let idle workers end."""
+
+    # --- for the subclass's threads ------------------------------------------------------------------------------
+
+    def serve(self, connection: Connection, worker: str) -> None:
+        """Serve `connection` to its end in this thread and close it; nothing that happens to it is raised."""
+        outcome = ServerOutcome.ERROR
+        if connection.cut_off:
+            self.connections.close(connection, ServerOutcome.CUT_OFF)
+            return
+        try:
+            self.recorder.started(connection.record, worker)
+            outcome = Session(connection, self.config, self.cutting_off).run()
+        except Exception as error:
+            self.recorder.event("error", f"serving failed: {type(error).__name__}: {error}")
+        finally:
+            self.connections.close(connection, outcome)
+
+    def refuse(self, connection: Connection, why: str) -> None:
+        """Turn it away with a clean EOF. Accept thread only."""
+        self.connections.release(connection, ServerOutcome.REFUSED)
+        refused = self.recorder.totals().outcomes[ServerOutcome.REFUSED]
+        self.recorder.event("refused", f"{refused} so far; {why}", every_s=TELL_EVERY_S)
+        if self._loop is not None:
+            self._loop.refuse(connection.sock)
+
+    # --- the life of a ServerModel -------------------------------------------------------------------------------
+
+    def _open(self) -> Address:
+        listener = listen(self.config.host, self.config.port, self.config.backlog)
+        try:
+            self._loop = AcceptLoop(
+                listener,
+                may_accept=self.connections.admission.may_accept,
+                on_accept=self._accepted,
+                on_pause=lambda reason: self.recorder.event("accept_paused", reason),
+                on_failure=self._fail,
+            )
+            self.connections.admission.on_room = self._loop.wake
+            self.before_accepting()
+            self.threads.start("acceptor", self._loop.run)
+        except (OSError, CannotStart) as error:
+            self.abandon_queue()
+            listener.close()
+            if self._loop is not None:
+                self._loop.free()
+            self.threads.join(1.0)
+            raise CannotStart(f"the machine refuses what {self.config.model} needs to start: {error}") from error
+        return address_of(listener)
+
+    def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        connection = self.connections.accept(sock, peer)
+        if self.cutting_off.is_set():  # accepted between the listener's end and cut_off_all
+            self.connections.close(connection, ServerOutcome.CUT_OFF)
+        else:
+            self.on_accept(connection)
+
+    def _stop_accepting(self) -> None:
+        if self._loop is not None:
+            self._loop.close()
+
+    def _wait_idle(self, deadline_s: float) -> bool:
+        return self.connections.wait_empty(deadline_s)
+
+    def _cut_off(self) -> None:
+        self.cutting_off.set()
+        self.connections.cut_off_all()
+        self.abandon_queue()
+
+    def _join(self, deadline_s: float) -> bool:
+        joined = self.threads.join(deadline_s)
+        if joined and self._loop is not None:
+            self._loop.free()
+        self.connections.admission.close()
+        return joined
+
+    def snapshot(self) -> Snapshot:
+        """The figures of this instant."""
+        totals = self.recorder.totals()
+        return Snapshot(
+            state=self.state,
+            totals=totals,
+            threads_alive=self.threads_alive(),
+            threads_busy=totals.in_service,
+            queue_depth=self.queue_depth(),
+            accept_queue=accept_queue_length(self._loop.listener) if self._loop else None,
+        )
+
+
+class ThreadGroup:
+    """The threads of one server: started by name, counted, and joined to the last one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards both below
+        self._alive: set[threading.Thread] = set()
+        self._ended: deque[threading.Thread] = deque()
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a new daemon thread.
+
+        Raises:
+            CannotStart: the machine has no thread for us.
+        """
+        self._reap()
+        thread = threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
+        with self._lock:  # so that nobody finds, and joins, a thread that has not begun
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise CannotStart(f"cannot start thread {name}: {error}") from error
+            self._alive.add(thread)
+
+    def alive(self) -> int:
+        """Threads that have not ended."""
+        with self._lock:
+            return len(self._alive)
+
+    def join(self, deadline_s: float) -> bool:
+        """Wait for every thread, at most `deadline_s` seconds; whether all ended."""
+        deadline = time.monotonic() + deadline_s
+        with self._lock:
+            waiting = [*self._alive, *self._ended]
+            self._ended.clear()
+        for thread in waiting:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in waiting)
+
+    def _run(self, target: Callable[[], None]) -> None:
+        try:
+            target()
+        finally:
+            me = threading.current_thread()
+            with self._lock:
+                self._alive.discard(me)
+                self._ended.append(me)
+
+    def _reap(self) -> None:
+        """Join the threads that have said they are ending, so that none is forgotten before it is gone."""
+        with self._lock:
+            ended = list(self._ended)
+            self._ended.clear()
+        for thread in ended:
+            thread.join()

@@ -1,0 +1,238 @@
+"""What the event-driven designs share: one thread that runs a loop, and the ends of its life.
+
+loop thread:  accept_some ─ begin(connection)      ← the design: how it reads, writes and waits
+              … readiness, timers, deadlines …
+other threads reach it only through `in_loop`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Generic, TypeVar
+
+from coreserver.clock import NS_PER_S, now_ns
+from coreserver.config.server import ServerOptions
+from coreserver.errors import CannotStart
+from coreserver.models.shared.accept_loop import EXHAUSTED, PAUSE_S, TRANSIENT, accept_queue_length, address_of, listen
+from coreserver.models.shared.base import Address, ServerModel, Snapshot
+from coreserver.models.shared.event_driven_session import Exchange, Terms
+from coreserver.models.shared.open_connections import Admission, Connection, OpenConnections
+from coreserver.models.shared.timer_wheel import Deadlines
+from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.timerfd import Timers
+
+ACCEPT_BATCH = (
+    64  # accepts a turn: enough for a storm of connects, few enough that those connected are served meanwhile
+)
+WORKER = "loop"
+
+Peer = TypeVar("Peer", bound=Exchange)
+
+
+class EventedServer(ServerModel, Generic[Peer]):
+    """A model whose every connection is served by one loop in one thread. Subclasses bring the loop."""
+
+    def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
+        super().__init__(config, recorder)
+        self.connections = OpenConnections(self.recorder, Admission(config.max_connections))
+        self.cutting_off = threading.Event()
+        self.terms = Terms.of(config, self.cutting_off)
+        self.deadlines: Deadlines[Peer] = Deadlines(self.call_at, self._look_at)
+        self.held = ExitStack()  # what set_up made; closed when the loop's thread has ended, or was never started
+        self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)
+        self._listener: socket.socket | None = None
+        self._watching = False  # the loop watches the listener; loop thread only
+        self._closing = False  # the listener is closed or about to be; set once
+        self._shortage = False  # an accept found the machine exhausted, and none has succeeded since
+
+    # --- what a design supplies; in the loop's thread, unless it says otherwise ----------------------------------
+
+    @abstractmethod
+    def set_up(self) -> None:
+        """Make the loop, and leave with `held` what frees it again. In the thread that calls start().
+
+        The loop calls `timers.ready` whenever `timers.fd` is readable.
+        """
+
+    @abstractmethod
+    def run_loop(self) -> None:
+        """Serve until `end_loop`, then `end_all`."""
+
+    @abstractmethod
+    def end_loop(self) -> None:
+        """Let `run_loop` return."""
+
+    @abstractmethod
+    def in_loop(self, callback: Callable[[], None]) -> None:
+        """Call it soon in the loop's thread; once the loop has ended, never. In any thread."""
+
+    @abstractmethod
+    def watch(self, listener: socket.socket) -> None:
+        """Call `accept_some` whenever the listener is readable."""
+
+    @abstractmethod
+    def unwatch(self, listener: socket.socket) -> None:
+        """Leave the listener alone until `watch`."""
+
+    @abstractmethod
+    def begin(self, connection: Connection) -> None:
+        """Greet it and serve it. Whatever happens to it is not raised."""
+
+    @abstractmethod
+    def end(self, peer: Peer, outcome: ServerOutcome) -> None:
+        """Close it and complete its record, whatever is still owed to it."""
+
+    @abstractmethod
+    def end_all(self, outcome: ServerOutcome) -> None:
+        """End every peer that is left."""
+
+    # --- the clock; in the loop's thread -------------------------------------------------------------------------
+
+    def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
+        """Call it at an instant of the lab's clock, never earlier, and at once unless the loop is busy.
+
+        Not by the loop's own timers, which know whole milliseconds only.
+        """
+        self.timers.at(due_ns, callback)
+
+    # --- accepting; in the loop's thread -------------------------------------------------------------------------
+
+    def accept_some(self) -> None:
+        """Accept what waits, a bounded batch; let the listener rest when there is no room or the machine has none."""
+        for _ in range(ACCEPT_BATCH):
+            if self._closing or self._listener is None:
+                return
+            if not self.connections.admission.may_accept():
+                self._rest()  # until on_room
+                return
+            try:
+                sock, peer = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._accept_failed(error)
+                return
+            self._shortage = False
+            self._accepted(sock, (peer[0], peer[1]))
+
+    def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+        connection = self.connections.accept(sock, peer)
+        if self.cutting_off.is_set():
+            self.connections.close(connection, ServerOutcome.CUT_OFF)
+        else:
+            self.begin(connection)
+
+    def _accept_failed(self, error: OSError) -> None:
+        if error.errno in EXHAUSTED:
+            if not self._shortage:
+                self.recorder.event("accept_paused", f"accept paused: {error.strerror}")
+            self._shortage = True
+            self._rest()
+            self.call_at(now_ns() + int(PAUSE_S * NS_PER_S), self._listen_on)
+        elif error.errno not in TRANSIENT and not self._closing:
+            self._fail(f"accept failed: {errno.errorcode.get(error.errno or 0, error.errno)}")
+            self._close_listener()
+
+    def _listen_on(self) -> None:
+        if self._listener is not None and not self._watching and not self._closing:
+            self._watching = True
+            self.watch(self._listener)
+
+    def _rest(self) -> None:
+        if self._listener is not None and self._watching:
+            self._watching = False
+            self.unwatch(self._listener)
+
+    def _close_listener(self) -> None:
+        self._closing = True
+        self._rest()
+        if self._listener is not None:
+            self._listener.close()
+
+    # --- the limits of a connection; in the loop's thread --------------------------------------------------------
+
+    def _look_at(self, peer: Peer) -> None:
+        if peer.connection.ended:
+            return
+        if outcome := peer.overdue():
+            self.end(peer, outcome)
+        else:
+            self.deadlines.set(peer, peer.due_ns())
+
+    # --- the life of a ServerModel -------------------------------------------------------------------------------
+
+    def _open(self) -> Address:
+        self._listener = listen(self.config.host, self.config.port, self.config.backlog)
+        try:
+            self.timers = Timers()
+            self.held.callback(self.timers.close)
+            self.set_up()
+            self.connections.admission.on_room = lambda: self.in_loop(self._listen_on)
+            self.in_loop(self._listen_on)
+            self._thread.start()
+        except (OSError, RuntimeError) as error:
+            self._free()
+            raise CannotStart(f"the machine refuses what {self.config.model} needs to start: {error}") from error
+        except BaseException:
+            self._free()
+            raise
+        return address_of(self._listener)
+
+    def _run(self) -> None:
+        try:
+            self.run_loop()
+        except Exception as error:
+            self._fail(f"the loop ended: {type(error).__name__}: {error}")
+        finally:
+            self._closing = True
+            if self._listener is not None:
+                self._listener.close()
+
+    def _stop_accepting(self) -> None:
+        self._closing = True
+        if self._listener is not None:
+            # The kernel refuses at once, whatever the loop is doing; the loop closes.
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self.in_loop(self._close_listener)
+
+    def _wait_idle(self, deadline_s: float) -> bool:
+        return self.connections.wait_empty(deadline_s)
+
+    def _cut_off(self) -> None:
+        self.cutting_off.set()
+        self.connections.cut_off_all()
+        if self._thread.ident is not None:
+            self.in_loop(lambda: self.end_all(ServerOutcome.CUT_OFF))
+
+    def _join(self, deadline_s: float) -> bool:
+        if self._thread.ident is not None:
+            self.in_loop(self.end_loop)
+            self._thread.join(deadline_s)
+            if self._thread.is_alive():
+                return False
+            self.held.close()
+        self.connections.admission.close()
+        return True
+
+    def _free(self) -> None:
+        self.held.close()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def snapshot(self) -> Snapshot:
+        """The figures of this instant."""
+        return Snapshot(
+            state=self.state,
+            totals=self.recorder.totals(),
+            threads_alive=int(self._thread.is_alive()),
+            threads_busy=None,
+            queue_depth=None,
+            accept_queue=accept_queue_length(self._listener) if self._listener else None,
+        )

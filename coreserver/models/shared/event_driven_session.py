@@ -1,0 +1,209 @@
+"""One connection of an event-driven server: protocol, work in order, counts and clocks, but no input and no output.
+
+A blocking server keeps all this on a thread's stack: where it is in the message, whose work it does, how long it has
+waited. An event loop returns from every call, so what a connection is in the middle of must be an object.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from coreserver.clock import NS_PER_S, now_ns
+from coreserver.config.server import NoWork, ServerOptions
+from coreserver.models.shared.open_connections import Connection, unacknowledged_bytes
+from coreserver.models.shared.service_time import burn, demands, per_connection, per_message
+from coreserver.protocols.article import ProtocolEngine
+from coreserver.telemetry.recorder import ServerOutcome
+
+Step = bytes | float  # a reply to send now, or seconds to wait before the next step
+LOOK_S = 1.0  # how often, at most, a connection with unsent replies is looked at for progress
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a server's settings mean to each of its connections; spans in nanoseconds, None for no limit."""
+
+    config: ServerOptions
+    cutting_off: threading.Event  # ends work that burns CPU
+    works: bool
+    idle_ns: int | None
+    write_ns: int | None
+    look_ns: int
+    session_ns: int | None
+
+    @classmethod
+    def of(cls, config: ServerOptions, cutting_off: threading.Event) -> Terms:
+        """The terms of `config`."""
+        return cls(
+            config=config,
+            cutting_off=cutting_off,
+            works=not isinstance(config.work, NoWork),
+            idle_ns=_ns(config.idle_timeout_s),
+            write_ns=_ns(config.write_timeout_s),
+            look_ns=int(min(LOOK_S, (config.write_timeout_s or LOOK_S * 8) / 8) * NS_PER_S),
+            session_ns=_ns(config.max_session_s),
+        )
+
+
+def _ns(span_s: float | None) -> int | None:
+    return None if span_s is None else int(span_s * NS_PER_S)
+
+
+class Exchange(ABC):
+    """One connection from its greeting to its end. Only the loop's thread touches it.
+
+    At any time one clock runs: while replies are unsent the write clock, while work is done none, else the idle clock.
+    The session clock runs always.
+
+    Attributes:
+        order: the steps of input that is being worked on; None while there is none.
+        eof: the peer has closed its side.
+        bytes_in: bytes received.
+        written: reply bytes produced so far, whether the kernel took them or they still wait in our buffer.
+        active_ns: when we last got something or last stopped being busy: the idle clock's start.
+    """
+
+    __slots__ = (
+        "_demands",
+        "_ends_ns",
+        "_mark",
+        "_owes_connection_work",
+        "_per_message",
+        "_progress_ns",
+        "active_ns",
+        "bytes_in",
+        "connection",
+        "engine",
+        "eof",
+        "order",
+        "terms",
+        "written",
+    )
+
+    def __init__(self, connection: Connection, terms: Terms) -> None:
+        config = terms.config
+        self.connection = connection
+        self.terms = terms
+        self.engine = ProtocolEngine()
+        self.order: Iterator[Step] | None = None
+        self.eof = False
+        self.bytes_in = 0
+        self.written = 0
+        self.active_ns = now_ns()
+        self._ends_ns = None if terms.session_ns is None else self.active_ns + terms.session_ns
+        self._progress_ns = 0
+        self._mark = (0, 0)
+        self._per_message = per_message(config.work)
+        self._owes_connection_work = per_connection(config.work)
+        self._demands = demands(config.work, config.seed, connection.record.number)
+
+    @abstractmethod
+    def unsent_bytes(self) -> int:
+        """Reply bytes that the kernel has not taken."""
+
+    # --- the work, in order --------------------------------------------------------------------------------------
+
+    def steps(self, data: bytes) -> Iterator[Step]:
+        """What to do about `data`, step by step; CPU work is done between the steps, in this thread.
+
+        For servers whose `terms.works`; the others ask the engine directly.
+        """
+        if not self._per_message:
+            if reply := self.engine.receive(data):
+                yield from self._connection_work()
+                yield reply
+            return
+        for opens_message, reply in self.engine.receive_by_message(data):
+            if opens_message:
+                yield from self._work()
+            if reply:
+                yield reply
+
+    def _connection_work(self) -> Iterator[float]:
+        if self._owes_connection_work:
+            self._owes_connection_work = False
+            yield from self._work()
+
+    def _work(self) -> Iterator[float]:
+        demand = next(self._demands)
+        if demand.cpu_s:
+            burn(demand.cpu_s, self._must_end)
+        if demand.sleep_s:
+            yield demand.sleep_s
+
+    def _must_end(self) -> bool:
+        return self.terms.cutting_off.is_set() or (self._ends_ns is not None and now_ns() >= self._ends_ns)
+
+    # --- the clocks ----------------------------------------------------------------------------------------------
+
+    def begin_unsent(self) -> None:
+        """The kernel has just not taken all: the write clock starts."""
+        self._progress_ns = now_ns()
+        self._mark = self._progress()
+
+    def due_ns(self) -> int | None:
+        """When to ask `overdue` next; None: not before something happens."""
+        terms, now = self.terms, now_ns()
+        due = None
+        if self.unsent_bytes() and terms.write_ns is not None:
+            due = now + terms.look_ns
+        elif terms.idle_ns is not None:
+            due = (now if self._is_busy() else self.active_ns) + terms.idle_ns
+        if self._ends_ns is not None:
+            due = self._ends_ns if due is None else min(due, self._ends_ns)
+        return due
+
+    def overdue(self) -> ServerOutcome | None:
+        """Which limit this connection has reached, if any."""
+        terms, now = self.terms, now_ns()
+        if self._ends_ns is not None and now >= self._ends_ns:
+            return ServerOutcome.SESSION_TIMEOUT
+        if self.unsent_bytes():
+            return self._overdue_write(now)
+        if terms.idle_ns is None or self._is_busy() or now - self.active_ns < terms.idle_ns:
+            return None
+        if _has_input(self.connection.sock):
+            # A loop that was kept busy may come to the clock before it comes to what the peer has sent meanwhile.
+            self.active_ns = now
+            return None
+        return ServerOutcome.IDLE_TIMEOUT
+
+    def _overdue_write(self, now: int) -> ServerOutcome | None:
+        mark = self._progress()
+        if mark != self._mark:
+            self._mark, self._progress_ns = mark, now
+        elif self.terms.write_ns is not None and now - self._progress_ns >= self.terms.write_ns:
+            return ServerOutcome.WRITE_TIMEOUT
+        return None
+
+    def _progress(self) -> tuple[int, int]:
+        """Bytes the kernel took and bytes the peer acknowledged: both only grow.
+
+        The send buffer frees in large steps, so a slow but healthy reader shows in the second long before the first.
+        """
+        taken = self.written - self.unsent_bytes()
+        return taken, taken - unacknowledged_bytes(self.connection.sock)
+
+    def _is_busy(self) -> bool:
+        return self.order is not None or self.unsent_bytes() > 0
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def complete_record(self) -> None:
+        """Write the final counts into the connection's record."""
+        record = self.connection.record
+        record.bytes_in = self.bytes_in
+        record.bytes_out = self.written - self.unsent_bytes()
+        record.messages = self.engine.messages_finished
+
+
+def _has_input(sock: socket.socket) -> bool:
+    """Whether a recv would return at once. Asked of poll(2), because a recv would take the error of a reset away."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

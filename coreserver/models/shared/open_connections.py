@@ -1,0 +1,183 @@
+"""The connections a server has open, and how many it may have."""
+
+from __future__ import annotations
+
+import fcntl
+import resource
+import socket
+import struct
+import termios
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from coreserver.telemetry.recorder import ConnectionRecord, Recorder, ServerOutcome
+
+RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
+TELL_EVERY_S = 5.0  # between two events about peers that are not let in
+
+
+def descriptors_for_connections() -> int:
+    """How many of this process's descriptors its servers may hold as connections.
+
+    Under a limit of less than 1,024 a quarter is kept back instead: a small limit still serves somebody.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - min(RESERVED_DESCRIPTORS, limit // 4)
+
+
+class DescriptorBudget:
+    """Descriptors that the servers of this process may hold together, checked at each accept, never set aside.
+
+    Past it listeners wait, so that the control plane is never the one that finds no descriptor.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards both below
+        self._taken = 0
+        self._waiting: set[Callable[[], None]] = set()
+
+    def try_take(self, wake: Callable[[], None]) -> bool:
+        """Take one descriptor; if there is none, `wake` is called once when there may be again."""
+        with self._lock:
+            if self._taken < descriptors_for_connections():
+                self._taken += 1
+                return True
+            self._waiting.add(wake)
+            return False
+
+    def give_back(self) -> None:
+        """Return one descriptor and wake whoever waits."""
+        with self._lock:
+            self._taken -= 1
+            wakes, self._waiting = self._waiting, set()
+        for wake in wakes:
+            wake()
+
+
+BUDGET = DescriptorBudget()
+
+
+class Admission:
+    """Room for one server's connections: its own `limit`, and the descriptors left to all servers of the process.
+
+    The accept loop reserves room for a connection before it accepts it, so a full server leaves it to the kernel.
+    """
+
+    def __init__(self, limit: int | None, budget: DescriptorBudget = BUDGET) -> None:
+        self._limit = limit
+        self._budget = budget
+        self._lock = threading.Lock()  # guards both below
+        self._held = 0
+        self._reserved = False
+        self.on_room: Callable[[], None] = lambda: None  # the accept loop's wake
+        self.on_shortage: Callable[[], None] = lambda: None  # no descriptor is left; called at each try
+
+    def may_accept(self) -> bool:
+        """Whether there is room for one more; it stays reserved until `enter`. Accept thread only."""
+        with self._lock:
+            if self._reserved:
+                return True
+            if self._limit is not None and self._held >= self._limit:
+                return False
+            self._reserved = self._budget.try_take(self.on_room)
+            if self._reserved:
+                return True
+        self.on_shortage()
+        return False
+
+    def enter(self) -> None:
+        """The reserved room is taken by an accepted connection."""
+        with self._lock:
+            self._reserved = False
+            self._held += 1
+
+    def leave(self) -> None:
+        """A connection was closed."""
+        with self._lock:
+            was_full = self._limit is not None and self._held >= self._limit
+            self._held -= 1
+        self._budget.give_back()
+        if was_full:
+            self.on_room()
+
+    def close(self) -> None:
+        """Give back a reservation that no connection will use."""
+        with self._lock:
+            reserved, self._reserved = self._reserved, False
+        if reserved:
+            self._budget.give_back()
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """An accepted connection: its socket and record, whether it was cut off, and whether its end has begun."""
+
+    sock: socket.socket
+    record: ConnectionRecord
+    cut_off: bool = False
+    ended: bool = False
+
+
+class OpenConnections:
+    """Every connection from accept to close. Any thread may call any method."""
+
+    def __init__(self, recorder: Recorder, admission: Admission) -> None:
+        self._recorder = recorder
+        self.admission = admission
+        admission.on_shortage = self._tell_shortage
+        self._changed = threading.Condition()  # guards _open, and each Connection's cut_off and close
+        self._open: set[Connection] = set()
+
+    def accept(self, sock: socket.socket, peer: tuple[str, int]) -> Connection:
+        """Take charge of a socket that was just accepted."""
+        self.admission.enter()
+        connection = Connection(sock, self._recorder.accepted(peer))
+        with self._changed:
+            self._open.add(connection)
+        return connection
+
+    def close(self, connection: Connection, outcome: ServerOutcome) -> None:
+        """Close the socket and complete the record; a connection that was cut off is recorded as that."""
+        with self._changed:
+            connection.ended = True  # from here on the descriptor's number may belong to somebody else
+        connection.sock.close()
+        self.release(connection, outcome)
+
+    def release(self, connection: Connection, outcome: ServerOutcome) -> None:
+        """Complete the record; the socket is closed already, or the caller's from here on."""
+        with self._changed:
+            connection.ended = True
+        self._recorder.finished(connection.record, ServerOutcome.CUT_OFF if connection.cut_off else outcome)
+        with self._changed:
+            self._open.discard(connection)
+            self._changed.notify_all()
+        self.admission.leave()
+
+    def cut_off_all(self) -> None:
+        """End every open connection: blocked reads and writes return at once, in whichever thread they wait."""
+        with self._changed:
+            left = [connection for connection in self._open if not connection.ended]
+            for connection in left:
+                connection.cut_off = True
+                with suppress(OSError):  # the peer may be gone already
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+        if left:
+            self._recorder.event("cut_off", f"connections still open: {len(left)}")
+
+    def _tell_shortage(self) -> None:
+        held = descriptors_for_connections()
+        reason = f"accept paused: all {held} descriptors that this process has for connections are taken"
+        self._recorder.event("accept_paused", reason, every_s=TELL_EVERY_S)
+
+    def wait_empty(self, deadline_s: float) -> bool:
+        """Wait until none is open, at most `deadline_s` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._open, deadline_s)
+
+
+def unacknowledged_bytes(sock: socket.socket) -> int:
+    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    return count

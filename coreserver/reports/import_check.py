@@ -1,0 +1,155 @@
+"""Records out of a stranger's file: can they be what a run wrote down, and is the report beside them theirs?
+
+`codec` reads any values into records. Everything that draws, counts or prints them relies on what is checked here:
+whole numbers of a size that differences do not overflow, stamps within a day of the run, texts of bounded length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from coreserver.clock import NS_PER_S
+from coreserver.errors import RecordsIncomplete
+from coreserver.records.client import ClientRecord
+from coreserver.records.message_columns import NOT_ANSWERED
+from coreserver.records.messages import table_of
+from coreserver.reports.hdr_histograms import total_count
+from coreserver.reports.timing import JoinedConnection
+from coreserver.reports.totals import latency, totals, waits
+from coreserver.telemetry.recorder import ConnectionRecord
+
+BEFORE_NS = 3600 * NS_PER_S  # of the run's start
+AFTER_NS = 24 * 3600 * NS_PER_S
+MOST_NAME = 400
+MOST_TEXT = 4000
+MOST_NUMBER = 2**53
+
+
+def check_records(connections: Sequence[JoinedConnection], started_ns: int) -> None:
+    """Raise RecordsIncomplete, with the number of the connection, where a value cannot be."""
+    within = range(started_ns - BEFORE_NS, started_ns + AFTER_NS)
+    for number, joined in enumerate(connections):
+        fault = _client_fault(joined.client, within)
+        if fault is None and joined.server is not None:
+            fault = _server_fault(joined.server, within)
+        if fault:
+            raise RecordsIncomplete(f"connection {number}: {fault} cannot be")
+    table = table_of(joined.client for joined in connections)
+    replied = table.replied_ns[table.replied_ns != NOT_ANSWERED]
+    for stamps in (table.due_ns, table.sent_ns, replied):
+        if np.any((stamps < within.start) | (stamps >= within.stop)):
+            raise RecordsIncomplete("the time of a message cannot be")
+
+
+def _client_fault(client: ClientRecord, within: range) -> str | None:
+    """The field that holds what it cannot."""
+    if not _is_instant(client.due_ns, within):
+        return "due_ns"
+    for name in ("connect_start_ns", "connected_ns", "greeted_ns", "closed_ns"):
+        if not _is_stamp(getattr(client, name), within):
+            return name
+    for name in ("bytes_sent", "bytes_received"):
+        if not _is_number(getattr(client, name)):
+            return name
+    if type(client.measured_from_ns) is not int or not 0 <= client.measured_from_ns < 2**62:
+        return "measured_from_ns"
+    for name, most in (("name", MOST_NAME), ("group", MOST_NAME), ("detail", MOST_TEXT)):
+        if not _is_text(getattr(client, name), most):
+            return name
+    if client.local is not None and not _is_address(client.local):
+        return "local"
+    return None if all(_is_instant(event.at_ns, within) for event in client.log) else "log"
+
+
+def _server_fault(server: ConnectionRecord, within: range) -> str | None:
+    if not _is_instant(server.accepted_ns, within):
+        return "accepted_ns"
+    for name in ("started_ns", "finished_ns"):
+        if not _is_stamp(getattr(server, name), within):
+            return name
+    for name in ("number", "bytes_in", "bytes_out", "messages"):
+        if not _is_number(getattr(server, name)):
+            return name
+    if server.worker is not None and not _is_text(server.worker, MOST_NAME):
+        return "worker"
+    return None if _is_address(server.peer) else "peer"
+
+
+def _is_stamp(value: object, within: range) -> bool:
+    return value is None or _is_instant(value, within)
+
+
+def _is_instant(value: object, within: range) -> bool:
+    return type(value) is int and value in within
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value < MOST_NUMBER
+
+
+def _is_text(value: object, most: int) -> bool:
+    if type(value) is not str or len(value) > most or "\0" in value:
+        return False
+    try:
+        value.encode()  # half of a surrogate pair cannot be shown
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_address(value: tuple[object, object]) -> bool:
+    host, port = value
+    return _is_text(host, MOST_NAME) and type(port) is int and 0 <= port <= 65535
+
+
+# --- beside the report ------------------------------------------------------------------------------------------------
+
+
+def disagreements(report: Mapping[str, Any], connections: Sequence[JoinedConnection]) -> Iterator[str]:
+    """The dotted names of the report's figures that these connections do not give."""
+    known = {group["name"] for group in report["groups"]}
+    if any(joined.client.group not in known for joined in connections):
+        yield "groups"
+    yield from _differences(report, _figures(connections), "")
+    for place, group in enumerate(report["groups"]):
+        members = [joined for joined in connections if joined.client.group == group["name"]]
+        yield from _differences(group, _figures(members), f"groups.{place}.")
+
+
+def miscounted(report: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted names of the report's histograms that hold another number of values than the report counts.
+
+    Raises:
+        RecordsIncomplete: one of them cannot be read; the message begins with its name.
+    """
+    histograms, counted = report["histograms"], report["latency"]
+    for name in ("response", "round_trip"):
+        if total_count(histograms[name], f"histograms.{name}") != counted[f"{name}_ms"]["count"]:
+            yield f"histograms.{name}"
+    parts = enumerate(histograms["intervals"]["response"])
+    answered = sum(total_count(part, f"histograms.intervals.response.{place}") for place, part in parts)
+    if answered != counted["response_ms"]["count"]:
+        yield "histograms.intervals.response"
+
+
+def _figures(connections: Sequence[JoinedConnection]) -> dict[str, Any]:
+    """What a report says of connections, without the throughput, which is of a window."""
+    table = table_of(joined.client for joined in connections)
+    counts = totals(connections, table, None)
+    counts.pop("throughput_messages_per_s")
+    return {"totals": counts, "latency": latency(connections, table), "waits": waits(connections)}
+
+
+def _differences(found: Any, expected: Any, path: str) -> Iterator[str]:
+    if isinstance(expected, dict):
+        for name, value in expected.items():
+            yield from _differences(found[name], value, f"{path}{name}.")
+    elif found is None or expected is None:
+        if found is not expected:
+            yield path.rstrip(".")
+    elif not math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9):
+        yield path.rstrip(".")

@@ -1,0 +1,166 @@
+"""What queueing theory says of a run: a yardstick for the whole chain from arrivals to waits.
+
+Two judges. The recursion is fed every arrival and every service time of the run itself, so it leaves nothing to
+chance and shows whether the waits were measured rightly. Erlang C knows the arrival rate and the mean service time
+only, and shows whether arrivals and service were as random as they should be.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from coreserver.clock import NS_PER_MS, NS_PER_S
+from coreserver.reports.batch_means import estimate_mean
+from coreserver.reports.timing import JoinedConnection, parts
+
+Floats = npt.NDArray[np.float64]
+
+FIGURES = (
+    "arrival_rate_per_s", "mean_service_ms", "utilisation", "wait_ms", "wait_low_ms", "wait_high_ms",
+    "recursion_wait_ms", "erlang_c_wait_ms",
+)  # fmt: skip
+POOLS = ("bounded_pool", "executor_pool")  # so many workers, one queue, first come first served
+
+
+class Passage(NamedTuple):
+    """One connection's way through a queue: when it came, how long it waited and was served, in seconds."""
+
+    arrival_s: float
+    wait_s: float
+    service_s: float
+
+
+def fcfs_waits(arrivals_s: Floats, services_s: Floats, servers: int) -> Floats:
+    """How long each arrival waits for the first of `servers` to be free, first come first served.
+
+    Source: the recursion of Kiefer and Wolfowitz (Transactions of the AMS 78, 1955); the heap holds the instants at
+    which each server is free.
+
+    Args:
+        arrivals_s: ascending instants.
+        services_s: each arrival's own service time.
+    """
+    free = [-np.inf] * servers
+    waits = np.empty(len(arrivals_s))
+    for k, (arrival, service) in enumerate(zip(arrivals_s.tolist(), services_s.tolist(), strict=True)):
+        start = max(arrival, free[0])
+        heapq.heapreplace(free, start + service)
+        waits[k] = start - arrival
+    return waits
+
+
+def erlang_c(offered: float, servers: int) -> float:
+    """The probability that an arrival has to wait in M/M/c; `offered` load in erlangs, below `servers`.
+
+    Erlang B is built up server by server, which neither overflows nor cancels however many there are.
+    """
+    blocked = 1.0
+    for k in range(1, servers + 1):
+        blocked = offered * blocked / (k + offered * blocked)
+    return blocked / (1 - offered / servers * (1 - blocked))
+
+
+def erlang_c_mean_wait_s(rate_per_s: float, mean_service_s: float, servers: int) -> float | None:
+    """The mean wait in M/M/c over all arrivals, those who need not wait included; None where the queue only grows."""
+    offered = rate_per_s * mean_service_s
+    if offered >= servers:
+        return None
+    return erlang_c(offered, servers) * mean_service_s / (servers - offered)
+
+
+def passages(connections: Sequence[JoinedConnection]) -> list[Passage] | None:
+    """Every connection's passage, in the order of arrival; None when one of them has no known wait or service.
+
+    A connection arrives when its connect has succeeded: from there on it is the server that lets it wait. Without all
+    of them the recursion would miss work that the others waited for.
+    """
+    found = []
+    for connection in connections:
+        server, split = connection.server, parts(connection)
+        if server is None or server.started_ns is None or server.finished_ns is None:
+            return None
+        if split.backlog is None or split.queue is None:
+            return None
+        waited_ns = split.backlog + split.queue
+        found.append((server.started_ns - waited_ns, waited_ns, server.finished_ns - server.started_ns))
+    return [Passage(*(ns / NS_PER_S for ns in spans)) for spans in sorted(found)]
+
+
+def compare(
+    through: Sequence[Passage], servers: int, *, from_s: float, is_markovian: bool
+) -> dict[str, float | int | None]:
+    """The report's `theory`: the measured mean wait with its 95 % interval, and what both judges predict.
+
+    Args:
+        from_s: arrivals before this instant (the warm-up) load the queue but are not compared.
+        is_markovian: whether Erlang C applies: Poisson arrivals of one rate, exponential service.
+    """
+    arrivals, waits, services = np.array(through).T.reshape(3, -1)
+    counted = arrivals >= from_s
+    count = int(counted.sum())
+    shown: dict[str, float | int | None] = {"servers": servers, "arrivals": count}
+    span_s = float(np.ptp(arrivals[counted])) if count else 0.0
+    if span_s == 0:
+        return shown | dict.fromkeys(FIGURES)
+    rate, service_s = (count - 1) / span_s, float(services[counted].mean())
+    estimate = estimate_mean(waits[counted])
+    low, high = estimate.interval_95() if estimate else (None, None)
+    predicted = fcfs_waits(arrivals, services, servers)[counted]
+    return shown | {
+        "arrival_rate_per_s": rate,
+        "mean_service_ms": _ms(service_s),
+        "utilisation": rate * service_s / servers,
+        "wait_ms": _ms(float(waits[counted].mean())),
+        "wait_low_ms": _ms(None if low is None else max(low, 0.0)),  # the interval is symmetric, waits are not
+        "wait_high_ms": _ms(high),
+        "recursion_wait_ms": _ms(float(predicted.mean())),
+        "erlang_c_wait_ms": _ms(erlang_c_mean_wait_s(rate, service_s, servers)) if is_markovian else None,
+    }
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * NS_PER_S / NS_PER_MS
+
+
+def theory(
+    connections: Sequence[JoinedConnection],
+    groups: Sequence[Mapping[str, Any]],
+    server: Mapping[str, Any],
+    *,
+    from_ns: int,
+) -> dict[str, Any] | None:
+    """What theory says of this run; None unless it was such a queue and all of its records are there.
+
+    Such a queue is a pool that lets everybody wait, whose work is sleeping once a connection, under one open group
+    with Poisson arrivals.
+
+    Args:
+        groups, server: the run's client groups and the server's config, as plain values.
+        from_ns: the end of the warm-up.
+    """
+    if not _is_queue(groups, server):
+        return None
+    through = passages(connections)
+    if not through:
+        return None
+    markovian = server["work"]["distribution"] == "exponential" and _is_one_poisson_stream(groups[0])
+    return compare(through, server["workers"], from_s=from_ns / NS_PER_S, is_markovian=markovian)
+
+
+def _is_one_poisson_stream(group: Mapping[str, Any]) -> bool:
+    """One rate all through; a second message would add its round trip to the service time."""
+    return not group.get("stages") and group.get("messages_per_connection", 1) == 1
+
+
+def _is_queue(groups: Sequence[Mapping[str, Any]], server: Mapping[str, Any]) -> bool:
+    work = server.get("work") or {}
+    if server.get("model") not in POOLS or server.get("when_full") == "refuse":
+        return False
+    if work.get("kind") != "sleep" or work.get("per") != "connection" or len(groups) != 1:
+        return False
+    return groups[0].get("kind") == "open" and groups[0].get("arrivals", "poisson") == "poisson"

@@ -1,0 +1,165 @@
+"""The run in steps of 100 ms: what happened in each, and how things stood at its beginning."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coreserver.clock import NS_PER_S, milliseconds
+from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.messages import MessageTable
+from coreserver.reports.hdr_histograms import by_step
+from coreserver.reports.percentiles import PERCENTILES, percentile_ms
+from coreserver.reports.timing import Nanoseconds
+from coreserver.telemetry.sampler import Sample
+
+if TYPE_CHECKING:
+    from coreserver.runs.execute import RunResult
+
+INTERVAL_S = 0.1
+_STEP_NS = NS_PER_S // 10
+
+COUNTED = ("due", "started", "completed", "failed")  # connections: events within [t_s, t_s + interval_s)
+STANDING = ("in_flight", "in_service", "waiting")  # connections at the instant t_s, from the records
+MESSAGES = ("messages_due", "messages_sent", "messages_answered")  # events within [t_s, t_s + interval_s)
+LATENCY = ("response_p50_ms", "response_p99_ms", "response_max_ms")  # of messages due within the step
+SAMPLED = (
+    "threads_alive",
+    "threads_busy",
+    "queue_depth",
+    "accept_queue",
+    "cpu_percent",
+    "rss_bytes",
+    "listen_overflows",
+)
+COLUMNS = ("t_s", *COUNTED, *STANDING, *MESSAGES, "messages_in_flight", *LATENCY, *SAMPLED)
+
+
+def series(result: RunResult, table: MessageTable) -> dict[str, Any]:
+    """Rows from the run's start to its end, one a step, as `COLUMNS` names them; the warm-up is among them.
+
+    `started` counts greetings. `in_flight` connections have begun to connect and not closed; `waiting` ones are
+    connected and not greeted: both by the clients' records. `in_service` is by the server's, None without them.
+    `messages_in_flight` were due and not answered yet. Response times stand where their messages were due, so that a
+    server that stands still shows as the waits of all who came meanwhile; None where too few came. The sampled columns
+    come from the nearest look at the server within one step, None where there was none; they speak of all its
+    connections, also those of others; `listen_overflows` is what the kernel's counter grew by since the step before.
+
+    Args:
+        table: the messages of the run's connections.
+    """
+    start, load = result.load.started_ns, result.load
+    steps = max(1, -(-(load.ended_ns - start) // _STEP_NS))
+    instants = [start + k * _STEP_NS for k in range(steps)]
+    clients = [connection.client for connection in result.connections]
+    columns = [
+        [k / 10 for k in range(steps)],
+        *(_per_step(np.array(stamps, dtype=np.int64), start, steps) for stamps in _events(clients)),
+        _standing([(c.connect_start_ns, ended_at(c)) for c in clients], instants),
+        _in_service(result, instants),
+        _standing([(c.connected_ns, ended_at(c) if c.greeted_ns is None else c.greeted_ns) for c in clients], instants),
+        *_messages(table, start, steps),
+        *_latency(table, start, steps),
+        *zip(*_sampled(result.samples, instants), strict=True),
+    ]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return {"interval_s": INTERVAL_S, "columns": list(COLUMNS), "rows": rows}
+
+
+def ended_at(client: ClientRecord) -> int | None:
+    """When a connection was over for its client: closed, or the last that is known of a failed one; None before."""
+    if client.closed_ns is not None or client.outcome is None:
+        return client.closed_ns
+    stamps = (client.greeted_ns, client.connected_ns, client.connect_start_ns)
+    return next((stamp for stamp in stamps if stamp is not None), client.due_ns)
+
+
+def _events(clients: Sequence[ClientRecord]) -> list[list[int]]:
+    """The stamps of the COUNTED events."""
+    ended = [(client.outcome, ended_at(client)) for client in clients if client.outcome is not None]
+    return [
+        [client.due_ns for client in clients],
+        [client.greeted_ns for client in clients if client.greeted_ns is not None],
+        [at for outcome, at in ended if at is not None and outcome is ClientOutcome.COMPLETED],
+        [at for outcome, at in ended if at is not None and outcome is not ClientOutcome.COMPLETED],
+    ]
+
+
+def _per_step(stamps: Nanoseconds, start: int, steps: int) -> list[int]:
+    place = np.clip((stamps - start) // _STEP_NS, 0, steps - 1)  # the last step includes the run's end
+    counts: list[int] = np.bincount(place, minlength=steps).tolist()
+    return counts
+
+
+def _messages(table: MessageTable, start: int, steps: int) -> list[list[int]]:
+    """The MESSAGES columns, and how many were under way at the beginning of each step.
+
+    One that was never answered is under way until the run's end: when its client gave up is told by `failed`.
+    """
+    replied = table.replied_ns[table.is_answered]
+    due, sent, answered = (_per_step(stamps, start, steps) for stamps in (table.due_ns, table.sent_ns, replied))
+    in_flight = np.cumsum(due) - np.cumsum(answered)
+    return [due, sent, answered, [0, *in_flight[:-1].tolist()]]
+
+
+def _latency(table: MessageTable, start: int, steps: int) -> list[list[float | None]]:
+    """The LATENCY columns."""
+    answered = table.is_answered
+    due = table.due_ns[answered]
+    parts = [np.sort(part) for part in by_step(table.replied_ns[answered] - due, due - start, _STEP_NS, steps)]
+    return [
+        [percentile_ms(part, PERCENTILES["p50"]) for part in parts],
+        [percentile_ms(part, PERCENTILES["p99"]) for part in parts],
+        [milliseconds(int(part[-1])) if len(part) else None for part in parts],
+    ]
+
+
+def _standing(spans: Iterable[tuple[int | None, int | None]], instants: Iterable[int]) -> list[int]:
+    """How many spans hold each instant; one that never began holds none, one without an end all that follow."""
+    begun = [(begin, end) for begin, end in spans if begin is not None]
+    begins = sorted(begin for begin, _ in begun)
+    ends = sorted(max(begin, end) for begin, end in begun if end is not None)
+    return [bisect_right(begins, at) - bisect_right(ends, at) for at in instants]
+
+
+def _in_service(result: RunResult, instants: Sequence[int]) -> list[int] | list[None]:
+    servers = [connection.server for connection in result.connections if connection.server is not None]
+    if not servers:
+        return [None] * len(instants)
+    return _standing([(record.started_ns, record.finished_ns) for record in servers], instants)
+
+
+def _sampled(samples: Sequence[Sample], instants: Iterable[int]) -> list[list[float | int | None]]:
+    """The SAMPLED columns at each instant."""
+    taken = [sample.at_ns for sample in samples]
+    rows: list[list[float | int | None]] = []
+    before = samples[0].listen_overflows if samples else None
+    for at in instants:
+        k = _nearest(taken, at)
+        if k is None:
+            rows.append([None] * len(SAMPLED))
+            continue
+        look = samples[k]
+        cpu = cpu_percent(samples[k - 1], look) if k else None
+        standing = (look.threads_alive, look.threads_busy, look.queue_depth, look.accept_queue)
+        after = look.listen_overflows
+        grown = None if before is None or after is None else after - before
+        rows.append([*standing, cpu, look.rss_bytes, grown])
+        before = after
+    return rows
+
+
+def _nearest(taken: Sequence[int], at: int) -> int | None:
+    """The index of the sample nearest to `at`; None when it is a step or more away."""
+    right = bisect_left(taken, at)
+    near = [k for k in (right - 1, right) if 0 <= k < len(taken) and abs(taken[k] - at) < _STEP_NS]
+    return min(near, key=lambda k: abs(taken[k] - at), default=None)
+
+
+def cpu_percent(before: Sample, after: Sample) -> float | None:
+    """CPU time of the serving process between two samples, in percent of one core."""
+    elapsed_ns = after.at_ns - before.at_ns
+    return 100 * (after.cpu_s - before.cpu_s) * NS_PER_S / elapsed_ns if elapsed_ns > 0 else None

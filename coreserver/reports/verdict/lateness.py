@@ -1,0 +1,92 @@
+"""Were the clients on time? What is due at one instant cannot be, and is judged by how long its connects took."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from coreserver.clock import milliseconds
+from coreserver.records.client import ClientRecord
+from coreserver.reports.percentiles import samples_needed, stats_ms
+from coreserver.reports.timing import Nanoseconds, later_lateness_ns
+from coreserver.reports.verdict.evidence import Evidence, Reason, reason
+
+# The generator's own lag belongs to response time, so it must stay small beside it. Met by a timerfd it has a p99 of
+# 0.1 to 0.3 ms. A p99 rests on a thousand figures and may be judged strictly; the worst of a few clients only from
+# where a person would see it in the timeline.
+LATE_P99_MS = 1.0
+LATE_MAX_MS = 50.0
+OF_RESPONSE = 0.05  # a lag of less than this share of the mean response time is nobody's concern
+
+# The clients of a group that are all due at its start are connected one after the other; a client process takes about
+# 0.1 ms for each. Up to some times that it is the price of the instant that was asked for.
+CONNECT_EACH_MS = 0.25
+SPREAD_MS = 10.0  # from here on it shows among the first response times, and is said
+
+
+def lateness(evidence: Evidence) -> Iterator[Reason]:
+    """Clients that were late by themselves, and crowds whose connects took a while."""
+    crowds, others = _openings(evidence)
+    table = evidence.table
+    yield from _late(evidence, np.concatenate([others, later_lateness_ns(table)]))
+    for group, spans_ns in crowds.items():
+        yield from _crowd(evidence, group, len(spans_ns), milliseconds(int(spans_ns.max())))
+
+
+def tolerable_ms(evidence: Evidence, floor_ms: float) -> float:
+    """The lag that does not matter beside this run's response times, and never less than `floor_ms`."""
+    return max(floor_ms, OF_RESPONSE * (evidence.latency["response_ms"]["mean"] or 0.0))
+
+
+def _late(evidence: Evidence, spans_ns: Nanoseconds) -> Iterator[Reason]:
+    spans = stats_ms(spans_ns)
+    shown, late, floor = ("p99", spans["p99"], LATE_P99_MS)
+    if len(spans_ns) < samples_needed(990):
+        shown, late, floor = ("maximum", spans["max"], LATE_MAX_MS)
+    limit = tolerable_ms(evidence, floor)
+    if late is not None and late > limit:
+        detail = f"the clients were late by themselves: {shown} {late:.1f} ms, where {limit:.1f} ms would be tolerable"
+        yield reason("clients_late", "suspect", detail)
+
+
+def _crowd(evidence: Evidence, group: str, clients: int, took_ms: float) -> Iterator[Reason]:
+    limit = tolerable_ms(evidence, max(LATE_MAX_MS, clients * CONNECT_EACH_MS))
+    said = f"the {clients:,} clients of {group}, due at one instant, began to connect over {took_ms:,.1f} ms"
+    if took_ms > limit:
+        detail = f"the clients were late by themselves: {said}, where {limit:,.1f} ms would be tolerable"
+        yield reason("clients_late", "suspect", detail)
+    elif took_ms > tolerable_ms(evidence, SPREAD_MS):
+        detail = f"{said}, one after the other: that much is the clients' part in their first response times"
+        yield reason("connects_spread", "note", detail)
+
+
+def _openings(evidence: Evidence) -> tuple[dict[str, Nanoseconds], Nanoseconds]:
+    """How late measured clients began to connect: those due with a whole group, by its name, and all others.
+
+    A group with a `count` has that many clients at its start; those that connect anew later are due one by one.
+    """
+    counted = {group["name"] for group in evidence.groups if "count" in group}
+    by_group: dict[str, list[ClientRecord]] = defaultdict(list)
+    for connection in evidence.result.connections:
+        by_group[connection.client.group].append(connection.client)
+    crowds: dict[str, Nanoseconds] = {}
+    others: list[ClientRecord] = []
+    for name, members in by_group.items():
+        start_ns = min(member.due_ns for member in members) if name in counted else None
+        at_start = [member for member in members if member.due_ns == start_ns]
+        if len(spans_ns := _spans_ns(at_start)):
+            crowds[name] = spans_ns
+        others += [member for member in members if member.due_ns != start_ns]
+    return crowds, _spans_ns(others)
+
+
+def _spans_ns(clients: Sequence[ClientRecord]) -> Nanoseconds:
+    return np.fromiter(_opening_ns(clients), dtype=np.int64)
+
+
+def _opening_ns(clients: Iterable[ClientRecord]) -> Iterator[int]:
+    for client in clients:
+        if client.connect_start_ns is not None and not client.is_warm_up:
+            yield client.connect_start_ns - client.due_ns

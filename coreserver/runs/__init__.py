@@ -1,0 +1,1 @@
+"""One run: a load against a server, from the first due time to the joined records."""

@@ -1,0 +1,148 @@
+"""One run, from a load to what happened on both sides of every connection."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from coreserver.clients.load import LoadProcesses, LoadProcessesDied, Progress
+from coreserver.clock import now_ns
+from coreserver.config.load import LoadConfig
+from coreserver.errors import CannotStart
+from coreserver.models.shared.base import State
+from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
+from coreserver.reports.timing import JoinedConnection, join
+from coreserver.runs.server_side import ServerSide, UnknownSide
+from coreserver.telemetry.machine import MachineUse, MachineWatch, listen_overflows
+from coreserver.telemetry.sampler import Sample
+
+if TYPE_CHECKING:
+    from coreserver.hosting.host import ServerHost
+
+FailureCode = Literal["cannot_start", "could_not_connect", "worker_died", "server_failed", "server_stopped"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything a run has found out.
+
+    `connections` has one entry a client: groups as given, clients as numbered. `foreign` counts server records of the
+    run's time that no client of ours owns, `records_lost` those that could not be kept. `samples` begin one before the
+    run's start. `listen_overflows` is the kernel's count of connections its accept queues dropped during the run, of
+    the whole network namespace; None where it cannot be read. `machine` is how busy all of it was while the
+    clients ran.
+    """
+
+    load: LoadResult
+    connections: list[JoinedConnection]
+    foreign: int
+    records_lost: int
+    samples: list[Sample]
+    listen_overflows: int | None
+    outcome: Literal["completed", "cancelled", "failed"]
+    failure: FailureCode | None = None
+    failure_detail: str | None = None
+    machine: MachineUse | None = None
+
+
+class _Failure(NamedTuple):
+    code: FailureCode
+    detail: str
+
+
+def execute(
+    host: ServerHost | None,
+    load: LoadConfig,
+    *,
+    result_path: Path,
+    cancel: threading.Event,
+    on_progress: Callable[[Progress], object],
+    address: tuple[str, int] | None = None,
+) -> RunResult:
+    """Send `load` at `host`'s server and join both sides of what came of it; blocks until all is over.
+
+    Setting `cancel` ends the traffic within a second and keeps what was gathered. `on_progress` is called in this
+    thread. `result_path` is where the client processes leave their results, with their numbers after its name; they are
+    gone again in the end. A run that fails says so in its result. Without a host the load goes to `address`, a server
+    of somebody else that speaks the protocol: the server's side of every connection stays unknown.
+    """
+    overflows_before = listen_overflows()
+    side = ServerSide(host) if host else UnknownSide(address)
+
+    def drain_and_report(progress: Progress) -> None:
+        side.take()
+        on_progress(progress)
+
+    watch = MachineWatch()
+    with side:
+        result, failure = _send_clients(side.address, load, result_path, cancel, drain_and_report)
+        machine = watch.so_far()
+        side.await_ends(result.records)
+    connections = join(result.records, [record for record in side.records if record.accepted_ns >= result.started_ns])
+    failure = failure or _server_failure(side) or _connect_failure(result.records)
+    return RunResult(
+        load=result,
+        connections=connections,
+        foreign=len(side.records) - sum(connection.server is not None for connection in connections),
+        records_lost=side.lost,
+        samples=side.samples(result.started_ns, now_ns()),
+        listen_overflows=_delta(overflows_before, listen_overflows()),
+        outcome="failed" if failure else "completed" if result.complete else "cancelled",
+        failure=failure.code if failure else None,
+        failure_detail=failure.detail if failure else None,
+        machine=machine,
+    )
+
+
+def _send_clients(
+    address: tuple[str, int] | None,
+    load: LoadConfig,
+    result_path: Path,
+    cancel: threading.Event,
+    on_progress: Callable[[Progress], object],
+) -> tuple[LoadResult, _Failure | None]:
+    if address is None:
+        return _nothing(), _Failure("could_not_connect", "the server is not listening")
+    try:
+        with LoadProcesses(address, load, result_path=result_path) as clients:
+            return clients.measure(cancel, on_progress), None
+    except CannotStart as error:
+        return _nothing(), _Failure("cannot_start", str(error))
+    except LoadProcessesDied as error:
+        return error.partial, _Failure("worker_died", str(error))
+
+
+def _nothing() -> LoadResult:
+    """The load of a run whose clients never began."""
+    return LoadResult(now_ns(), time.time(), now_ns(), 0.0, [], complete=False)
+
+
+def _server_failure(side: ServerSide | UnknownSide) -> _Failure | None:
+    if side.state is State.FAILED:
+        return _Failure("server_failed", side.failure or "the server failed")
+    if side.state not in (State.LISTENING, None):
+        return _Failure("server_stopped", f"the server was {side.state} before the run had ended")
+    return None
+
+
+def _connect_failure(clients: Sequence[ClientRecord]) -> _Failure | None:
+    """No client ever got a connection, and all for the same reason: nobody listens.
+
+    A client that connected to itself shows the same: with a listener the kernel would not have chosen its port.
+    """
+    refused = [client for client in clients if client.outcome is ClientOutcome.REFUSED and client.connected_ns is None]
+    joined = sum(client.outcome is ClientOutcome.SELF_CONNECT for client in clients)
+    if not clients or len(refused) + joined < len(clients):
+        return None
+    if not joined:
+        return _Failure("could_not_connect", f"every connect was refused, the first with {refused[0].detail}")
+    detail = f"nobody listens: of {len(clients):,} connects {len(refused):,} were refused, the others met themselves"
+    return _Failure("could_not_connect", detail)
+
+
+def _delta(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before

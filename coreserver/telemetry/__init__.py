@@ -1,0 +1,1 @@
+"""Recording of server and machine activity, and its transport from a server process to the lab."""

@@ -1,0 +1,113 @@
+"""A server's own figures, sampled every 100 ms or so on the lab's clock while it runs.
+
+Every look comes a little early or late at random: looks at even distances would see arrivals at a constant rate always
+in the same phase, ten times a second always busy or always idle.
+
+CPU time, memory, threads and context switches come from getrusage(2) and /proc/self, so they speak of the whole process
+that serves: under `thread` placement that is the control plane's too, and reports mark them `scope: process`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from coreserver.clock import now_ns
+from coreserver.telemetry.machine import listen_overflows
+
+if TYPE_CHECKING:
+    from coreserver.models.shared.base import ServerModel
+
+INTERVAL_S = 0.1
+_JITTER = 0.2  # of the interval: after four looks the phase of a rate of ten a second is forgotten
+KEPT = 6700  # eleven minutes: the longest run, and a minute to look back from its end
+
+_PAGE_BYTES = resource.getpagesize()
+_STATM = os.open("/proc/self/statm", os.O_RDONLY)  # held, since a process at its descriptor limit still samples itself
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at a server. Counts are of its own connections and threads, the rest is of its process.
+
+    `accept_queue` is the kernel's: connections whose handshake is done and that nobody accepted yet; None where the
+    listener is closed. `threads_*` and `queue_depth` are None where the design has no such notion. `listen_overflows`
+    counts since boot and over the whole network namespace; the difference of two looks is what happened between them.
+    """
+
+    at_ns: int
+    waiting: int
+    in_service: int
+    threads_alive: int | None
+    threads_busy: int | None
+    queue_depth: int | None
+    accept_queue: int | None
+    cpu_s: float
+    rss_bytes: int
+    vms_bytes: int
+    voluntary_switches: int
+    involuntary_switches: int
+    listen_overflows: int | None
+
+
+class Sampler:
+    """Takes a `Sample` of one model every `gap_s` in a thread of its own and keeps the last KEPT."""
+
+    def __init__(self, model: ServerModel) -> None:
+        self._model = model
+        self._samples: deque[Sample] = deque(maxlen=KEPT)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sample; once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; may be called twice, and before start."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def since(self, at_ns: int) -> list[Sample]:
+        """The samples taken at or after `at_ns`, oldest first."""
+        return [sample for sample in list(self._samples) if sample.at_ns >= at_ns]
+
+    def _run(self) -> None:
+        while True:
+            self._samples.append(sample(self._model))
+            if self._stopping.wait(gap_s()):
+                return
+
+
+def gap_s() -> float:
+    """How long to wait for the next look: INTERVAL_S on average."""
+    return INTERVAL_S * random.uniform(1 - _JITTER, 1 + _JITTER)
+
+
+def sample(model: ServerModel) -> Sample:
+    """One look at `model` and this process, now."""
+    at_ns = now_ns()
+    snapshot = model.snapshot()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    vms_pages, rss_pages = os.pread(_STATM, 128, 0).split()[:2]
+    return Sample(
+        at_ns=at_ns,
+        waiting=snapshot.totals.waiting,
+        in_service=snapshot.totals.in_service,
+        threads_alive=snapshot.threads_alive,
+        threads_busy=snapshot.threads_busy,
+        queue_depth=snapshot.queue_depth,
+        accept_queue=snapshot.accept_queue,
+        cpu_s=usage.ru_utime + usage.ru_stime,
+        rss_bytes=int(rss_pages) * _PAGE_BYTES,
+        vms_bytes=int(vms_pages) * _PAGE_BYTES,
+        voluntary_switches=usage.ru_nvcsw,
+        involuntary_switches=usage.ru_nivcsw,
+        listen_overflows=listen_overflows(),
+    )
