@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()", "serve", "--port", "0", "--data-dir"]
+COMMAND = [sys.executable, "-c", "from webapp.cli.main import main; main()", "serve", "--port", "0", "--data-dir"]
 READ_BYTES = 1 << 18
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 

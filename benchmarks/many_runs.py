@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.lab import LabProcess
-from webapp.store import FILE_NAME
+from webapp.storage.store import FILE_NAME
 
 MODELS = ("sequential", "thread_per_client", "bounded_pool", "asyncio")
 

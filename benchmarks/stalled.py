@@ -25,7 +25,7 @@ from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import timeline_rows
 from coreserver.runs.execute import RunResult, execute
-from webapp.timeline import draw
+from webapp.timeline.drawing import draw
 
 OPEN = {"kind": "open", "rate_per_s": 250, "arrivals": "constant", "duration_s": 5}
 CLOSED = {"kind": "closed", "count": 4, "duration_s": 5, "think_s": 0.01}  # some 300 messages a second

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from docs.tour_by_script import body
 from webapp.client import LabClient
-from webapp.demonstrations import demonstrations
-from webapp.schemas import RunResource
-from webapp.serve import embedded
+from webapp.lab.demonstrations import demonstrations
+from webapp.schemas.resources import RunResource
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 IMAGES = Path(__file__).parent / "images"

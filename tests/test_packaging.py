@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SERVE = "import sys; from webapp.cli import main; sys.argv[0] = 'serverlab'; main()"
+SERVE = "import sys; from webapp.cli.main import main; sys.argv[0] = 'serverlab'; main()"
 
 
 @pytest.fixture(scope="module")

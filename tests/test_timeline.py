@@ -11,9 +11,9 @@ from itertools import pairwise
 import pytest
 
 from tests.drawings import NS, POOL, Picture, many
-from webapp.svg import num, shortened, text_width, wrapped
-from webapp.timeline import TimelineRow, draw, draw_lanes, responsive, scene_of
-from webapp.timeline_frame import stylesheet, tick_label, ticks
+from webapp.timeline.drawing import TimelineRow, draw, draw_lanes, responsive, scene_of
+from webapp.timeline.frame import stylesheet, tick_label, ticks
+from webapp.timeline.svg import num, shortened, text_width, wrapped
 
 # --- one row -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 
 from coreserver.reports.timeline_rows import TimelineRow
 from tests.drawings import NS, POOL, Picture
-from webapp.timeline import draw_lanes
+from webapp.timeline.drawing import draw_lanes
 
 
 def test_a_lane_a_worker_and_a_bar_a_connection() -> None:

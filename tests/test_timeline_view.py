@@ -13,9 +13,9 @@ from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from tests.drawings import POOL, absolute_xs, many
 from tests.pages.fake_lab import article_connections
 from webapp.problems import Invalid
-from webapp.timeline import draw, draw_lanes
-from webapp.timeline_picture import COLUMNS, PARTS, TimelinePicture, TimelineQuery, picture
-from webapp.timeline_view import View
+from webapp.timeline.drawing import draw, draw_lanes
+from webapp.timeline.explorer import COLUMNS, PARTS, TimelinePicture, TimelineQuery, picture
+from webapp.timeline.viewport import View
 
 
 def explored(clients: list[TimelineRow], *, lanes: bool = False, **asked: Any) -> TimelinePicture:

@@ -12,17 +12,17 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from webapp.answers import as_problem, problem_response
 from webapp.assets import asset_dir
-from webapp.events import Streams
-from webapp.head import HeadAsGet
-from webapp.lab import Lab
-from webapp.metrics import Metrics
-from webapp.pages import ErrorPage
+from webapp.http.api_responses import as_problem, problem_response
+from webapp.http.guard import LOOPBACK_NAMES, Guard
+from webapp.http.head_requests import HeadAsGet
+from webapp.lab.lab import Lab
+from webapp.live.events import Streams
+from webapp.pages.dashboard import ErrorPage
 from webapp.problems import Problem
-from webapp.routes import charts, compare, exports, pages, run_list, runs, servers, system
-from webapp.schemas import ProblemDocument
-from webapp.security import LOOPBACK_NAMES, Guard
+from webapp.prometheus import Metrics
+from webapp.routes import compare, files, pages, system
+from webapp.schemas.resources import ProblemDocument
 from webapp.settings import Settings
 
 DESCRIPTION = """\
@@ -64,9 +64,9 @@ def create_app(settings: Settings, lab: Lab) -> FastAPI:
     app = LabApp(title="Serverlab", version=system.lab_version(), docs_url=None, redoc_url=None)
     app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
     app.state.metrics = Metrics(lab, app.state.streams, system.lab_version())
-    for routes in (system, servers, exports, runs, compare, run_list, charts, pages):
+    for routes in (system, api_servers, files, api_runs, compare, run_list_page, api_charts, pages):
         app.include_router(routes.router)
-    app.include_router(exports.pages)
+    app.include_router(files.pages)
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_offline", "static")]), name="swagger")
     app.mount("/static", StaticFiles(directory=asset_dir("static")), name="static")
     for kind in (Problem, RequestValidationError, HTTPException, Exception):

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 from coreserver.config.load import ClosedGroup, OpenGroup
 from webapp.compare import Comparison
 from webapp.problems import FieldError
-from webapp.schemas import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
-from webapp.timeline_picture import TimelinePicture
+from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
+from webapp.timeline.explorer import TimelinePicture
 
 POLL_S = (0.05, 0.5)  # how often `wait` asks: at first, and in the end
 

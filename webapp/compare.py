@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from webapp.answer import Answer
 from webapp.compared_figures import DURATION, NOT_MEASURED, Known, Unit, as_compared, figures_of
-from webapp.schemas import Verdict
+from webapp.schemas.answer import Answer
+from webapp.schemas.resources import Verdict
 
 LEAST, MOST = 2, 8  # runs of a comparison
 RESOLUTION = 0.001  # histograms keep three significant digits: what is closer is the same

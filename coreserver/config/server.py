@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from coreserver.config.base import Label, Name, Port, Seconds, Seed, Settings, cpus_are_here
+from coreserver.config.base import Name, Port, Seconds, Seed, Settings, cpus_are_here
 
 # --- what a message or a connection costs beside echoing -------------------------------------------------------------
 

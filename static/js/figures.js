@@ -1,4 +1,4 @@
-// Numbers as people read them; the same as in `webapp/figures.py`.
+// Numbers as people read them; the same as in `webapp/formatting.py`.
 
 const NARROW = "\u202F";
 const NONE = "\u2014"; // there is no such figure here

@@ -1,4 +1,4 @@
-// The last minute of a server, or of a run, as small charts; the drawing is the one of `webapp/server_minute.py`.
+// The last minute of a server, or of a run, as small charts; the drawing is the one of `webapp/live/sparklines.py`.
 
 import { count, niceTop, percent, size } from "./figures.js";
 import { write } from "./server_lanes.js";

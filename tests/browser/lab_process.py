@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()", "serve"]
+COMMAND = [sys.executable, "-c", "from webapp.cli.main import main; main()", "serve"]
 END_DEADLINE_S = 10.0
 
 

@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.lab_process import LabProcess
 from tests.support import wait_until
-from webapp import figures
+from webapp import formatting
 
 PARTS = {
     "lateness": ("due_s", "connect_start_s"),
@@ -47,8 +47,8 @@ def shown_parts(panel: Locator) -> dict[str, str]:
 
 
 def in_ms(text: str) -> float:
-    """The figure that `figures.ms` wrote with three digits."""
-    *digits, unit = text.split(figures.NARROW)
+    """The figure that `formatting.ms` wrote with three digits."""
+    *digits, unit = text.split(formatting.NARROW)
     return float("".join(digits)) * {"µs": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 
@@ -124,7 +124,7 @@ def test_the_parts_are_a_table_too(page: Page, connections: dict[str, dict[str, 
     table = page.get_by_role("region", name="Table: connections")
     for name, connection in connections.items():
         row = table.get_by_role("row", name=name)
-        expect(row).to_contain_text(figures.ms(round((connection["closed_s"] - connection["greeted_s"]) * 1000, 6)))
+        expect(row).to_contain_text(formatting.ms(round((connection["closed_s"] - connection["greeted_s"]) * 1000, 6)))
 
 
 WATCH = """() => {
@@ -150,7 +150,7 @@ def test_a_run_under_way_is_told_four_times_a_second_and_its_past_to_who_comes_l
     line = page.locator("[data-minute=messages_per_s] .minute__line")
     expect(line).to_have_attribute("d", re.compile(r"^M\d+ [\d.]+(L\d+ [\d.]+){3}"))  # of before the reload too
     wait_until(lambda: page.evaluate("window.updates.size") >= 8, "eight updates")
-    seen = sorted({float(text.split(figures.NARROW)[0]) for text in page.evaluate("[...window.updates]") if text})
+    seen = sorted({float(text.split(formatting.NARROW)[0]) for text in page.evaluate("[...window.updates]") if text})
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("[data-run-state]")).to_have_attribute("data-run-state", "cancelled")
     assert median(after - before for before, after in pairwise(seen)) <= 0.25

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from webapp.chart_cache import FileCache, key_of
-from webapp.chart_renderer import ChartRenderer
+from webapp.charts.rendering.file_cache import FileCache, key_of
+from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.problems import Problem, Unavailable
 
 SPEC = {"mark": "bar"}

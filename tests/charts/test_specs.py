@@ -14,7 +14,7 @@ from coreserver.reports.timing import JoinedConnection
 from tests.charts.reports import report_of, samples, visitors
 from tests.reports.made import client, pool_of_two
 from webapp.charts import CHARTS
-from webapp.charts.look import DARK, LEAST_MS
+from webapp.charts.theme import DARK, LEAST_MS
 
 MOST_BYTES = 300_000
 

@@ -17,11 +17,10 @@ from coreserver.reports.timing import JoinedConnection
 from coreserver.runs.execute import RunResult
 from coreserver.telemetry.recorder import ConnectionRecord, Event, ServerOutcome
 from coreserver.telemetry.sampler import Sample
-from webapp.lab import Lab
-from webapp.look import Look, Seen
+from webapp.lab.lab import Lab
+from webapp.lab.server_snapshot import Look, Seen
 from webapp.problems import Conflict, NoResult, NotFound, Problem
-from webapp.progress import RunHistory, RunProgress
-from webapp.schemas import (
+from webapp.schemas.resources import (
     AddressResource,
     ModelResource,
     Reason,
@@ -34,6 +33,7 @@ from webapp.schemas import (
     ServerStats,
     Verdict,
 )
+from webapp.schemas.run_progress import RunHistory, RunProgress
 from webapp.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

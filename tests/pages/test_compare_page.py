@@ -8,8 +8,8 @@ from fastapi.testclient import TestClient
 from coreserver.reports.timing import JoinedConnection
 from tests.pages.fake_lab import FakeLab, article_connections
 from tests.pages.reading import Element, see
-from webapp.compare_page import MINUS
-from webapp.schemas import Verdict
+from webapp.pages.compare import MINUS
+from webapp.schemas.resources import Verdict
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_timelines_share_one_axis(visitor: TestClient, two: FakeLab) -> None:
 def test_timelines_of_very_many_connections_come_when_they_are_asked_for(
     visitor: TestClient, two: FakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.compare_page.DRAWN_AT_ONCE", 5)
+    monkeypatch.setattr("webapp.pages.compare.DRAWN_AT_ONCE", 5)
     page = see(visitor, "/compare?run=1&run=2")
     assert not page.all("svg", class_="timeline timeline--rows")
     part = page.one(data_part="timelines")

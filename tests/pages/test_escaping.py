@@ -9,7 +9,7 @@ from coreserver.clock import now_ns
 from coreserver.telemetry.recorder import Event
 from tests.pages.fake_lab import FakeLab, article_connections, in_service
 from tests.pages.reading import Element, read
-from webapp.schemas import Reason, Verdict
+from webapp.schemas.resources import Reason, Verdict
 
 PAYLOADS = [
     "<script>alert(1)</script>",

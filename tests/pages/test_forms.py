@@ -11,9 +11,7 @@ from pydantic import Field
 from coreserver.config.base import Settings
 from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
-from webapp.bench import launch_form, run_spec, server_config, submitted_from_run
-from webapp.forms import check, document_of, fields_of, read_form, submitted_from
-from webapp.group_forms import (
+from webapp.forms.client_groups import (
     ARTICLE_STEPS,
     KINDS,
     group_forms,
@@ -23,7 +21,9 @@ from webapp.group_forms import (
     stages_text,
     steps_text,
 )
-from webapp.schemas import RunSpec
+from webapp.forms.experiment_form import launch_form, run_spec, server_config, submitted_from_run
+from webapp.forms.schema_form import check, document_of, fields_of, read_form, submitted_from
+from webapp.schemas.resources import RunSpec
 
 MUST: dict[str, dict[str, Any]] = {"open": {"rate_per_s": 3.0}}
 BAD_STAGES = parse_stages("9")[1]

@@ -13,8 +13,8 @@ from coreserver.models import MODELS
 from coreserver.telemetry.recorder import Event
 from tests.pages.fake_lab import FakeLab, article_connections, in_service, waiting
 from tests.pages.reading import problem_beside, read, see, value_of
-from webapp.demonstrations import demonstrations
-from webapp.forms import fields_of
+from webapp.forms.schema_form import fields_of
+from webapp.lab.demonstrations import demonstrations
 from webapp.problems import Conflict, FieldError, Invalid, NotFound, Quota
 
 # --- an empty lab ----------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from webapp.repeat import recipes
-from webapp.schemas import RunSpec
+from webapp.recipes.recipes import recipes
+from webapp.schemas.resources import RunSpec
 
 BASE = "http://127.0.0.1:8000"
 

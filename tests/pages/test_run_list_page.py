@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from tests.pages.fake_lab import FakeLab, article_connections
 from tests.pages.reading import Element, read, see, value_of
 from webapp.problems import FieldError, Invalid
-from webapp.schemas import Verdict
+from webapp.schemas.resources import Verdict
 
 
 def invalid_run(lab: FakeLab, label: str = "broken") -> int:

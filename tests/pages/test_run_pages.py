@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 
 from tests.pages.fake_lab import FakeLab, article_connections
 from tests.pages.reading import problem_beside, read, see, value_of
-from webapp.progress import RunError, RunProgress, RunStage
-from webapp.schemas import Reason, Verdict
+from webapp.schemas.resources import Reason, Verdict
+from webapp.schemas.run_progress import RunError, RunProgress, RunStage
 
 
 def test_a_run_leads_with_what_happened(visitor: TestClient, lab: FakeLab) -> None:

@@ -11,10 +11,10 @@ from coreserver.clock import NS_PER_S
 from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
 from coreserver.telemetry.sampler import Sample
 from tests.pages.fake_lab import FakeLab
-from webapp.look import Look, Seen
-from webapp.server_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of
-from webapp.server_minute import area_under, charts, line, nice_top, rows_of
-from webapp.server_page import age, squares
+from webapp.lab.server_snapshot import Look, Seen
+from webapp.live.sparklines import area_under, charts, line, nice_top, rows_of
+from webapp.live.worker_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of
+from webapp.pages.server import age, squares
 
 NOW = 1_000 * NS_PER_S
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 

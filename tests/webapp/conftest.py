@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import webapp
-from webapp.commands import app
+from webapp.cli.commands import app
 
 ROOT = Path(webapp.__file__).parent.parent
-COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from webapp.cli.main import main; main()"]
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from coreserver.records.codec import FORMAT, decode_connections, encode_connecti
 from coreserver.reports.schema import ReportFile
 from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, at, pool_of_two, report_of, result
-from webapp.bundle import Records, opened, written
+from webapp.exports.report_json import Records, opened, written
 from webapp.problems import Invalid
 
 REPORT = report_of(result(pool_of_two(), ended=4500))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.webapp.stories import LONG, finished_run, script_run
-from webapp.chart_version import BUNDLE_PATH
+from webapp.charts.rendering.vega_version import BUNDLE_PATH
 from webapp.client import LabClient, LabError
 
 pytestmark = pytest.mark.leaves_behind("the file's lab keeps the process that draws; the renderer's own tests look")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from coreserver.models import MODELS
-from webapp import commands
-from webapp.repeat import recipes
-from webapp.run_request import Request
-from webapp.schemas import RunSpec
+from webapp.cli import commands
+from webapp.cli.run_flags import Request
+from webapp.recipes.recipes import recipes
+from webapp.schemas.resources import RunSpec
 
 BASE = "http://127.0.0.1:8000"
 CPU = min(os.sched_getaffinity(0))

@@ -15,7 +15,7 @@ from tests.webapp.shell import serverlab
 from tests.webapp.stories import finished_run, script_run
 from webapp.client import LabClient, LabError
 from webapp.compare import ComparedFigure, ComparedValue, Comparison, compare, flattened
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 

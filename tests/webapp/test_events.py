@@ -18,9 +18,9 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from tests.support import wait_until
 from tests.webapp.stories import LONG, QUICK, finished_run, script_run
-from webapp.events import EventStream, Streams
-from webapp.feed import Feed
-from webapp.serve import embedded
+from webapp.lab.change_feed import Feed
+from webapp.live.events import EventStream, Streams
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 

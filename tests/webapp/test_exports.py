@@ -17,7 +17,7 @@ import pytest
 from tests.support import wait_until
 from tests.webapp.stories import LONG, QUICK, finished_run, script_run
 from tests.webapp.test_trace import check_nesting, tracks_of
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 GROUPS: list[dict[str, Any]] = [

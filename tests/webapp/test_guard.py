@@ -10,7 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from tests.webapp.stories import raw, status_of
-from webapp.routes import exports, pages, runs, servers, system
+from webapp.routes import api_runs, api_servers, files, pages, system
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ FOREIGN: list[dict[str, str]] = [
 
 CHANGING = [
     (method, route.path.replace("{server_id}", "1").replace("{run_id}", "1"))
-    for router in (system.router, servers.router, exports.router, runs.router, pages.router)
+    for router in (system.router, api_servers.router, files.router, api_runs.router, pages.router)
     for route in router.routes
     if isinstance(route, APIRoute)
     for method in (route.methods or set()) - {"GET", "HEAD"}

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support import wait_until
 from tests.webapp.stories import LONG, script_run
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 DEADLINE_S = 0.5

@@ -18,10 +18,10 @@ from coreserver.reports.timing import JoinedConnection
 from tests.reports.made import ZERO_NS, pool_of_two, report_of, result
 from tests.webapp.shell import serverlab
 from tests.webapp.stories import QUICK, finished_run
-from webapp.bundle import Records, written
 from webapp.client import LabClient
+from webapp.exports.report_json import Records, written
 from webapp.problems import StorageFull
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
@@ -123,7 +123,7 @@ def test_what_cannot_be_stored_leaves_nothing(shared: httpx.Client, monkeypatch:
         raise StorageFull("the disk is full or failing: nothing was stored")
 
     with monkeypatch.context() as patch:
-        patch.setattr("webapp.store._end", fails)
+        patch.setattr("webapp.storage.store._end", fails)
         assert shared.post("/api/v1/runs/import", content=made(), headers=JSON).status_code == 507
     assert count(shared) == before
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.webapp.shell import ROOT, serverlab
-from webapp import run_command
+from webapp.cli import run
+from webapp.cli.signals import Interruption
 from webapp.client import LabClient
-from webapp.interruption import Interruption
 
 LOAD = ("--clients", "2", "--duration", "200ms", "--client-processes", "1", "--format", "json")
 
@@ -76,7 +76,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], None]:
         (LabClient, "run_spec", "cancelled"),  # the lab has taken the run: it must not go on alone
         (LabClient, "get_run", "cancelled"),
         (LabClient, "report", "completed"),
-        (run_command, "put", "completed"),
+        (run, "put", "completed"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -103,7 +103,7 @@ def test_a_run_that_does_not_end_when_it_is_cancelled_is_left_to_the_lab(
     shared_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wait(_: LabClient, run_id: int, timeout_s: float, **__: Any) -> None:
-        if timeout_s == run_command.CANCEL_S:
+        if timeout_s == run.CANCEL_S:
             raise TimeoutError(f"run {run_id} is still running after {timeout_s:g} s")
         press()
 
@@ -118,7 +118,7 @@ def test_while_it_is_still_importing_it_ends_without_a_word() -> None:
 import os, signal, sys
 class Press:
     def find_spec(self, name, *_):
-        if name == "webapp.commands":
+        if name == "webapp.cli.commands":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Press())
 from webapp.cli import main

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.levels import levels_of
+from webapp.timeline.stacking import levels_of
 
 Span = tuple[int, int]
 SPANS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 9)).map(lambda pair: (pair[0], sum(pair)))).map(sorted)

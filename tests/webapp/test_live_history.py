@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 from coreserver.config.load import ClientGroup
 from coreserver.records.client import ClientOutcome, ClientRecord
 from tests.pages.fake_lab import FakeLab
-from webapp.events import Drawings
-from webapp.expectation import Expectation, expectation, phase_at, queued_words
-from webapp.live_history import COLUMNS, KINDS_TOLD, MOST_POINTS, Errors, Point, Points
+from webapp.lab.run_history import COLUMNS, KINDS_TOLD, MOST_POINTS, Errors, Point, Points
+from webapp.lab.run_phases import Expectation, expectation, phase_at, queued_words
+from webapp.live.events import Drawings
 
 GROUPS = TypeAdapter(list[ClientGroup])
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.webapp.shell import ROOT, serverlab
-from webapp.output import CannotWrite
+from webapp.cli.stdout import CannotWrite
 
 PUT = """
 from webapp.output import CannotWrite, put
@@ -44,9 +44,7 @@ def test_who_closes_the_pipe_has_read_enough() -> None:
 
 
 def test_a_closed_output_is_no_place_for_the_next_socket() -> None:
-    code = (
-        "import os; from webapp.cli import _fill_closed_streams as fill; fill(); raise SystemExit(str(os.open('/', 0)))"
-    )
+    code = "import os; from webapp.cli.main import _fill_closed_streams as fill; fill(); raise SystemExit(str(os.open('/', 0)))"
     command = f'exec {sys.executable} -c "{code}" <&- >&-'
     ended = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     assert int(ended.stderr) > 2
@@ -56,9 +54,11 @@ def test_a_command_that_could_not_print_ends_with_1(shared_url: str, monkeypatch
     def full(_: str) -> None:
         raise CannotWrite("the output could not be written: No space left on device")
 
-    monkeypatch.setattr("webapp.run_command.put", full)
-    monkeypatch.setattr("webapp.commands.put", full)
-    monkeypatch.setattr("webapp.commands.comparison_at", lambda *_: SimpleNamespace(model_dump_json=lambda **_: "{}"))
+    monkeypatch.setattr("webapp.cli.run.put", full)
+    monkeypatch.setattr("webapp.cli.commands.put", full)
+    monkeypatch.setattr(
+        "webapp.cli.commands.comparison_at", lambda *_: SimpleNamespace(model_dump_json=lambda **_: "{}")
+    )
     for command in (("run", "--duration", "100ms", "--url", shared_url), ("compare", "1", "2", "--format", "json")):
         ended = serverlab(*command)
         assert ended.returncode == 1

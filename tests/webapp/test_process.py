@@ -19,10 +19,10 @@ import pytest
 from tests.support import wait_until
 from tests.webapp.shell import serverlab, serving
 from tests.webapp.stories import LONG, script_run
-from webapp.database import migrations
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
-from webapp.store import FILE_NAME
+from webapp.storage.database import migrations
+from webapp.storage.store import FILE_NAME
 
 
 def busy(api: httpx.Client) -> dict[str, Any]:

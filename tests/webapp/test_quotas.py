@@ -13,7 +13,7 @@ import pytest
 from tests.support import server_config
 from tests.webapp.shell import serving
 from tests.webapp.stories import QUICK
-from webapp.quotas import most_threads, raise_descriptor_limit
+from webapp.lab.limits import most_threads, raise_descriptor_limit
 from webapp.settings import Settings
 
 
@@ -65,7 +65,7 @@ def test_a_run_has_at_most_so_many_connections(api: httpx.Client) -> None:
 def test_what_the_machine_has_no_descriptors_for_is_refused_with_the_cure(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.quotas.descriptors", lambda: 300)
+    monkeypatch.setattr("webapp.lab.limits.descriptors", lambda: 300)
     server = {"model": "event_loop", "max_connections": 45}
     refused = api.post("/api/v1/servers", json=server)
     assert refused.status_code == 503
@@ -77,7 +77,7 @@ def test_what_the_machine_has_no_descriptors_for_is_refused_with_the_cure(
 
 
 def test_a_load_that_its_processes_cannot_hold_is_refused(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.quotas.descriptors", lambda: 100)
+    monkeypatch.setattr("webapp.lab.limits.descriptors", lambda: 100)
 
     def answer(count: int, **more: Any) -> httpx.Response:
         group = {"kind": "closed", "count": count, "duration_s": 0.1}

@@ -10,7 +10,7 @@ import httpx
 from tests.support import wait_until
 from tests.webapp.stories import LONG, script_run
 from tests.webapp.test_import import hostile
-from webapp.report_file import of_its_own
+from webapp.exports.standalone_report import of_its_own
 
 SCRIPT_BY_ATTRIBUTE = re.compile(r"^on")
 LOADS = {"src", "srcset", "data", "action", "formaction", "poster", "background"}

@@ -17,9 +17,9 @@ import pytest
 from tests.support import running, wait_until
 from tests.webapp.shell import serverlab, started
 from tests.webapp.stories import LONG, QUICK
-from webapp.datadir import write_address
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
+from webapp.storage.data_dir import write_address
 
 LOG_LINE = re.compile(
     r"INFO:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}:conn\d (connected\.\.\.|sending b'|received b'|disconnecting)"
@@ -155,7 +155,7 @@ def test_steps_are_read_strictly(tmp_path: Path) -> None:
 
 
 def test_a_spec_from_a_closed_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.run_request.sys", SimpleNamespace(stdin=None))
+    monkeypatch.setattr("webapp.cli.run_flags.sys", SimpleNamespace(stdin=None))
     ended = serverlab("run", "--spec", "-")
     assert (ended.returncode, ended.stderr) == (2, "serverlab: --spec -: there is no standard input\n")
 

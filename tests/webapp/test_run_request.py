@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from coreserver.reports.build import SCHEMA_VERSION
-from webapp.progress import RunProgress
-from webapp.run_command import _document, _exit_code
-from webapp.run_request import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
-from webapp.run_text import ProgressLine
-from webapp.schemas import Reason, RunResource, Verdict
+from webapp.cli.run import _document, _exit_code
+from webapp.cli.run_flags import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
+from webapp.cli.run_output import ProgressLine
+from webapp.schemas.resources import Reason, RunResource, Verdict
+from webapp.schemas.run_progress import RunProgress
 
 
 @pytest.mark.parametrize(

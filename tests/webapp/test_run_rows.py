@@ -9,12 +9,11 @@ import pytest
 
 from coreserver.records.codec import decode_connections, encode_connections
 from tests.reports.made import ZERO_NS, pool_of_two, report_of, result
-from webapp import run_rows
-from webapp.lab import Lab
-from webapp.run_page import run_page
-from webapp.run_rows import RunRows
+from webapp.lab.lab import Lab
+from webapp.pages.run import run_page
 from webapp.settings import Settings
-from webapp.store import Ending, Result, Store
+from webapp.storage.store import Ending, Result, Store
+from webapp.storage.timeline_cache import RunRows
 
 AT = "2026-01-02T03:04:05.678+00:00"
 
@@ -34,7 +33,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(data))
         return decode_connections(data, messages=messages)
 
-    monkeypatch.setattr(run_rows, "decode_connections", decode)
+    monkeypatch.setattr(timeline_cache, "decode_connections", decode)
     return sizes
 
 
@@ -51,7 +50,7 @@ def add_run(store: Store) -> int:
 
 
 def test_rows_are_kept_while_there_is_room(store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_rows, "MOST_ROWS", 6)
+    monkeypatch.setattr(timeline_cache, "MOST_ROWS", 6)
     rows, [first, second, third] = RunRows(store), [add_run(store) for _ in range(3)]
     for run_id in (first, second, first, second):
         assert [row.name for row in rows.of(run_id)] == ["conn1", "conn2", "conn3"]
@@ -68,7 +67,7 @@ def test_rows_are_kept_while_there_is_room(store: Store, reads: list[int], monke
 def test_rows_for_which_there_is_no_room_go_with_their_holder(
     store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_rows, "MOST_ROWS", 2)
+    monkeypatch.setattr(timeline_cache, "MOST_ROWS", 2)
     rows, run_id = RunRows(store), add_run(store)
     held = rows.of(run_id)
     assert rows.of(run_id) is held
@@ -81,7 +80,7 @@ def test_rows_for_which_there_is_no_room_go_with_their_holder(
 def test_a_page_reads_the_rows_of_a_large_run_once(
     tmp_path: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_rows, "MOST_ROWS", 2)
+    monkeypatch.setattr(timeline_cache, "MOST_ROWS", 2)
     with contextlib.closing(Lab(replace(Settings(), data_dir=tmp_path), store := Store(tmp_path))) as lab:
         page = run_page(lab, add_run(store), "http://lab")
     assert "conn3" in page.timeline

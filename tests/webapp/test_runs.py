@@ -13,11 +13,11 @@ import pytest
 
 from tests.support import wait_until
 from tests.webapp.stories import LONG, QUICK, finished_run, script_run
-from webapp.database import Database
 from webapp.problems import StorageFull
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
-from webapp.store import FILE_NAME
+from webapp.storage.database import Database
+from webapp.storage.store import FILE_NAME
 
 
 def state(api: httpx.Client, run: dict[str, Any]) -> str:
@@ -240,7 +240,7 @@ def test_an_unexpected_fault_fails_the_run_and_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("webapp.runner.build_report", broken)
+    monkeypatch.setattr("webapp.lab.run_queue.build_report", broken)
     run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "sequential"})).json()
     assert (run["state"], run["reason"]["code"]) == ("failed", "internal")
     assert "secret" not in str(run)
@@ -252,7 +252,7 @@ def test_an_unexpected_fault_in_a_route_is_a_bare_problem(api: httpx.Client, mon
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("webapp.lab.Lab.servers", broken)
+    monkeypatch.setattr("webapp.lab.lab.Lab.servers", broken)
     answer = api.get("/api/v1/servers")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

@@ -13,10 +13,10 @@ from typing import Any, get_args
 
 import pytest
 
-from webapp.database import migrations
 from webapp.problems import Invalid
-from webapp.schemas import RunFilter, RunSort
-from webapp.store import FILE_NAME, Ending, Result, RunRow, Store
+from webapp.schemas.resources import RunFilter, RunSort
+from webapp.storage.database import migrations
+from webapp.storage.store import FILE_NAME, Ending, Result, RunRow, Store
 
 SORTS = get_args(RunSort)
 VERDICTS = ("valid", "suspect", "invalid")

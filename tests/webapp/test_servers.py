@@ -17,7 +17,7 @@ from coreserver.errors import CannotStart
 from coreserver.hosting.host import ThreadHost
 from coreserver.models import MODELS
 from tests.webapp.stories import LONG, script_run
-from webapp.serve import embedded
+from webapp.serving import embedded
 from webapp.settings import Settings
 
 

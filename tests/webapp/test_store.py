@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from webapp.database import Database, DatabaseError, migrations
 from webapp.problems import Invalid, NotFound, StorageFull, Unavailable
-from webapp.schemas import Reason, RunFilter, RunPatch
-from webapp.store import FILE_NAME, Ending, Result, Store
+from webapp.schemas.resources import Reason, RunFilter, RunPatch
+from webapp.storage.database import Database, DatabaseError, migrations
+from webapp.storage.store import FILE_NAME, Ending, Result, Store
 
 AT = "2026-01-02T03:04:05.000+00:00"
 REPORT: dict[str, Any] = {
@@ -201,7 +201,7 @@ def test_a_full_disk_is_said_and_heals(tmp_path: Path) -> None:
 
 
 def test_a_locked_database_is_waited_for_and_then_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.database.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("webapp.storage.database.BUSY_TIMEOUT_S", 0.1)
     with (
         contextlib.closing(Store(tmp_path)) as store,
         contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as other,

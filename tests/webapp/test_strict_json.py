@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from coreserver.config.server import ServerOptions
 from coreserver.models import ServerConfig
+from webapp.parsing.strict_json import parse
+from webapp.parsing.validation_errors import field_errors
 from webapp.problems import FieldError, Invalid
-from webapp.schemas import RunSpec
-from webapp.strict_json import parse
-from webapp.validation import field_errors
+from webapp.schemas.resources import RunSpec
 
 SERVER: TypeAdapter[ServerOptions] = TypeAdapter(ServerConfig)
 RUN: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from webapp.schemas import ConnectionList, ConnectionRow
-from webapp.tables import ROWS_A_PIECE, csv_table, json_list
+from webapp.exports.row_streams import ROWS_A_PIECE, csv_table, json_list
+from webapp.schemas.resources import ConnectionList, ConnectionRow
 
 
 def row(number: int) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 
-from webapp.demonstrations import demonstrations
+from webapp.lab.demonstrations import demonstrations
 
 TOUR = Path(__file__).parents[2] / "docs" / "tour.md"
-SERVERLAB = f"{sys.executable} -c 'from webapp.cli import main; main()'"
+SERVERLAB = f"{sys.executable} -c 'from webapp.cli.main import main; main()'"
 START, *BLOCKS = re.findall(r"```sh\n(.*?)```", TOUR.read_text(), re.S)
 CAN_END_WITH = (0, 4, 99)  # a run of so few samples on a busy machine may be anything
 

@@ -6,8 +6,8 @@ is imported when that chart is first asked for.
 
 from __future__ import annotations
 
-from webapp.charts.chart import Chart, ChartModule, Report, Table
-from webapp.charts.look import Spec
+from webapp.charts.base import Chart, ChartModule, Report, Table
+from webapp.charts.theme import Spec
 
 __all__ = ["CHARTS", "Chart", "ChartModule", "Report", "Spec", "Table"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from webapp import figures
-from webapp.charts.chart import Report, Table
-from webapp.charts.finish import finished, run_title
-from webapp.charts.look import Spec
-from webapp.charts.spread import FIGURES, NAMED_LEFT, Statistics, spread, spread_data, spread_rows
+from webapp import formatting
+from webapp.charts.base import Report, Table
+from webapp.charts.percentile_rows import FIGURES, NAMED_LEFT, Statistics, spread, spread_data, spread_rows
+from webapp.charts.spec import finished, run_title
+from webapp.charts.theme import Spec
 
 
 def missing(report: Report) -> str:
@@ -37,8 +37,8 @@ def summary(report: Report) -> str:
     worst, best = ordered[0], ordered[-1]
     words = FIGURES[name][0]
     return (
-        f"By {words}, “{worst}” waited longest for its answers with {figures.ms(answered[worst][name])}, “{best}” "
-        f"shortest with {figures.ms(answered[best][name])}."
+        f"By {words}, “{worst}” waited longest for its answers with {formatting.ms(answered[worst][name])}, “{best}” "
+        f"shortest with {formatting.ms(answered[best][name])}."
     )
 
 

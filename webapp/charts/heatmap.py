@@ -9,18 +9,18 @@ import altair as alt
 import numpy as np
 
 from coreserver.reports.percentiles import PERCENTILES, samples_needed
-from webapp import figures
-from webapp.charts.chart import Report, Table
-from webapp.charts.distribution import Distribution, decoded, lower_ms
-from webapp.charts.finish import AnyChart, finished, named, run_title
-from webapp.charts.look import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
+from webapp import formatting
+from webapp.charts.base import Report, Table
+from webapp.charts.histogram import Distribution, decoded, lower_ms
+from webapp.charts.spec import AnyChart, finished, named, run_title
+from webapp.charts.theme import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
 
 HEIGHT = 300
 MOST = 90  # columns of cells
 PER_DECADE = 10  # rows of cells
 MOST_ROWS = 24  # of the table
 LEAST_MESSAGES = 20
-LINES = {"median": ("p50", INK), f"99{figures.NARROW}%": ("p99", EMBER)}
+LINES = {"median": ("p50", INK), f"99{formatting.NARROW}%": ("p99", EMBER)}
 
 
 def missing(report: Report) -> str:
@@ -30,7 +30,7 @@ def missing(report: Report) -> str:
         return ""
     if not count:
         return "No message was answered after the warm-up, so there is no response time to draw."
-    return f"{figures.count(count)} answered messages are too few for a map; the timeline shows each of them."
+    return f"{formatting.count(count)} answered messages are too few for a map; the timeline shows each of them."
 
 
 def spec(report: Report, title: str) -> Spec:
@@ -74,8 +74,8 @@ def summary(report: Report) -> str:
     """Where the worst moment was, and how it compares with the run as a whole."""
     response = report["latency"]["response_ms"]
     return (
-        f"The slowest of {figures.count(response['count'])} messages took {figures.ms(response['max'])} and was due "
-        f"{figures.seconds(_worst_s(report))} into the run; half of all took at most {figures.ms(response['p50'])}."
+        f"The slowest of {formatting.count(response['count'])} messages took {formatting.ms(response['max'])} and was due "
+        f"{formatting.seconds(_worst_s(report))} into the run; half of all took at most {formatting.ms(response['p50'])}."
     )
 
 
@@ -94,9 +94,9 @@ def rows(report: Report) -> Table:
     table = []
     for from_s, _, part in _parts(report, MOST_ROWS):
         if part.total:
-            known = (figures.ms(_percentile(part, name)) for name, _ in LINES.values())
-            slowest = figures.ms(float(part.at(np.ones(1))[0]))
-            table.append((figures.seconds(from_s), figures.count(part.total), *known, slowest))
+            known = (formatting.ms(_percentile(part, name)) for name, _ in LINES.values())
+            slowest = formatting.ms(float(part.at(np.ones(1))[0]))
+            table.append((formatting.seconds(from_s), formatting.count(part.total), *known, slowest))
     return Table(("due from", "messages", *LINES, "slowest"), tuple(table))
 
 

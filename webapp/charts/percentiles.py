@@ -10,12 +10,12 @@ import altair as alt
 import numpy as np
 
 from coreserver.reports.percentiles import PERCENTILES
-from webapp import figures
-from webapp.charts.chart import Report, Table
-from webapp.charts.distribution import decoded
-from webapp.charts.finish import Pointer, finished, named, run_title
-from webapp.charts.look import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
-from webapp.figures import NARROW
+from webapp import formatting
+from webapp.charts.base import Report, Table
+from webapp.charts.histogram import decoded
+from webapp.charts.spec import Pointer, finished, named, run_title
+from webapp.charts.theme import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
+from webapp.formatting import NARROW
 
 HEIGHT = 300
 RESPONSE, ROUND_TRIP = "response time", "round trip"
@@ -32,7 +32,7 @@ def missing(report: Report) -> str:
         return ""
     if not count:
         return "No message was answered after the warm-up, so there is no latency to draw."
-    return f"{figures.count(count)} answered messages are too few for a curve: the median alone wants {least}."
+    return f"{formatting.count(count)} answered messages are too few for a curve: the median alone wants {least}."
 
 
 def spec(report: Report, title: str) -> Spec:
@@ -78,11 +78,11 @@ def summary(report: Report) -> str:
     """Median and the highest percentile known, of both."""
     response, round_trip = report["latency"]["response_ms"], report["latency"]["round_trip_ms"]
     last = [name for name in PERCENTILES if response[name] is not None][-1]
-    tail = "" if last == "p50" else f", {NAMES[last]} within {figures.ms(response[last])}"
-    beside = "" if last == "p50" else f" and {figures.ms(round_trip[last])}"
+    tail = "" if last == "p50" else f", {NAMES[last]} within {formatting.ms(response[last])}"
+    beside = "" if last == "p50" else f" and {formatting.ms(round_trip[last])}"
     return (
-        f"Half of {figures.count(response['count'])} messages were answered within {figures.ms(response['p50'])} of "
-        f"when they were due{tail}; their round trips took {figures.ms(round_trip['p50'])}{beside}."
+        f"Half of {formatting.count(response['count'])} messages were answered within {formatting.ms(response['p50'])} of "
+        f"when they were due{tail}; their round trips took {formatting.ms(round_trip['p50'])}{beside}."
     )
 
 
@@ -93,7 +93,7 @@ def rows(report: Report) -> Table:
     named = {**{name: NAMES[name] for name in known}, "max": "slowest"}
     return Table(
         ("percentile", RESPONSE, ROUND_TRIP),
-        tuple((word, figures.ms(response[name]), figures.ms(round_trip[name])) for name, word in named.items()),
+        tuple((word, formatting.ms(response[name]), formatting.ms(round_trip[name])) for name, word in named.items()),
     )
 
 
@@ -112,8 +112,8 @@ def _points(report: Report) -> list[dict[str, float | str]]:
             "response_ms": float(due),
             "round_trip_ms": float(sent),
             "percentile": f"{100 * share:.6g}{NARROW}%",
-            "response": figures.ms(due),
-            "round_trip": figures.ms(sent),
+            "response": formatting.ms(due),
+            "round_trip": formatting.ms(sent),
         }
         for place, share, due, sent in zip(
             inverse,

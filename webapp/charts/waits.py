@@ -11,11 +11,11 @@ from typing import Any
 
 import altair as alt
 
-from webapp import figures
-from webapp.charts.chart import Report, Table
-from webapp.charts.finish import AnyChart, Rows, finished, named, run_title
-from webapp.charts.look import BACKLOG, BLUE, MS_LABEL, PAPER, QUEUE, QUIET, SERVED, WIDTH, Spec
-from webapp.charts.spread import NAMED_LEFT, Statistics, names_axis, spread, spread_data, spread_rows
+from webapp import formatting
+from webapp.charts.base import Report, Table
+from webapp.charts.percentile_rows import NAMED_LEFT, Statistics, names_axis, spread, spread_data, spread_rows
+from webapp.charts.spec import AnyChart, Rows, finished, named, run_title
+from webapp.charts.theme import BACKLOG, BLUE, MS_LABEL, PAPER, QUEUE, QUIET, SERVED, WIDTH, Spec
 
 BAR_HEIGHT = 34
 LABELLED_FROM = 0.12  # of the longest bar: room for a figure
@@ -58,8 +58,8 @@ def summary(report: Report) -> str:
     large = sorted((part for part in means if means[part] >= 0.05 * total), key=lambda part: -means[part])
     shares = ", ".join(f"{100 * means[part] / total:.0f} % {PARTS[part][0]}" for part in large) if total else ""
     late = report["latency"]["lateness_ms"]
-    own = f" The clients themselves were {figures.ms(late['mean'])} late on average." if late["count"] else ""
-    return f"A connection took {figures.ms(total)} on average" + (f": {shares}." if shares else ".") + own
+    own = f" The clients themselves were {formatting.ms(late['mean'])} late on average." if late["count"] else ""
+    return f"A connection took {formatting.ms(total)} on average" + (f": {shares}." if shares else ".") + own
 
 
 def rows(report: Report) -> Table:
@@ -121,6 +121,6 @@ def _bars(report: Report) -> Iterator[dict[str, Any]]:
                 "from_ms": end - mean,
                 "to_ms": end,
                 "middle_ms": end - mean / 2,
-                "mean": figures.ms(mean),
+                "mean": formatting.ms(mean),
                 "is_wide": mean > LABELLED_FROM * longest,
             }

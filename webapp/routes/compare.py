@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from webapp.answers import StrictRoute, documented
 from webapp.compare import LEAST, MOST, Comparison, compare
-from webapp.compare_page import compare_page
+from webapp.http.api_responses import StrictRoute, documented
+from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound
-from webapp.routes.charts import FILES, ChartForm, chart_response, check_form
-from webapp.routes.deps import LabDep
-from webapp.routes.run_list import run_ids
-from webapp.schemas import Id
+from webapp.routes.api_charts import FILES, ChartForm, chart_response, check_form
+from webapp.routes.dependencies import LabDep
+from webapp.routes.run_list_page import run_ids
+from webapp.schemas.resources import Id
 
 router = APIRouter(tags=["compare"], route_class=StrictRoute)
 
@@ -45,7 +45,7 @@ def compare_runs(lab: LabDep, runs: Distinct) -> Comparison:
 )
 def get_percentiles(lab: LabDep, form: ChartForm, runs: Distinct) -> Response:
     """Response times by percentile, a line a run; pictures (svg, png) are not made while a run is under way: 503."""
-    from webapp.charts import compare as chart  # Altair takes 0.3 s to import
+    from webapp.charts import compared_percentiles as chart  # Altair takes 0.3 s to import
 
     check_form(form)
     reports = lab.compared(runs)

@@ -7,16 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from webapp.bench import run_spec, server_config
-from webapp.demonstrations import demonstrations
-from webapp.forms import Submitted, check, document_of, read_form
-from webapp.lab import Lab
-from webapp.pages import Page, dashboard
+from webapp.forms.experiment_form import run_spec, server_config
+from webapp.forms.schema_form import Submitted, check, document_of, read_form
+from webapp.lab.demonstrations import demonstrations
+from webapp.lab.lab import Lab
+from webapp.pages.dashboard import Page, dashboard
+from webapp.pages.run import run_page
+from webapp.pages.server import server_page
 from webapp.problems import Conflict, Invalid, NotFound, Problem
-from webapp.routes.deps import LabDep, RunId, ServerId
-from webapp.run_page import run_page
-from webapp.schemas import RunPatch, RunSpec, StopOptions
-from webapp.server_page import server_page
+from webapp.routes.dependencies import LabDep, RunId, ServerId
+from webapp.schemas.resources import RunPatch, RunSpec, StopOptions
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 
-from webapp.answers import documented
-from webapp.events import EventStream, lab_events
-from webapp.pages import Page
-from webapp.routes.deps import LabDep, LastEventId, MetricsDep, StreamsDep
-from webapp.schemas import Health, Version
+from webapp.http.api_responses import documented
+from webapp.live.events import EventStream, lab_events
+from webapp.pages.dashboard import Page
+from webapp.routes.dependencies import LabDep, LastEventId, MetricsDep, StreamsDep
+from webapp.schemas.resources import Health, Version
 
 router = APIRouter(tags=["lab"])
 

@@ -1,0 +1,138 @@
+"""Response times of several runs by percentile, one line a run: who is slower, and from which percentile on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+
+from coreserver.reports.percentiles import PERCENTILES
+from webapp import formatting
+from webapp.charts.base import ALTAIR, Report, Table
+from webapp.charts.histogram import Distribution, decoded
+from webapp.charts.percentiles import HEIGHT, NAMES, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
+from webapp.charts.spec import finished, named, run_title
+from webapp.charts.theme import (
+    ARRIVAL,
+    BACKLOG,
+    BLUE,
+    INK,
+    LEAST_MS,
+    MS_LABEL,
+    QUEUE,
+    QUIET,
+    SERVED,
+    WIDTH,
+    Spec,
+    log_ticks,
+)
+
+TITLE = "Response time by percentile"
+COLOURS = (SERVED, ARRIVAL, BLUE, BACKLOG, QUEUE, QUIET, INK, SERVED)
+DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 3], [3, 5], [5, 2, 2, 2, 2, 2], [1, 4])
+
+
+def missing(reports: Sequence[Report]) -> str:
+    """Why there is no curve at all; empty where at least one run has one."""
+    if any(_has_curve(report) for report in reports):
+        return ""
+    return f"None of the runs has {2 * SAMPLES_BEYOND} answered messages, the fewest that a curve can be drawn from."
+
+
+def spec(reports: Sequence[Report]) -> Spec:
+    """A line a run over 1/(1 - q), both axes logarithmic; of those runs that have one. See `missing`."""
+    drawn = [report for report in reports if _has_curve(report)]
+    points = [point for report in drawn for point in _points(report)]
+    furthest = max(float(point["inverse"]) for point in points)
+    times_ms = [float(point["response_ms"]) for point in points]
+    runs = [_short(report) for report in drawn]
+    with ALTAIR:
+        return finished(
+            _lines(runs, furthest, log_ticks(min(times_ms), max(times_ms))),
+            {"points": points},
+            title=TITLE,
+            subtitle=[run_title(report) for report in drawn],
+            description=summary(reports),
+        )
+
+
+def _lines(runs: Sequence[str], furthest: float, ticks_ms: Sequence[float]) -> alt.Chart:
+    x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
+    ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= furthest)]
+    lines: alt.Chart = (
+        named("points")
+        .properties(width=WIDTH, height=HEIGHT)
+        .mark_line(point=alt.OverlayMarkDef(opacity=0, size=80))  # unseen points, to have a tooltip each
+        .encode(
+            x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
+            y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, values=ticks_ms),
+            color=alt.Color("run:N", title=None)
+            .scale(domain=runs, range=[*COLOURS[: len(runs)]])
+            .legend(columns=4, symbolType="stroke"),
+            strokeDash=alt.StrokeDash("run:N", title=None).scale(domain=runs, range=[*DASHES[: len(runs)]]),
+            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("run", "percentile", "response")],
+        )
+    )
+    return lines
+
+
+def _short(report: Report) -> str:
+    """What the legend says: on a narrow screen it has no room for labels, and the page names the runs in full."""
+    return f"run {report['run']['id']}"
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """Each run's median, and of which runs there is no curve."""
+    told = [
+        f"{run_title(report)}: median {formatting.ms(_response(report, 'p50'))}"
+        for report in reports
+        if _has_curve(report)
+    ]
+    left_out = [str(report["run"]["id"]) for report in reports if not _has_curve(report)]
+    without = f" Too few messages for a curve: run {', run '.join(left_out)}." if left_out and told else ""
+    return f"{'; '.join(told)}.{without}" if told else missing(reports)
+
+
+def rows(reports: Sequence[Report]) -> Table:
+    """Every percentile that any run supports, and the slowest; a column a run."""
+    known = [name for name in (*PERCENTILES, "max") if any(_response(report, name) is not None for report in reports)]
+    return Table(
+        ("percentile", *(run_title(report) for report in reports)),
+        tuple((NAMES.get(name, "slowest"), *(_cell(report, name) for report in reports)) for name in known),
+    )
+
+
+def _cell(report: Report, name: str) -> str:
+    value = _response(report, name)
+    if value is None:
+        return "too few samples" if report["latency"]["response_ms"]["count"] else "none reached this"
+    return formatting.ms(value)
+
+
+def _response(report: Report, name: str) -> float | None:
+    value: float | None = report["latency"]["response_ms"][name]
+    return value
+
+
+def _has_curve(report: Report) -> bool:
+    return bool(report["latency"]["response_ms"]["count"] >= 2 * SAMPLES_BEYOND)
+
+
+def _points(report: Report) -> list[dict[str, float | str]]:
+    """Percentiles evenly spread on the axis, up to the last one with enough samples beyond it."""
+    found: Distribution = decoded([report["histograms"]["response"]])
+    last = found.total / SAMPLES_BEYOND
+    inverse = np.append(2 ** (np.arange(int(np.log2(last) * POINTS_PER_DOUBLING) + 1) / POINTS_PER_DOUBLING), last)
+    shares = 1 - 1 / inverse
+    times = np.maximum(found.at(shares), LEAST_MS).tolist()
+    return [
+        {
+            "run": _short(report),
+            "inverse": round(float(place), 6),
+            "response_ms": time_ms,
+            "percentile": f"{100 * share:.6g} %",
+            "response": formatting.ms(time_ms),
+        }
+        for place, share, time_ms in zip(inverse, shares.tolist(), times, strict=True)
+    ]

@@ -1,0 +1,176 @@
+"""The run over time: what was due and answered, who was in flight, what queued, and what the server spent.
+
+Small charts one above the other share the axis of time and the rule that follows the pointer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import altair as alt
+
+from webapp import formatting
+from webapp.charts.base import Report, Table
+from webapp.charts.downsample import MOST, steps
+from webapp.charts.spec import Pointer, Rows, finished, named, run_title
+from webapp.charts.theme import ARRIVAL, BACKLOG, BLUE, EMBER, QUEUE, QUIET, SERVED, SOFT, WASH, WIDTH, Spec
+
+HEIGHT = 64
+MOST_ROWS = 24  # of the table
+SOLID, DASHED, DOTTED = [1, 0], [6, 3], [2, 2]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a small chart: its words, and its column among the steps."""
+
+    panel: str
+    words: str
+    column: str
+    colour: str
+    dash: list[int]
+
+    @property
+    def text(self) -> str:
+        """The field that has the figure as text."""
+        return f"{self.column}_text"
+
+    @property
+    def name(self) -> str:
+        """Its words where it stands among those of other panels."""
+        return f"{self.panel}, {self.words}"
+
+
+LINES = (
+    Line("messages a second", "due", "due_per_s", QUIET, DASHED),
+    Line("messages a second", "answered", "answered_per_s", SERVED, SOLID),
+    Line("connections", "in flight", "in_flight", BLUE, SOLID),
+    Line("connections", "in service", "in_service", SERVED, DASHED),
+    Line("connections", "waiting", "waiting", EMBER, DOTTED),
+    Line("queues", "the server's own", "queue_depth", QUEUE, SOLID),
+    Line("queues", "the kernel's accept queue", "accept_queue", BACKLOG, DASHED),
+    Line("threads", "alive", "threads_alive", BLUE, SOLID),
+    Line("threads", "busy", "threads_busy", SERVED, DASHED),
+    Line("CPU", "% of one core", "cpu_percent", ARRIVAL, SOLID),
+)
+
+
+def missing(report: Report) -> str:
+    """Why there is nothing over time."""
+    series = report["series"]
+    if not series["rows"]:
+        return "The run ended before anything was due."
+    started = series["columns"].index("started")
+    return "" if any(row[started] for row in series["rows"]) else "The run ended before a client had begun to connect."
+
+
+def spec(report: Report, title: str) -> Spec:
+    """A small chart for each panel of which anything was measured."""
+    step_s, found = _rows(report, MOST)
+    known = _known(found)
+    pointer = Pointer("t_s", {"time": "time", **{line.text: line.name for line in known}})
+    base = named("steps").properties(width=WIDTH, height=HEIGHT)
+    drawn = []
+    for name, lines in groupby(known, lambda line: line.panel):
+        x = _time_axis(found[-1]["t_s"], is_last=name == known[-1].panel)
+        outside = named("outside").mark_rect(color=WASH).encode(x=x, x2=alt.X2("to_s:Q"))
+        drawn.append(
+            alt.layer(outside, _lines(base, x, list(lines), has_points=len(found) == 1), *pointer.rule(base, x))
+        )
+    return finished(
+        alt.vconcat(*drawn, spacing=12).resolve_scale(color="independent", strokeDash="independent"),
+        {
+            "steps": pointer.strips(found),
+            "outside": _outside(report, found[-1]["t_s"]),
+            "words": [{"column": line.column, "line": line.words} for line in known],
+        },
+        title=title,
+        subtitle=[run_title(report), f"a point every {formatting.seconds(step_s)}: mean rate, highest of all else"],
+        description=summary(report),
+        pointer=pointer,
+    )
+
+
+def summary(report: Report) -> str:
+    """The peaks, and what was not measured."""
+    step_s, found = _rows(report, MOST)
+    answered = max(row["answered_per_s"] for row in found)
+    named = {"in_flight": "in flight", "waiting": "waiting", "queue_depth": "queued", "threads_alive": "threads"}
+    peaks = {
+        words: max((row[column] for row in found if row[column] is not None), default=None)
+        for column, words in named.items()
+    }
+    said = ", ".join(f"{formatting.count(peak)} {words}" for words, peak in peaks.items() if peak is not None)
+    shaded = " What lies outside of the measured window is shaded." if _outside(report, found[-1]["t_s"]) else ""
+    unseen = " The server's own side was not sampled." if peaks["threads"] is None else ""
+    return (
+        f"At most {formatting.decimal(answered)} messages a second were answered, taken over {formatting.seconds(step_s)}; "
+        f"at most {said} at once.{unseen}{shaded}"
+    )
+
+
+def rows(report: Report) -> Table:
+    """The same in at most `MOST_ROWS` steps."""
+    _, found = _rows(report, MOST_ROWS)
+    known = _known(found)
+    return Table(
+        ("from", *(line.name for line in known)),
+        tuple((row["time"], *(row[line.text] for line in known)) for row in found),
+    )
+
+
+def _rows(report: Report, most: int) -> tuple[float, list[dict[str, Any]]]:
+    """The length of a step, and for each the figures of all lines, as numbers and as text."""
+    step_s, found = steps(report, most)
+    drawn = []
+    for row in found:
+        length_s = row["length_s"]
+        rates = {"due_per_s": row["messages_due"] / length_s, "answered_per_s": row["messages_answered"] / length_s}
+        figure_of = {line.column: (row | rates)[line.column] for line in LINES}
+        texts = {line.text: _text(figure_of[line.column]) for line in LINES}
+        drawn.append({"t_s": row["t_s"], "time": formatting.seconds(row["t_s"]), **figure_of, **texts})
+    return step_s, drawn
+
+
+def _text(value: float | None) -> str:
+    return formatting.NONE if value is None else formatting.decimal(round(value, 1))
+
+
+def _known(found: list[dict[str, Any]]) -> list[Line]:
+    """The lines of which anything was measured."""
+    return [line for line in LINES if any(row[line.column] is not None for row in found)]
+
+
+def _time_axis(end_s: float, *, is_last: bool) -> alt.X:
+    x = alt.X("t_s:Q", title="seconds of the run" if is_last else None)
+    x = x.scale(domain=[0, max(end_s, 0.1)], nice=False)
+    return x.axis(labels=is_last, ticks=is_last)
+
+
+def _lines(base: alt.Chart, x: alt.X, lines: Sequence[Line], *, has_points: bool) -> alt.Chart:
+    """The lines of one panel; `has_points` is for a run of a single step, of which a line alone would show nothing."""
+    words = [line.words for line in lines]
+    words_of = alt.LookupData(data=alt.NamedData(name="words"), key="column", fields=["line"])
+    legend = alt.Legend(title=lines[0].panel, titleOrient="left", titleFontSize=12, titleColor=SOFT, offset=2)
+    drawn: alt.Chart = (
+        base.transform_fold([line.column for line in lines], as_=["column", "figure"])
+        .transform_lookup(lookup="column", from_=words_of)
+        .mark_line(point=has_points)
+        .encode(
+            x=x,
+            y=alt.Y("figure:Q", title=None).axis(tickCount=3, format="~s"),
+            color=alt.Color("line:N", legend=legend).scale(domain=words, range=[line.colour for line in lines]),
+            strokeDash=alt.StrokeDash("line:N", legend=legend).scale(domain=words, range=[line.dash for line in lines]),
+        )
+    )
+    return drawn
+
+
+def _outside(report: Report, end_s: float) -> Rows:
+    """What is no part of the run's figures: its warm-up, and what was followed to its end after the window."""
+    window = report["window"] or {"from_s": 0.0, "until_s": end_s}
+    spans = ((0.0, min(window["from_s"], end_s)), (window["until_s"], end_s))
+    return [{"t_s": from_s, "to_s": to_s} for from_s, to_s in spans if to_s > from_s]

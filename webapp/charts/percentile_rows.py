@@ -1,0 +1,92 @@
+"""Distributions one below the other: a line from the least to the greatest, with a sign for each percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+
+from webapp import formatting
+from webapp.charts.base import Table
+from webapp.charts.spec import AnyChart, Rows, named
+from webapp.charts.theme import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, log_ticks, positive
+from webapp.formatting import NARROW
+
+Statistics = Mapping[str, Any]  # as the report has them: count, mean, min, percentiles, max
+
+ROW_HEIGHT = 30
+NAMED_LEFT = 122  # what stands left of a plot whose rows have names
+
+# Each figure's words, sign and colour.
+FIGURES = {
+    "p50": ("median", "circle", SERVED),
+    "p90": (f"90{NARROW}%", "diamond", BLUE),
+    "p99": (f"99{NARROW}%", "triangle-up", QUEUE),
+    "p99_9": (f"99.9{NARROW}%", "square", EMBER),
+    "max": ("slowest", "cross", INK),
+}
+COLUMNS = {"mean": "mean", "min": "least", **{name: words for name, (words, *_) in FIGURES.items()}}
+
+
+def names_axis(names: list[str]) -> alt.Y:
+    """A row a name, in this order; a long name is cut."""
+    y = alt.Y("name:N", title=None).scale(domain=names)
+    return y.axis(
+        labelLimit=NAMED_LEFT - 14,
+        labelFontSize=12,
+        minExtent=NAMED_LEFT - 6,
+        maxExtent=NAMED_LEFT - 6,
+        grid=False,
+    )
+
+
+def spread(found: Mapping[str, Statistics]) -> AnyChart:
+    """The chart: a row a name, over a logarithmic axis of time."""
+    least, most = min(s["min"] for s in found.values()), max(s["max"] for s in found.values())
+    y, x = names_axis(list(found)), alt.X("ms:Q", title=None).scale(type="log")
+    x = x.axis(labelExpr=MS_LABEL, grid=True, values=log_ticks(positive(least), most))
+    words, shapes, colours = zip(*FIGURES.values(), strict=True)
+    height = ROW_HEIGHT * len(found)
+    return alt.layer(
+        named("spans")
+        .properties(width=WIDTH, height=height)
+        .mark_rule(color=SOFT, strokeWidth=1.5)
+        .encode(x=x, x2=alt.X2("to_ms:Q"), y=y),
+        named("signs")
+        .properties(width=WIDTH, height=height)
+        .mark_point(filled=True, size=90, opacity=1, strokeWidth=2)
+        .encode(
+            x=alt.X("ms:Q"),
+            y=y,
+            color=alt.Color("figure:N", title=None).scale(domain=list(words), range=list(colours)),
+            shape=alt.Shape("figure:N", title=None).scale(domain=list(words), range=list(shapes)),
+            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "figure", "time")],
+        ),
+    )
+
+
+def spread_rows(first: str, found: Mapping[str, Statistics]) -> Table:
+    """The same figures as a table, whose first column is named `first`."""
+    return Table(
+        (first, "count", *COLUMNS.values()),
+        tuple(
+            (name, formatting.count(statistics["count"]), *(formatting.ms(statistics[figure]) for figure in COLUMNS))
+            for name, statistics in found.items()
+        ),
+    )
+
+
+def spread_data(found: Mapping[str, Statistics]) -> dict[str, Rows]:
+    """What the chart is drawn from."""
+    spans = [
+        {"name": name, "ms": positive(statistics["min"]), "to_ms": positive(statistics["max"])}
+        for name, statistics in found.items()
+    ]
+    signs = [
+        {"name": name, "figure": words, "ms": positive(statistics[figure]), "time": formatting.ms(statistics[figure])}
+        for name, statistics in found.items()
+        for figure, (words, *_) in FIGURES.items()
+        if statistics[figure] is not None
+    ]
+    return {"spans": spans, "signs": signs}

@@ -1,0 +1,1 @@
+"""Chart images, rendered in a helper process."""

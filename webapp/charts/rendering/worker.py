@@ -1,0 +1,88 @@
+"""Draws charts in a process of its own: `python -m webapp.charts.rendering.worker`, started by `webapp/charts/rendering/worker_handle.py`.
+
+stdin:   a request a line, JSON: {"do": "svg", "spec": …}, {"do": "png", "spec": …}, {"do": "png_of_svg", "svg": …} or
+         {"do": "bundle"}; its end is ours, at once
+stdout:  an answer a line, JSON: {"done": base64} or {"error": text}
+stderr:  for people
+
+vl-convert keeps the interpreter to itself for as long as it works, up to a second a picture, and the JavaScript engine
+in it brings threads and 35 GB of virtual memory. In the lab's own process that would stop servers in threads and spoil
+the figures that the lab takes of itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import vl_convert
+
+from webapp.charts.rendering.vega_version import VEGA_LITE
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+PNG_SCALE = 2.0  # pixels a unit: sharp on a projector and in print
+NICE = 5  # pictures wait for whatever else the machine does
+
+
+def main() -> int:
+    """Answer requests until stdin ends."""
+    answers = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)  # a stray print must not end up among the answers
+    os.nice(NICE)
+    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_follow_lifeline, args=(requests,), name="lifeline", daemon=True).start()
+    with open(answers, "wb") as out:
+        while True:
+            out.write(json.dumps(_answer(requests.get())).encode() + b"\n")
+            out.flush()
+
+
+def _answer(line: bytes) -> dict[str, str]:
+    try:
+        return {"done": base64.b64encode(_done(json.loads(line))).decode("ascii")}
+    except Exception as error:  # whatever a converter in another language may raise, the next request may be fine
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def _done(request: dict[str, Any]) -> bytes:
+    match request["do"]:
+        case "svg":
+            return vl_convert.vegalite_to_svg(request["spec"], vl_version=VEGA_LITE, allowed_base_urls=[]).encode()
+        case "png":
+            return vl_convert.vegalite_to_png(
+                request["spec"], vl_version=VEGA_LITE, scale=PNG_SCALE, allowed_base_urls=[]
+            )
+        case "png_of_svg":
+            return vl_convert.svg_to_png(request["svg"], scale=PNG_SCALE)
+        case "bundle":
+            script = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg] # its stub is wrong
+            return gzip.compress(script.encode(), mtime=0)
+    raise ValueError("no such request")
+
+
+def _follow_lifeline(requests: queue.SimpleQueue[bytes]) -> None:
+    for line in _stdin_lines():
+        requests.put(line)
+    os._exit(0)  # nobody is left to read an answer
+
+
+def _stdin_lines() -> Iterator[bytes]:
+    """The lines of stdin, read without the io module: its lock would be held by the lifeline's read at exit."""
+    pieces: list[bytes] = []
+    while data := os.read(STDIN, 65536):
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            yield b"".join([*pieces, line])
+            pieces = []
+        pieces.append(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What charts have in common: data by name, a rule that follows the pointer, and the last step to a plain dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import altair as alt
+from altair.utils import schemapi
+
+from webapp.charts.base import Report
+from webapp.charts.theme import CONFIG, DARK, LEFT, RIGHT, SOFT, WIDTH, Spec
+
+AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
+Rows = Sequence[Mapping[str, Any]]
+STRIPS = "strips-"
+
+# Our tests check whole specs against the schema; to check every piece of every chart again takes 0.1 s a chart.
+schemapi.disable_debug_mode()
+
+
+class Pointer:
+    """The row under the pointer: a rule at its place, which charts one above the other share, and its tooltip.
+
+    Unseen strips feel the pointer: Vega-Lite's own way to find the nearest row loses the tooltip's values in this
+    version.
+
+    Args:
+        field: the row's place on the axis.
+        shown: the tooltip's words, by the field that has the figure as text.
+    """
+
+    def __init__(self, field: str, shown: Mapping[str, str]) -> None:
+        self._field, self._shown = field, shown
+        self._charts = 0
+
+    def strips(self, rows: Rows) -> list[dict[str, Any]]:
+        """The rows, in the order of the field, each with the part of the axis that is nearer to it than to others."""
+        places = [row[self._field] for row in rows]
+        edges = [places[0], *((a + b) / 2 for a, b in pairwise(places)), places[-1]]
+        return [{**row, "left": left, "right": right} for row, (left, right) in zip(rows, pairwise(edges), strict=True)]
+
+    def rule(self, base: alt.Chart, x: alt.X) -> list[alt.Chart]:
+        """The rule and the strips over it, for a chart of such rows."""
+        self._charts += 1
+        strip = base.mark_rect(opacity=0).encode(
+            x=alt.X("left:Q", title=x["title"]),
+            x2=alt.X2("right:Q"),
+            tooltip=[alt.Tooltip(f"{name}:N", title=words) for name, words in self._shown.items()],
+        )
+        shows = alt.OpacityValue(0, condition={"param": "near", "empty": False, "value": 0.8})
+        return [base.mark_rule(color=SOFT).encode(x=x, opacity=shows), strip.properties(name=f"{STRIPS}{self._charts}")]
+
+    def params(self, spec: Spec) -> list[dict[str, Any]]:
+        """What the whole spec has to say of it; Altair has given the views new names."""
+        near = {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": [self._field]}
+        return [{"name": "near", "select": near, "views": _strips(spec)}]
+
+
+def _strips(view: Spec) -> list[str]:
+    own = [view["name"]] if view.get("name", "").startswith(STRIPS) else []
+    return own + [name for part in [*view.get("vconcat", []), *view.get("layer", [])] for name in _strips(part)]
+
+
+def finished(
+    chart: AnyChart,
+    data: Mapping[str, Rows],
+    *,
+    title: str,
+    subtitle: str | Sequence[str],
+    description: str,
+    left: int = LEFT,
+    pointer: Pointer | None = None,
+) -> Spec:
+    """The spec of a chart whose plots are `WIDTH` wide, with its own title for when it leaves the page.
+
+    Args:
+        data: the rows of each `alt.NamedData` of the chart.
+        left: what stands at the left of the plots, in pixels.
+    """
+    spec: Spec = chart.to_dict(validate=False)
+    title_of = {"text": title, "subtitle": subtitle, "fontSize": 16, "subtitleFontSize": 12, "offset": 14}
+    return {
+        **spec,
+        "title": title_of,
+        "description": description,
+        "background": "transparent",
+        "padding": {"left": 2, "right": RIGHT, "top": 4, "bottom": 4},
+        "config": CONFIG,
+        "usermeta": {"width": WIDTH, "beside": left + RIGHT + 2, "dark": DARK},
+        **({"params": pointer.params(spec)} if pointer else {}),
+        "datasets": data,
+    }
+
+
+def named(name: str) -> alt.Chart:
+    """A chart of the rows that `finished` gets under this name: Altair copies what it holds at every step."""
+    return alt.Chart(alt.NamedData(name=name))
+
+
+def run_title(report: Report) -> str:
+    """Which run a picture is of."""
+    run = report["run"]
+    return f"Run {run['id']}" + (f": {run['label']}" if run["label"] else "") + f", {report['server']['model']}"

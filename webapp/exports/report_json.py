@@ -1,0 +1,145 @@
+"""A run as one file, `report.json`: written from what is stored, and read back only if every bit of it makes sense.
+
+A file comes from a stranger: a student hands it in, a teacher opens it. So it is checked from end to end before
+anything of it is kept: strict JSON, the report's schema, its histograms, its records, and whether these say the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from coreserver.errors import RecordsIncomplete
+from coreserver.models import MODELS
+from coreserver.records.codec import FORMAT, Bounds, decode_connections
+from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.import_check import check_records, disagreements, miscounted
+from coreserver.reports.schema import ReportFile
+from webapp.parsing import strict_json
+from webapp.parsing.validation_errors import MOST_ERRORS, field_errors
+from webapp.problems import FieldError, Invalid
+
+# A run of the largest size that the lab lets itself be asked for fits; a file of some kilobytes can hold far more.
+BOUNDS = Bounds(inflated_bytes=256 * 2**20, line_bytes=32 * 2**20, connections=500_000)
+_PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A run's records as `coreserver.records.codec` writes them, and their zero on its clock and on the wall."""
+
+    started_ns: int
+    started_wall_s: float
+    connections: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a file holds: `config` is the body that repeats the run here; without `records` it has the report alone."""
+
+    report: dict[str, Any]
+    config: dict[str, Any]
+    records: Records | None
+
+
+# --- out -------------------------------------------------------------------------------------------------------------
+
+
+def written(report: Mapping[str, Any], records: Records | None) -> Iterator[bytes]:
+    """The file, a piece at a time: whoever sends it holds up nobody else while it is written."""
+    separator = b"{"
+    for name, part in report.items():
+        yield separator + f'"{name}":'.encode() + json.dumps(part, separators=(",", ":"), allow_nan=False).encode()
+        separator = b",\n"
+    if records is not None:
+        head = {
+            "format": FORMAT,
+            "encoding": "base64",
+            "started_ns": records.started_ns,
+            "started_wall_s": records.started_wall_s,
+        }
+        yield b',\n"bundle":' + json.dumps(head, separators=(",", ":"))[:-1].encode() + b',"connections":"'
+        for start in range(0, len(records.connections), _PIECE_BYTES):
+            yield base64.b64encode(records.connections[start : start + _PIECE_BYTES])
+        yield b'"}'
+    yield b"}\n"
+
+
+# --- in --------------------------------------------------------------------------------------------------------------
+
+
+def opened(body: bytes) -> Imported:
+    """What the file holds.
+
+    Raises:
+        Invalid: it is no report of this lab's kind; the errors name what does not fit.
+    """
+    document = strict_json.parse(body)
+    if not isinstance(document, dict):
+        raise _invalid([FieldError("body", "must be an object: the report.json of a run")])
+    _refuse_newer(document, "schema_version", document.get("schema_version"), SCHEMA_VERSION)
+    bundle = document.get("bundle")
+    if isinstance(bundle, dict):
+        _refuse_newer(document, "bundle.format", bundle.get("format"), FORMAT)
+    try:
+        ReportFile.model_validate(document)
+    except ValidationError as error:
+        raise _invalid(field_errors(error.errors(include_url=False, include_input=False), document)) from None
+    report = {name: part for name, part in document.items() if name != "bundle"}
+    _check_histograms(report)
+    records = None if bundle is None else _records(bundle, report)
+    return Imported(report, _config(report), records)
+
+
+def _refuse_newer(document: Mapping[str, Any], field: str, found: object, known: int) -> None:
+    if isinstance(found, int) and found > known:
+        raise _invalid([FieldError(field, f"was written by a newer Serverlab; this one reads up to {known}")])
+
+
+def _check_histograms(report: Mapping[str, Any]) -> None:
+    try:
+        wrong = list(miscounted(report))
+    except RecordsIncomplete as error:
+        field, _, message = str(error).partition(": ")
+        raise _invalid([FieldError(field, message)]) from None
+    if wrong:
+        raise _invalid([FieldError(field, "has another number of values than latency counts") for field in wrong])
+
+
+def _records(bundle: Mapping[str, Any], report: Mapping[str, Any]) -> Records:
+    """The bundle's records, whole and in agreement with the report."""
+    try:
+        data = base64.b64decode(bundle["connections"], validate=True)
+        connections = decode_connections(data, BOUNDS)
+        check_records(connections, bundle["started_ns"])
+    except (binascii.Error, RecordsIncomplete) as error:
+        raise _invalid([FieldError("bundle.connections", str(error))]) from None
+    wrong = list(disagreements(report, connections))
+    if wrong:
+        raise _invalid([FieldError(field, "does not agree with bundle.connections") for field in wrong])
+    return Records(bundle["started_ns"], bundle["started_wall_s"], data)
+
+
+def _config(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The body that repeats the run in this lab, as far as it can be.
+
+    A server by its id was one of the other lab's: the same id here is somebody else. One of the same settings takes its
+    place, on a free port.
+    """
+    config: dict[str, Any] = report["run"]["config"]
+    server: dict[str, Any] = report["server"]
+    if "id" in config["server"] and server["model"] in MODELS:
+        return {**config, "server": {**server["config"], "port": 0}}
+    return config
+
+
+def _invalid(errors: Sequence[FieldError]) -> Invalid:
+    first = errors[0]
+    more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
+    return Invalid(f"the file cannot be imported: {first.field}: {first.message}{more}", errors=errors[:MOST_ERRORS])

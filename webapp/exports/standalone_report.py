@@ -1,0 +1,103 @@
+"""A run as one page that opens anywhere: style and pictures within it, no script, nothing from any network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup
+
+from webapp import formatting
+from webapp.assets import asset_dir
+from webapp.charts import CHARTS
+from webapp.charts.theme import DARK
+from webapp.lab.lab import Lab
+from webapp.pages.chart_figures import ChartFigure
+from webapp.pages.dashboard import Page
+from webapp.pages.run import RunPage, run_page
+from webapp.problems import Problem, Unavailable
+
+SHEETS = ("tokens", "base", "layout", "components", "forms", "words", "timeline", "report")
+_ID = re.compile(r'(?<=[\s])id="([^"]+)"')
+_REFERENCE = re.compile(r'(url\(|href=")#([^)"]+)')
+
+
+@dataclass(frozen=True)
+class DrawnChart:
+    """A chart as its run's page has it, with its picture; or why there is none."""
+
+    figure: ChartFigure
+    svg: Markup
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class ReportPage(Page):
+    """The file."""
+
+    template = "report.html"
+
+    run: RunPage
+    charts: tuple[DrawnChart, ...]
+    css: Markup
+    version: str
+    written: str
+
+    @property
+    def title(self) -> str:
+        """What a browser calls it."""
+        return f"{self.run.title} (Serverlab report)"
+
+
+def report_page(lab: Lab, run_id: int, base_url: str, version: str) -> ReportPage:
+    """The page of a run that has ended with a report.
+
+    Raises:
+        Conflict, NotFound: there is no report (yet).
+        Unavailable: another run is queued or under way, and not all of this one's charts were drawn before.
+    """
+    report, run = lab.report(run_id), run_page(lab, run_id, base_url)
+    return ReportPage(
+        run=run,
+        charts=tuple(_drawn(lab, figure, report) for figure in run.results.charts) if run.results else (),
+        css=_style(),
+        version=version,
+        written=formatting.moment(datetime.now(UTC)),
+    )
+
+
+def _drawn(lab: Lab, figure: ChartFigure, report: Mapping[str, Any]) -> DrawnChart:
+    spec = CHARTS[figure.name].spec(report)
+    if spec is None:
+        return DrawnChart(figure, Markup(""), missing=figure.summary)
+    try:
+        svg = of_its_own(lab.charts.svg(spec), figure.name)
+    except Unavailable:
+        raise
+    except Problem as problem:
+        return DrawnChart(figure, Markup(""), missing=f"It could not be drawn: {problem.detail}")
+    return DrawnChart(figure, Markup(svg))  # noqa: S704 - made by the charts' process, which escapes the texts in it
+
+
+def of_its_own(svg: str, name: str) -> str:
+    """The same picture with ids that no other picture of the page has."""
+    svg = _ID.sub(lambda found: f'id="{name}-{found[1]}"', svg)
+    return _REFERENCE.sub(lambda found: f"{found[1]}#{name}-{found[2]}", svg)
+
+
+@cache
+def _style() -> Markup:
+    """The pages' own style, and the charts' colours on dark paper."""
+    folder = asset_dir("static") / "css"
+    sheets = [(folder / f"{name}.css").read_text() for name in SHEETS]
+    dark = [
+        f'.drawing--chart [{place}="{light}" i] {{ {place}: {on_dark}; }}'
+        for light, on_dark in DARK.items()
+        for place in ("fill", "stroke")
+    ]
+    sheets.append("@media (prefers-color-scheme: dark) {\n" + "\n".join(dark) + "\n}")
+    return Markup("\n".join(sheets))  # noqa: S704 - files of this installation

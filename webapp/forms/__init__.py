@@ -1,0 +1,1 @@
+"""From submitted form fields to settings, and back."""

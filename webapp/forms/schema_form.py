@@ -1,0 +1,311 @@
+"""Fields of a page's form to a document of settings and back, driven by the settings' own JSON Schema.
+
+A new server model, option or kind of work shows up in the forms by itself: names, types, defaults, limits and help all
+come from the settings class. Names of nested settings are joined by dots; the settings of one member of a union sit
+below its tag (`work.sleep.mean_ms`), so that two members may have options of the same name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+
+from coreserver.config.base import ALPHABETS
+from webapp.parsing.validation_errors import plainly
+
+Submitted = Mapping[str, str]
+Problems = Mapping[str, str]
+Schema = dict[str, Any]
+S = TypeVar("S", bound=BaseModel)
+
+MOST_FIELDS = 300  # a form of ours has about 50, and 12 more for each group of clients
+LONG_TEXT = 500  # letters; a setting that may have so many is written in more than one line
+UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
+NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
+REASONS = {  # Pydantic's words for programmers, in a person's
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "union_tag_invalid": "must be one of {expected_tags}",
+}
+_FIELD_NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)*_(?:per_s|ms|us|s|bytes)\b")
+_INTEGER = re.compile(r"[+-]?\d{1,20}")
+_NUMBER = re.compile(r"[+-]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,4})?")
+
+
+@dataclass(frozen=True)
+class FormField:
+    """One control, what stands in it, and what is wrong with that."""
+
+    name: str
+    label: str
+    unit: str
+    kind: Literal["number", "text", "lines", "choice", "tick"]
+    value: str
+    help: str = ""
+    problem: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: str = ""
+    maximum: str = ""
+    step: str = "any"
+    max_length: int | None = None
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def has_problem(self) -> bool:
+        """Whether this field or one inside it is wrong, so that it must not be folded away."""
+        return bool(self.problem) or any(inner.has_problem for variant in self.variants for inner in variant.fields)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The fields that matter when a choice stands at `tag`."""
+
+    tag: str
+    fields: tuple[FormField, ...]
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """The fields of an urlencoded body; of a name given twice the last counts (a tick box follows its "off").
+
+    Raises:
+        ValueError: more fields than any form of ours has.
+    """
+    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    return dict(pairs)
+
+
+def fields_of(
+    settings: type[BaseModel],
+    submitted: Submitted,
+    problems: Problems,
+    *,
+    prefix: str = "",
+    only: Iterable[str] | None = None,
+) -> tuple[FormField, ...]:
+    """The controls of a settings class, holding what was typed or else the defaults.
+
+    Args:
+        submitted: the values as typed; names that are missing show the default.
+        problems: field name (without prefix) to the reason; a nested field by its dotted name.
+        only: names to show, in this order; all of them if None. A field with one possible value has no control.
+    """
+    root = _schema(settings)
+    wanted = list(root["properties"]) if only is None else list(only)
+    fields = [_field(root, root["properties"][name], name, prefix, submitted, problems) for name in wanted]
+    return tuple(field for field in fields if field is not None)
+
+
+def document_of(settings: type[BaseModel], submitted: Submitted, *, prefix: str = "") -> dict[str, Any]:
+    """What was typed as a JSON document for `settings`; fields that were not submitted are left to their defaults.
+
+    Text that does not read as the number it should be stays text, so that the settings refuse it by name.
+    """
+    root = _schema(settings)
+    return _document(root, root["properties"], prefix, submitted)
+
+
+def check(settings: type[S], document: Mapping[str, Any]) -> tuple[S | None, dict[str, str]]:
+    """The settings, or None and the reason for each field that is wrong (by its dotted name)."""
+    try:
+        return settings.model_validate(document), {}
+    except ValidationError as error:
+        return None, problems_of(error)
+
+
+def problems_of(error: ValidationError) -> dict[str, str]:
+    """The first reason for each field of a failed validation, without what was typed."""
+    found: dict[str, str] = {}
+    for item in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"])
+        found.setdefault(name, _reason(item["type"], item["msg"], item.get("ctx", {})))
+    return found
+
+
+def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    if kind in REASONS:
+        return REASONS[kind].format(**{name: shown(value) for name, value in context.items()})
+    return ALPHABETS.get(context.get("pattern", ""), plainly(message))
+
+
+def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:
+    """A document of settings as the fields that would give it: the way back, to show a form filled in."""
+    fields: dict[str, str] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            tag = value.get("kind")
+            fields[f"{prefix}{name}.kind"] = str(tag)
+            inner = {key: item for key, item in value.items() if key != "kind"}
+            fields |= submitted_from(inner, prefix=f"{prefix}{name}.{tag}.")
+        else:
+            fields[prefix + name] = shown(value)
+    return fields
+
+
+@cache  # making one takes a millisecond, and there are as many as settings classes
+def _schema(settings: type[BaseModel]) -> Schema:
+    return settings.model_json_schema()
+
+
+# --- schema to controls ----------------------------------------------------------------------------------------------
+
+
+def _field(
+    root: Schema, schema: Schema, path: str, prefix: str, submitted: Submitted, problems: Problems
+) -> FormField | None:
+    plain, _ = _resolved(root, schema)
+    if "const" in plain:
+        return None
+    if "oneOf" in plain:
+        return _union_field(root, schema, plain, path, prefix, submitted, problems)
+    label, unit = label_and_unit(path.rsplit(".", 1)[-1])
+    return FormField(
+        name=prefix + path,
+        label=label,
+        unit=unit,
+        kind=_kind(plain),
+        value=submitted.get(prefix + path, shown(schema.get("default"))),
+        help=_help(schema),
+        problem=_problem(plain, path, problems),
+        choices=tuple(plain.get("enum", ())),
+        minimum=_limit(plain, "minimum", "exclusiveMinimum"),
+        maximum=_limit(plain, "maximum", "exclusiveMaximum"),
+        step="1" if plain.get("type") == "integer" else "any",
+        max_length=plain.get("maxLength"),
+    )
+
+
+def _union_field(
+    root: Schema, schema: Schema, plain: Schema, path: str, prefix: str, submitted: Submitted, problems: Problems
+) -> FormField:
+    members = _members(root, plain)
+    name = f"{prefix}{path}.kind"
+    variants = []
+    for tag, member in members.items():
+        inner = [
+            _field(root, part, f"{path}.{tag}.{key}", prefix, submitted, problems)
+            for key, part in member["properties"].items()
+        ]
+        variants.append(Variant(tag, tuple(field for field in inner if field is not None)))
+    default = schema.get("default", {}).get("kind", next(iter(members)))
+    label, unit = label_and_unit(path)
+    return FormField(
+        name=name,
+        label=label,
+        unit=unit,
+        kind="choice",
+        value=submitted.get(name, default),
+        help=_help(schema),
+        problem=problems.get(path, "") or problems.get(f"{path}.kind", ""),
+        choices=tuple(members),
+        variants=tuple(variant for variant in variants if variant.fields),
+    )
+
+
+def _help(schema: Schema) -> str:
+    """What the settings say of a field, other fields called as the form calls them."""
+    return _FIELD_NAME.sub(lambda name: f"“{label_and_unit(name[0])[0]}”", schema.get("description", ""))
+
+
+def label_and_unit(name: str) -> tuple[str, str]:
+    """A field's name as people say it, and the unit that its last letters stand for."""
+    for suffix, unit in UNITS.items():
+        if name.endswith(suffix):
+            return NAMES.get(name, name.removesuffix(suffix).replace("_", " ")), unit
+    return NAMES.get(name, name.replace("_", " ")), ""
+
+
+def _problem(plain: Schema, path: str, problems: Problems) -> str:
+    """What is wrong with a field, or with any item of a list that is typed in one field."""
+    items = (reason for name, reason in problems.items() if name.startswith(f"{path}."))
+    return problems.get(path, "") or (next(items, "") if plain.get("type") == "array" else "")
+
+
+def _kind(plain: Schema) -> Literal["number", "text", "lines", "choice", "tick"]:
+    if "enum" in plain:
+        return "choice"
+    if plain.get("type") in ("integer", "number"):
+        return "number"
+    if plain.get("type") == "boolean":
+        return "tick"
+    return "lines" if plain.get("maxLength", 0) >= LONG_TEXT else "text"
+
+
+def _limit(plain: Schema, inclusive: str, exclusive: str) -> str:
+    """A limit for the browser's own check; an exclusive one is left to the settings, except where it is an integer."""
+    if inclusive in plain:
+        return shown(plain[inclusive])
+    if exclusive in plain and plain.get("type") == "integer":
+        return shown(plain[exclusive] + (1 if exclusive == "exclusiveMinimum" else -1))
+    return ""
+
+
+def shown(value: Any) -> str:
+    """A setting as a person would type it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ", ".join(shown(item) for item in value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+# --- fields to a document --------------------------------------------------------------------------------------------
+
+
+def _document(root: Schema, properties: Schema, prefix: str, submitted: Submitted) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, schema in properties.items():
+        plain, nullable = _resolved(root, schema)
+        if "oneOf" in plain:
+            tag = submitted.get(f"{prefix}{name}.kind")
+            if tag is not None:
+                member = _members(root, plain).get(tag, {"properties": {}})
+                inner = _document(root, member["properties"], f"{prefix}{name}.{tag}.", submitted)
+                document[name] = {"kind": tag, **inner}
+        elif prefix + name in submitted:
+            document[name] = _value(plain, nullable, submitted[prefix + name])
+    return document
+
+
+def _value(plain: Schema, nullable: bool, typed: str) -> Any:
+    text = typed.strip().replace("\r\n", "\n")  # as browsers send the end of a line
+    if nullable and not text:
+        return None
+    kind = plain.get("type")
+    if kind == "array":
+        return [_value(plain["items"], False, item) for item in re.split(r"[,\s]+", text)]
+    if kind == "integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    if kind == "number" and _NUMBER.fullmatch(text):
+        return float(text)
+    if kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return text
+
+
+def _resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
+    """The schema behind `$ref` and "or null", and whether null is allowed."""
+    if "$ref" in schema:
+        return _resolved(root, root["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
+    members = [member for member in schema.get("anyOf", ()) if member != {"type": "null"}]
+    if len(members) == 1:
+        return _resolved(root, members[0])[0], True
+    return schema, False
+
+
+def _members(root: Schema, union: Schema) -> dict[str, Schema]:
+    """The members of a discriminated union by their tags."""
+    return {tag: _resolved(root, {"$ref": ref})[0] for tag, ref in union["discriminator"]["mapping"].items()}

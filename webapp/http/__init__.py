@@ -1,0 +1,1 @@
+"""The ASGI layer around the application: server, request guard, HEAD requests, problem responses."""

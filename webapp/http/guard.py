@@ -1,0 +1,214 @@
+"""What every request must pass before any route sees it, and what every answer carries.
+
+    Host exact ─▶ not from another site ─▶ a body type we take ─▶ a body of bounded size ─▶ the application
+
+The lab starts listeners and load on the machine of the person who opened it, so a page of some other site in the same
+browser must not be able to drive it (cross-site requests) or to read it (DNS rebinding). Checks read the raw headers
+of the ASGI scope; `request.url` is built from what the client says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webapp.charts.rendering.vega_version import BUNDLE_PATH
+from webapp.http.api_responses import problem_response
+from webapp.problems import BadRequest, Forbidden, Problem, TooLarge, WrongMediaType
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+IMPORT_API, IMPORT_PAGE = "/api/v1/runs/import", "/runs/import"  # a whole file comes here
+
+_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "font-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+_POLICY_LINE = "; ".join(f"{directive} {sources}" for directive, sources in _POLICY.items()).encode()
+
+_COMMON = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"referrer-policy", b"same-origin"),  # `no-referrer` would make browsers send `Origin: null` with our own forms
+    (b"x-frame-options", b"DENY"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """ASGI middleware around the whole application, its error pages included."""
+
+    app: ASGIApp
+    max_body_bytes: int
+    max_import_bytes: int
+    names: frozenset[str] = LOOPBACK_NAMES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        send = _with_headers(send, scope["path"])
+        headers = Headers(scope["headers"])
+        try:
+            own_origin = check_host(headers, self.names, scope["server"][1])
+            check_sender(headers, scope["method"], scope["path"], own_origin)
+            if scope["method"] not in SAFE_METHODS:
+                check_media_type(headers, scope["path"])
+                body = await _read_body(headers, receive, *self._limit(scope["path"]))
+                receive = _replay(body, receive)
+        except Problem as problem:
+            await problem_response(problem)(scope, receive, send)
+        except _ClientGone:
+            return
+        else:
+            await self.app(scope, receive, send)
+
+    def _limit(self, path: str) -> tuple[str, int]:
+        """How large a body may be at this address, after the name of the setting."""
+        if path in (IMPORT_API, IMPORT_PAGE):
+            return "max_import_bytes", self.max_import_bytes
+        return "max_body_bytes", self.max_body_bytes
+
+
+class Headers:
+    """The raw header lines of a request; names in lower case, as ASGI has them."""
+
+    def __init__(self, lines: Iterable[tuple[bytes, bytes]]) -> None:
+        self._lines = list(lines)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header, in order."""
+        return [value.decode("latin-1") for key, value in self._lines if key == name.encode()]
+
+    def one(self, name: str) -> str | None:
+        """The only value of a header, or None; BadRequest if it stands there twice."""
+        values = self.all(name)
+        if len(values) > 1:
+            raise BadRequest(f"the header {name} is given twice")
+        return values[0] if values else None
+
+
+def check_host(headers: Headers, names: frozenset[str], port: int) -> str:
+    """The lab's own origin as this client wrote it, if its Host is one of our names with the listening port."""
+    host = headers.one("host")
+    allowed = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
+    if host not in allowed:
+        raise BadRequest("the Host header must be one of this lab's own names with its port, such as localhost:8000")
+    return f"http://{host}"
+
+
+def check_sender(headers: Headers, method: str, path: str, own_origin: str) -> None:
+    """Refuse what a browser sent on behalf of another site's page; scripts send none of these headers."""
+    site = headers.one("sec-fetch-site")
+    if method in SAFE_METHODS:
+        if path.startswith("/api/") and site in ("cross-site", "same-site"):
+            raise Forbidden("a page of another origin may not read the API")
+        return
+    if site not in (None, "same-origin", "none"):
+        raise Forbidden("a page of another origin may not change anything here")
+    origin = headers.one("origin")
+    if origin not in (None, own_origin):
+        raise Forbidden("the Origin header names another origin")
+    if not path.startswith("/api/") and site is None and origin is None:
+        raise Forbidden("a form needs an Origin or Sec-Fetch-Site header; scripts use the API under /api/v1")
+
+
+def check_media_type(headers: Headers, path: str) -> None:
+    """The API takes JSON, pages take their own forms; a request without a body needs no type."""
+    value = headers.one("content-type")
+    if value is None:
+        if headers.all("transfer-encoding") or headers.one("content-length") not in (None, "0"):
+            raise WrongMediaType(f"the body needs a Content-Type: {_wanted(path)}")
+        return
+    essence, _, parameters = value.partition(";")
+    if path == IMPORT_PAGE and essence.strip().lower() == MULTIPART:
+        return  # its parameter is the boundary, which the form's reader judges
+    if essence.strip().lower() != _wanted(path):
+        raise WrongMediaType(f"this address takes {_wanted(path)} only")
+    if parameters.strip().lower() not in ("", "charset=utf-8", 'charset="utf-8"'):
+        raise WrongMediaType("the only charset taken is utf-8")
+
+
+def _wanted(path: str) -> str:
+    if path == IMPORT_PAGE:
+        return MULTIPART
+    return JSON if path.startswith("/api/") else FORM
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------------
+
+
+class _ClientGone(Exception):
+    """The peer closed before its request was whole."""
+
+
+async def _read_body(headers: Headers, receive: Receive, setting: str, limit: int) -> bytes:
+    """The whole body; TooLarge as soon as it is known to be longer than `limit`, whatever its length claims to be."""
+    problem = TooLarge(f"{setting}: a body has at most {limit} bytes")
+    claimed = headers.one("content-length")
+    if claimed is not None and headers.all("transfer-encoding"):
+        raise BadRequest("a body has either a Content-Length or a Transfer-Encoding")
+    if claimed is not None and claimed.isdigit() and int(claimed[:20]) > limit:
+        raise problem
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        body += cast(bytes, message.get("body", b""))
+        if len(body) > limit:
+            raise problem
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that hands out `body` at first, then waits for the client to go, as the real one would."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _with_headers(send: Send, path: str) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            cache = _cache_control(path, message["status"])
+            ours = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
+            names = {name for name, _ in ours}
+            theirs = [(name, value) for name, value in message.get("headers", []) if name.lower() not in names]
+            message = {**message, "headers": [*theirs, *ours]}
+        await send(message)
+
+    return send_with_headers
+
+
+def _cache_control(path: str, status: int) -> bytes:
+    """How long an answer may be kept.
+
+    Files of the installation have an ETag and are asked for again each time; the script for charts has its version in
+    its address; everything else is never kept.
+    """
+    if path.startswith("/static/"):
+        return b"no-cache"
+    return b"public, max-age=31536000, immutable" if path == BUNDLE_PATH and status == 200 else b"no-store"

@@ -1,0 +1,19 @@
+"""Experiments that the dashboard starts in one click: each file here is the body of a run, as the REST API takes it.
+
+Its label is what the button says, its note what there is to see.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from webapp.parsing import strict_json
+from webapp.schemas.resources import RunSpec
+
+
+@cache
+def demonstrations() -> dict[str, RunSpec]:
+    """Every demonstration by its name, in the order in which they are taught."""
+    files = sorted(Path(__file__).parent.glob("*.json"))
+    return {file.stem: RunSpec.model_validate(strict_json.parse(file.read_bytes())) for file in files}

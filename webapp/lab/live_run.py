@@ -1,0 +1,161 @@
+"""A run in progress as its viewers see it: the latest figures, what was before, and every client as last heard of."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from coreserver.clients.load import Progress
+from coreserver.clock import NS_PER_S, now_ns, seconds
+from coreserver.hosting.host import ServerHost
+from coreserver.records.client import ClientRecord
+from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from coreserver.reports.timing import join
+from webapp.lab.run_history import Errors, Point, Points
+from webapp.lab.run_phases import WORDS, Expectation, expectation, phase_at, queued_words
+from webapp.lab.run_target import Destination
+from webapp.lab.server_entry import Claim
+from webapp.schemas.resources import Reason, RunSpec
+from webapp.schemas.run_progress import LiveServer, RunHistory, RunPhase, RunProgress, RunStage
+
+_NUMBER = re.compile(r"\d+\Z")
+BEGUN = ("connecting", "waiting", "in_service", "completed", "failed")
+IN_FLIGHT = BEGUN[:3]
+
+
+@dataclass(eq=False)
+class LiveRun:
+    """One queued or running run. The runner's thread writes, any thread reads."""
+
+    id: int
+    spec: RunSpec
+    destination: Destination
+    cancel: threading.Event = field(default_factory=threading.Event)
+    cancelled_because: Reason | None = None  # set before `cancel`
+    started_at: str | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # guards what follows
+    _phase: RunPhase = "starting"  # as far as the runner says it; while clients are at work they do
+    _host: ServerHost | None = None
+    _progress: Progress | None = None
+    _clients: dict[str, ClientRecord] = field(default_factory=dict)
+    _points: Points = field(default_factory=Points)
+    _errors: Errors = field(default_factory=Errors)
+    _expected: Expectation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._expected = expectation(self.spec.clients)
+
+    @property
+    def claim(self) -> Claim | None:
+        """Its hold on a server of the lab."""
+        return self.destination.claim
+
+    def begin(self, host: ServerHost | None) -> None:
+        """The clients are about to go to this server; None: to one that is not ours."""
+        with self._lock:
+            self._host, self._phase = host, "preparing"
+
+    def report(self) -> None:
+        """The clients and the server have told all; the report is being built."""
+        with self._lock:
+            self._phase = "reporting"
+
+    def take(self, progress: Progress) -> None:
+        """A line of the client process."""
+        at_s = seconds(progress.at_ns - progress.started_ns)
+        with self._lock:
+            self._progress, self._phase = progress, "measuring"
+            known = self._clients
+            ended = [row for row in progress.rows if (old := known.get(row.name)) is None or old.outcome is None]
+            self._errors.take(ended, at_s)
+            known.update((record.name, record) for record in progress.rows)
+            if at_s >= 0 and self._points.is_due(at_s):
+                self._points.add(_point(at_s, progress.counts, _server(self._host)))
+
+    def stop(self, reason: Reason) -> None:
+        """Ask for its end; the first reason is the one that is kept."""
+        with self._lock:
+            self.cancelled_because = self.cancelled_because or reason
+        self.cancel.set()
+
+    def stage(self, before: int | None) -> RunStage:
+        """What it is doing; `before` is how many runs a queued one has to wait for."""
+        expected = self._expected
+        with self._lock:
+            progress, phase = self._progress, self._phase
+        if before is not None:
+            phase = "queued"
+        elif progress is not None and phase == "measuring":
+            phase = phase_at(expected, seconds(now_ns() - progress.started_ns), progress.counts)
+        words = WORDS[phase] if before is None else queued_words(before)
+        return RunStage(
+            phase=phase, words=words, before=before, expected_end_s=expected.end_s, is_about=expected.is_about
+        )
+
+    def progress(self) -> RunProgress | None:
+        """The latest figures; None before the first client was due."""
+        with self._lock:
+            progress, host = self._progress, self._host
+            if progress is None:
+                return None
+            messages_per_s, connections_per_s = self._points.rates()
+            errors, untold = self._errors.newest(progress.counts.get("failed", 0))
+        return RunProgress(
+            elapsed_s=seconds(now_ns() - progress.started_ns),
+            counts=dict(progress.counts),
+            in_flight=sum(progress.counts.get(name, 0) for name in IN_FLIGHT),
+            messages_per_s=messages_per_s,
+            connections_per_s=connections_per_s,
+            server=_server(host),
+            errors=errors,
+            errors_untold=untold,
+        )
+
+    def history(self) -> RunHistory:
+        """What has been so far."""
+        with self._lock:
+            return self._points.table()
+
+    def timeline(self) -> tuple[list[TimelineRow], float | None]:
+        """The rows of this instant, and its distance from the run's start in seconds."""
+        with self._lock:
+            progress, host, clients = self._progress, self._host, list(self._clients.values())
+        if progress is None:
+            return [], None
+        groups = {group.name: place for place, group in enumerate(self.spec.clients)}
+        clients.sort(key=lambda client: (groups.get(client.group, 0), _number(client.name)))
+        seen = [*host.open_connections(), *host.recent()] if host is not None else []
+        servers = {record.number: record for record in seen}
+        ours = [record for record in servers.values() if record.accepted_ns >= progress.started_ns]
+        return timeline_rows(join(clients, ours), progress.started_ns), (now_ns() - progress.started_ns) / NS_PER_S
+
+
+def _server(host: ServerHost | None) -> LiveServer | None:
+    if host is None:
+        return None
+    now = host.snapshot()
+    return LiveServer(
+        queue_depth=now.queue_depth,
+        accept_queue=now.accept_queue,
+        threads_alive=now.threads_alive,
+        threads_busy=now.threads_busy,
+    )
+
+
+def _point(at_s: float, counts: Mapping[str, int], server: LiveServer | None) -> Point:
+    return Point(
+        at_s=at_s,
+        messages=counts.get("messages", 0),
+        begun=sum(counts.get(name, 0) for name in BEGUN),
+        in_service=counts.get("in_service", 0),
+        waiting=counts.get("waiting", 0),
+        queue_depth=server.queue_depth if server else None,
+        threads_alive=server.threads_alive if server else None,
+    )
+
+
+def _number(name: str) -> int:
+    found = _NUMBER.search(name)
+    return int(found.group()) if found else 0

@@ -1,0 +1,111 @@
+"""What has happened in a run so far, for those who join late: a bounded number of points, and errors by their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+
+from coreserver.records.client import ClientOutcome, ClientRecord
+from webapp.schemas.run_progress import RunError, RunHistory
+
+MOST_POINTS = 600
+EVERY_S = 0.2
+RATE_OVER_S = 1.0  # a rate of this instant is the mean of the last second
+KINDS_KEPT, KINDS_TOLD = 200, 20
+COLUMNS = ("at_s", "messages_per_s", "connections_per_s", "in_service", "waiting", "queue_depth", "threads_alive")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One look at a run: its counts since the start, and where connections and threads were then.
+
+    `begun` counts connections that were tried; `waiting` those connected and not greeted. The last two are the
+    server's own, None where it is not ours or has no such notion.
+    """
+
+    at_s: float
+    messages: int
+    begun: int
+    in_service: int
+    waiting: int
+    queue_depth: int | None = None
+    threads_alive: int | None = None
+
+
+class Points:
+    """The points of a run, oldest first: when there are too many, every other one is forgotten, and from then on half
+    as many are kept. Counts are kept whole, so that the rates between those that are left are still right."""
+
+    def __init__(self) -> None:
+        self._points: list[Point] = []
+        self._every_s = EVERY_S
+
+    def is_due(self, at_s: float) -> bool:
+        """Whether it is time for another one."""
+        return not self._points or at_s - self._points[-1].at_s >= 0.9 * self._every_s
+
+    def add(self, point: Point) -> None:
+        """Keep it; points come in the order of time."""
+        self._points.append(point)
+        if len(self._points) > MOST_POINTS:
+            del self._points[1::2]
+            self._every_s *= 2
+
+    @property
+    def last(self) -> Point | None:
+        """The latest."""
+        return self._points[-1] if self._points else None
+
+    def rates(self) -> tuple[float | None, float | None]:
+        """Messages and connections a second of late; None while there is one point only."""
+        if len(self._points) < 2:
+            return None, None
+        last = self._points[-1]
+        earlier = [point for point in self._points[-16:-1] if last.at_s - point.at_s <= RATE_OVER_S]
+        return _rates(earlier[0] if earlier else self._points[-2], last)
+
+    def table(self) -> RunHistory:
+        """All of it; the rates are those between a point and the one before."""
+        before = self._points[:1] + self._points
+        return RunHistory(columns=list(COLUMNS), rows=[_row(*pair) for pair in zip(before, self._points, strict=False)])
+
+
+def _row(before: Point, point: Point) -> list[float | None]:
+    at_s, _, _, *rest = astuple(point)
+    messages_per_s, connections_per_s = _rates(before, point) if point is not before else (None, None)
+    return [round(at_s, 3), messages_per_s, connections_per_s, *rest]
+
+
+def _rates(before: Point, after: Point) -> tuple[float, float]:
+    seconds = after.at_s - before.at_s
+    return (
+        round((after.messages - before.messages) / seconds, 1),
+        round((after.begun - before.begun) / seconds, 1),
+    )
+
+
+class Errors:
+    """The connections that did not end as they were asked to, by outcome and detail."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, str], tuple[int, float]] = {}
+
+    def take(self, records: Iterable[ClientRecord], at_s: float) -> None:
+        """These have just ended."""
+        for record in records:
+            if record.outcome in (None, ClientOutcome.COMPLETED):
+                continue
+            kind = (str(record.outcome), record.detail)
+            if kind not in self._kinds and len(self._kinds) >= KINDS_KEPT:
+                kind = (str(record.outcome), "and more of other kinds")
+            count, _ = self._kinds.pop(kind, (0, 0.0))
+            self._kinds[kind] = (count + 1, at_s)  # put last: the newest
+
+    def newest(self, failed: int) -> tuple[list[RunError], int]:
+        """The newest kinds first, and of how many of the `failed` connections they do not tell."""
+        kinds = list(self._kinds.items())[: -KINDS_TOLD - 1 : -1]
+        found = [
+            RunError(outcome=outcome, detail=detail, count=count, last_s=round(last_s, 3))
+            for (outcome, detail), (count, last_s) in kinds
+        ]
+        return found, max(0, failed - sum(error.count for error in found))

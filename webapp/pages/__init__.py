@@ -1,0 +1,1 @@
+"""One frozen context per page."""

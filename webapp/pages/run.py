@@ -1,0 +1,311 @@
+"""The page of one run, live and final the same: verdict first, then what happened, then every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from coreserver.reports.timeline_rows import TimelineRow
+from webapp import formatting
+from webapp.formatting import Figure, Mark
+from webapp.forms.experiment_form import submitted_from_run
+from webapp.forms.schema_form import FormField, Problems, Submitted, check, fields_of
+from webapp.lab.lab import Lab
+from webapp.pages.chart_figures import ChartFigure, chart_figures
+from webapp.pages.dashboard import Page, RunRow, run_row
+from webapp.pages.downloads import Takeaway, takeaways
+from webapp.pages.run_progress import UnderWay, under_way
+from webapp.pages.time_breakdown import PartsTable, parts_table
+from webapp.problems import Conflict, NotFound
+from webapp.recipes.recipes import Recipe, recipes
+from webapp.schemas.resources import RunPatch, RunResource, RunSpec
+
+STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
+COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
+FEW = "too few samples"
+LATENCIES = {
+    "response_ms": ("response time", "from when a message was due to the last byte of its reply"),
+    "round_trip_ms": ("round trip", "from when it was sent to the last byte of its reply"),
+    "lateness_ms": ("lateness", "how late the clients themselves were; never the server's fault"),
+}
+WAITS = {
+    "connect_ms": ("connect", "the TCP handshake"),
+    "backlog_ms": ("backlog wait", "in the kernel's queue, until the server accepted"),
+    "queue_ms": ("queue wait", "in the server's own queue, until a worker took it"),
+    "greeting_ms": ("greeting", "until the client had read the server's *"),
+    "session_ms": ("session", "being served, until the client closed"),
+}
+COUNTS = {
+    "connections": "connections",
+    "messages": "messages",
+    "warm_up": "of these in the warm-up: no part of latency and waits",
+    "bytes": "bytes",
+}
+MOST_LOG_LINES = 2000  # shown in the page; the file has them all
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One or, for figures that are missing together, several columns of a table."""
+
+    text: str
+    span: int = 1
+    is_few: bool = False
+
+
+@dataclass(frozen=True)
+class StatisticsRow:
+    """The distribution of one kind of span."""
+
+    label: str
+    what: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Something to know before believing a figure."""
+
+    tone: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One client group's figures beside the others'."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What only a run with a report has."""
+
+    charts: tuple[ChartFigure, ...]
+    totals: tuple[Figure, ...]
+    counts: tuple[tuple[str, tuple[Figure, ...]], ...]
+    columns: tuple[str, ...]
+    latency: tuple[StatisticsRow, ...]
+    waits: tuple[StatisticsRow, ...]
+    group_columns: tuple[str, ...]
+    groups: tuple[GroupRow, ...]
+    server: tuple[Figure, ...]
+    config: tuple[Figure, ...]
+    environment: tuple[Figure, ...]
+    log: str
+    log_left_out: str
+
+
+@dataclass(frozen=True)
+class RunPage(Page):
+    """One run."""
+
+    template = "run.html"
+    place = "runs"
+
+    row: RunRow
+    note: str
+    server_id: int | None
+    target: str
+    verdict: Mark | None
+    reasons: tuple[Reason, ...]
+    notes: tuple[Reason, ...]
+    sentence: str
+    is_over: bool
+    has_begun: bool
+    under_way: UnderWay | None
+    timeline: Markup
+    lanes: Markup
+    parts: PartsTable | None
+    results: Results | None
+    recipes: tuple[Recipe, ...]
+    change_url: str
+    events_url: str
+    takeaways: tuple[Takeaway, ...]
+    imported: str
+    problem: str
+    label: FormField
+    note_field: FormField
+
+    @property
+    def title(self) -> str:
+        """The title of the tab: the state first, since that is what a waiting person looks for."""
+        return f"Run {self.row.id} {self.row.mark.word}" + (f": {self.row.label}" if self.row.label else "")
+
+
+def run_page(
+    lab: Lab,
+    run_id: int,
+    base_url: str,
+    problem: str = "",
+    *,
+    submitted: Submitted | None = None,
+    problems: Problems | None = None,
+) -> RunPage:
+    """The page of one run as it is now; the form for its label and note holds `submitted`."""
+    run = lab.run(run_id)
+    spec, _ = check(RunSpec, run.config)
+    is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
+    label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
+    reasons = _reasons(run)
+    rows = lab.timeline_rows(run.id) if run.is_over else []  # held, so that those of a large run are read once
+    return RunPage(
+        row=run_row(run),
+        note=run.note,
+        server_id=run.server_id,
+        target=run.config["server"].get("address", ""),
+        verdict=formatting.mark(run.verdict.status) if run.verdict else None,
+        reasons=tuple(reason for reason in reasons if reason.tone != "idle"),
+        notes=tuple(reason for reason in reasons if reason.tone == "idle"),
+        sentence=run.sentence or "",
+        is_over=run.is_over,
+        has_begun=run.started_at is not None,
+        under_way=under_way(run, spec, lab.history(run_id)),
+        timeline=_timeline(lab, run),
+        lanes=_lanes(lab, run, rows),
+        parts=parts_table(rows, run.id) if run.is_over else None,
+        results=_results(lab, run),
+        recipes=recipes(base_url, run.config) if is_known else (),
+        change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",
+        events_url=f"/api/v1/runs/{run.id}/events",
+        takeaways=takeaways(run),
+        imported=_imported(run),
+        problem=problem,
+        label=label,
+        note_field=note,
+    )
+
+
+def _reasons(run: RunResource) -> tuple[Reason, ...]:
+    found = [] if run.reason is None else [Reason("bad", run.reason.code, run.reason.detail)]
+    listed = run.verdict.reasons if run.verdict else []
+    known = {reason.code for reason in found}
+    found += [
+        Reason(formatting.SEVERITY_TONES.get(item.get("severity", "note"), "idle"), item["code"], item["detail"])
+        for item in listed
+        if item["code"] not in known
+    ]
+    return tuple(Reason(reason.tone, reason.code.replace("_", " "), reason.detail) for reason in found)
+
+
+def _imported(run: RunResource) -> str:
+    """Where an imported run comes from, in words; empty of one that was made here."""
+    origin = run.imported_from
+    if origin is None:
+        return ""
+    maker = f"run {origin.run_id} of Serverlab {origin.version}" if origin.version else f"run {origin.run_id} of a lab"
+    missing = "" if origin.has_records else "; its connections were not in the file, so there is no timeline and no log"
+    return f"Imported {formatting.moment(run.imported_at)}: it was {maker}{missing}."
+
+
+def _timeline(lab: Lab, run: RunResource) -> Markup:
+    """The drawing as it is now; our own function makes it and escapes what it writes."""
+    if run.started_at is None:
+        return Markup("")
+    try:
+        return Markup(lab.timeline_svg(run.id, embedded=True))  # noqa: S704
+    except (Conflict, NotFound):
+        return Markup("")
+
+
+def _lanes(lab: Lab, run: RunResource, rows: Sequence[TimelineRow]) -> Markup:
+    """What each worker did, once the run has ended; nothing where no server record says who served."""
+    if not any(row.worker for row in rows):
+        return Markup("")
+    return Markup(lab.lanes_svg(run.id, embedded=True))  # noqa: S704
+
+
+# --- the report ------------------------------------------------------------------------------------------------------
+
+
+def _results(lab: Lab, run: RunResource) -> Results | None:
+    if not run.is_over:
+        return None
+    try:
+        report = lab.report(run.id)
+    except (Conflict, NotFound):
+        return None  # it ended without a report: interrupted, or it never reached its server
+    has_records = run.imported_from is None or run.imported_from.has_records
+    log = lab.log(run.id) if has_records else ""
+    lines = log.splitlines()
+    totals = report["totals"]
+    groups, server = report["groups"], report["server"]
+    measured = {name: value for name, value in server.items() if name not in ("config", "id", "name")}
+    return Results(
+        charts=chart_figures(run.id, report),
+        totals=_headline(totals),
+        counts=tuple(
+            (what, formatting.pairs(totals[name]))
+            for name, what in COUNTS.items()
+            if name != "warm_up" or any(totals[name].values())  # most runs have none
+        ),
+        columns=COLUMNS,
+        latency=_statistics(report["latency"], LATENCIES),
+        waits=_statistics(report["waits"], WAITS),
+        group_columns=("clients", "completed", "median response", "slowest response", "longest queue wait", "duration"),
+        groups=tuple(_group(group) for group in groups) if len(groups) > 1 else (),
+        server=formatting.pairs(measured, missing="not measured"),
+        config=formatting.pairs(server["config"]),
+        environment=formatting.pairs(report["environment"], missing="not known"),
+        log="\n".join(lines[:MOST_LOG_LINES]),
+        log_left_out=formatting.count(len(lines) - MOST_LOG_LINES) if len(lines) > MOST_LOG_LINES else "",
+    )
+
+
+def _headline(totals: Mapping[str, Any]) -> tuple[Figure, ...]:
+    connections, messages = totals["connections"], totals["messages"]
+    throughput = totals["throughput_messages_per_s"]
+    return (
+        Figure("duration", formatting.seconds(totals["duration_s"])),
+        Figure("most in service at once", formatting.count(totals["peak_in_service"])),
+        Figure(
+            "clients completed",
+            f"{formatting.count(connections['completed'])} of {formatting.count(connections['due'])}",
+        ),
+        Figure("messages checked", f"{formatting.count(messages['verified'])} of {formatting.count(messages['sent'])}"),
+        Figure("messages a second", formatting.NONE if throughput is None else formatting.decimal(throughput)),
+    )
+
+
+def _statistics(
+    found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, tuple[str, str]]
+) -> tuple[StatisticsRow, ...]:
+    return tuple(StatisticsRow(label, what, _cells(found[name])) for name, (label, what) in wanted.items())
+
+
+def _cells(statistics: Mapping[str, Any]) -> tuple[Cell, ...]:
+    """A cell a figure; neighbours that are missing for want of samples share one that says so."""
+    cells = [Cell(formatting.count(statistics["count"]))]
+    if not statistics["count"]:
+        return (*cells, Cell("none reached this", len(STATISTICS), is_few=True))
+    missing = 0
+    for name in STATISTICS:
+        if statistics[name] is None:
+            missing += 1
+            continue
+        if missing:
+            cells.append(Cell(FEW, missing, is_few=True))
+            missing = 0
+        cells.append(Cell(formatting.ms(statistics[name])))
+    return tuple(cells)
+
+
+def _group(group: Mapping[str, Any]) -> GroupRow:
+    totals, response, waits = group["totals"], group["latency"]["response_ms"], group["waits"]
+    return GroupRow(
+        name=group["name"],
+        cells=(
+            formatting.count(totals["connections"]["due"]),
+            formatting.count(totals["connections"]["completed"]),
+            FEW if response["p50"] is None else formatting.ms(response["p50"]),
+            formatting.ms(response["max"]),
+            formatting.ms(waits["queue_ms"]["max"]),
+            formatting.seconds(totals["duration_s"]),
+        ),
+    )

@@ -1,0 +1,239 @@
+"""The list of runs: filtered, sorted by its headings, a page at a time; and what is done with the runs ticked in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+from urllib.parse import urlencode
+
+from webapp import formatting
+from webapp.forms.schema_form import FormField, Problems, Submitted, fields_of
+from webapp.lab.lab import Lab
+from webapp.pages.dashboard import Page, RunRow, run_row
+from webapp.problems import Invalid, NotFound, Problem
+from webapp.schemas.resources import RunFilter, RunSort
+
+EXTERNAL = "external"  # the model of runs against servers that are not ours
+SORTS = {
+    "-created_at": "newest first",
+    "created_at": "oldest first",
+    "label": "label, from A",
+    "-label": "label, from Z",
+    "model": "design, from A",
+    "-model": "design, from Z",
+    "verdict": "verdict, worst first",
+    "-verdict": "verdict, best first",
+    "duration_s": "shortest first",
+    "-duration_s": "longest first",
+    "response_p50_ms": "lowest median response first",
+    "-response_p50_ms": "highest median response first",
+    "response_p99_ms": "lowest p99 response first",
+    "-response_p99_ms": "highest p99 response first",
+    "-throughput_messages_per_s": "most messages a second first",
+    "throughput_messages_per_s": "fewest messages a second first",
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's heading; one that sorts has an address, and says which way it sorts now."""
+
+    words: str
+    url: str = ""
+    sorted: str = ""  # ascending, descending, or not at all
+    is_number: bool = False
+    is_roomy: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of a list, in words."""
+
+    value: str
+    words: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True)
+class RunsPage(Page):
+    """Runs that match, a page at a time."""
+
+    template = "runs.html"
+    place = "runs"
+
+    runs: tuple[RunRow, ...]
+    headings: tuple[Heading, ...]
+    filters: tuple[FormField, ...]
+    servers: tuple[Choice, ...]
+    sorts: tuple[Choice, ...]
+    limit: str
+    problem: str
+    is_filtered: bool
+    first_url: str
+    next_url: str
+    next_words: str
+    import_reasons: tuple[str, ...]
+    import_limit: str
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return "Runs"
+
+
+def runs_page(
+    lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems, *, import_reasons: tuple[str, ...] = ()
+) -> RunsPage:
+    """One page of the runs that match `submitted`; nothing matches a filter that has a problem.
+
+    Args:
+        submitted: the query as it was typed, without what was left empty.
+        which: the same as a filter; not looked at if it has `problems`.
+        import_reasons: why a file that was sent along was not imported.
+    """
+    try:
+        listed = None if problems else lab.runs(which)
+    except Invalid as problem:
+        listed, problems = None, {error.field: error.message for error in problem.errors}
+    chosen = {name: value for name, value in submitted.items() if name in RunFilter.model_fields and name != "cursor"}
+    fields = fields_of(RunFilter, submitted, problems, only=("label", "model", "state", "verdict"))
+    cursor = listed.next_cursor if listed else None
+    return RunsPage(
+        runs=tuple(run_row(run) for run in listed.runs) if listed else (),
+        headings=_headings(which.sort, chosen),
+        filters=tuple(_filter(field, [*(model.name for model in lab.models()), EXTERNAL]) for field in fields),
+        servers=_servers(lab, submitted.get("server_id", "")),
+        sorts=tuple(Choice(value, words, value == which.sort) for value, words in SORTS.items()),
+        limit=submitted.get("limit", ""),
+        problem=_unplaced(problems, {field.name for field in fields}),
+        is_filtered=bool(chosen.keys() - {"sort", "limit"}),
+        first_url=_address(chosen) if "cursor" in submitted else "",
+        next_url=_address(chosen, cursor=cursor) if cursor else "",
+        next_words="Older runs" if which.sort == "-created_at" else "Next page",
+        import_reasons=import_reasons,
+        import_limit=formatting.size(lab.settings.max_import_bytes),
+    )
+
+
+def _address(chosen: Mapping[str, str], **more: str) -> str:
+    query = urlencode({**chosen, **more})
+    return f"/runs?{query}" if query else "/runs"
+
+
+def _headings(sort: str, chosen: Mapping[str, str]) -> tuple[Heading, ...]:
+    """Every column of the list; a second click on the one that sorts turns the order round."""
+
+    def sorts(words: str, first: str, *, is_number: bool = False, is_roomy: bool = False) -> Heading:
+        column = first.removeprefix("-")
+        other = first.removeprefix("-") if first.startswith("-") else f"-{first}"
+        state = "" if sort.removeprefix("-") != column else "descending" if sort.startswith("-") else "ascending"
+        url = _address(chosen, sort=other if sort == first else first)
+        return Heading(words, url, state, is_number=is_number, is_roomy=is_roomy)
+
+    return (
+        sorts("run", "label"),
+        sorts("state, verdict", "verdict"),
+        sorts("design", "model", is_roomy=True),
+        Heading("clients", is_number=True, is_roomy=True),
+        sorts("took", "duration_s", is_number=True),
+        sorts("median response", "response_p50_ms", is_number=True, is_roomy=True),
+        sorts("p99 response", "response_p99_ms", is_number=True, is_roomy=True),
+        sorts("messages/s", "-throughput_messages_per_s", is_number=True, is_roomy=True),
+        sorts("asked for", "-created_at", is_roomy=True),
+    )
+
+
+def _filter(field: FormField, models: Sequence[str]) -> FormField:
+    choices = tuple(models) if field.name == "model" else field.choices
+    return replace(field, kind="choice", choices=("", *choices), help="") if choices else replace(field, help="")
+
+
+def _servers(lab: Lab, chosen: str) -> tuple[Choice, ...]:
+    """Any server, or one of the lab's; also a chosen one that is there no more, as its runs may be."""
+    named = {str(server.id): server.name for server in lab.servers()}
+    if chosen.isdecimal():
+        named.setdefault(chosen, f"server {chosen}")
+    return tuple(Choice(value, words, value == chosen) for value, words in {"": "any", **named}.items())
+
+
+def _unplaced(problems: Problems, placed: Iterable[str]) -> str:
+    """What is wrong with the parts of the query that have no field to stand beside."""
+    return "; ".join(f"{name.replace('_', ' ')}: {why}" for name, why in problems.items() if name not in {*placed})
+
+
+# --- deleting the ticked ones ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DeletePage(Page):
+    """Runs that are about to be deleted, if a person says so again."""
+
+    template = "runs_delete.html"
+    place = "runs"
+
+    going: tuple[RunRow, ...]
+    staying: tuple[RunRow, ...]
+    gone: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return "Delete runs"
+
+
+def delete_page(lab: Lab, run_ids: Iterable[int]) -> DeletePage:
+    """The question before `run_ids` are deleted; those that are not over will not be."""
+    rows, gone = [], []
+    for run_id in run_ids:
+        try:
+            rows.append(run_row(lab.run(run_id)))
+        except NotFound:
+            gone.append(f"run {run_id}")
+    return DeletePage(
+        going=tuple(row for row in rows if row.is_over),
+        staying=tuple(row for row in rows if not row.is_over),
+        gone=tuple(gone),
+    )
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A run that was not deleted, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class DeletedPage(Page):
+    """Which runs were deleted, and which were not."""
+
+    template = "runs_deleted.html"
+    place = "runs"
+
+    deleted: tuple[str, ...]
+    refused: tuple[Refused, ...]
+
+    @property
+    def title(self) -> str:
+        """The title of the tab."""
+        return "Deleted runs"
+
+
+def deleted_page(lab: Lab, run_ids: Iterable[int]) -> DeletedPage:
+    """Delete each of them by itself, so that one that cannot be deleted keeps none of the others."""
+    deleted, refused = [], []
+    for run_id in run_ids:
+        name = f"run {run_id}"
+        try:
+            label = lab.run(run_id).label
+            lab.delete_run(run_id)
+        except Problem as problem:
+            refused.append(Refused(name, problem.detail))
+        else:
+            deleted.append(f"{name} {label}".rstrip())
+    return DeletedPage(deleted=tuple(deleted), refused=tuple(refused))
+
+
+assert SORTS.keys() == {*get_args(RunSort)}  # noqa: S101 - every order has its words

@@ -1,0 +1,55 @@
+"""The parts of each connection's time as a table: what the timeline shows, for those who would rather read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coreserver.reports.timeline_rows import TimelineRow
+from webapp import formatting
+from webapp.timeline.explorer import part_ms
+from webapp.timeline.geometry import outcome_words
+
+MOST_ROWS = 200
+PARTS = ("lateness", "connect", "kernel's queue", "server's queue", "greeting", "session")
+
+
+@dataclass(frozen=True)
+class PartsRow:
+    """One connection in words."""
+
+    name: str
+    group: str
+    due: str
+    parts: tuple[str, ...]
+    worker: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class PartsTable:
+    """The first connections of a run; `left_out` says how many more there are, `address` where all of them are."""
+
+    parts: tuple[str, ...]
+    rows: tuple[PartsRow, ...]
+    left_out: str
+    address: str
+
+
+def parts_table(rows: Sequence[TimelineRow], run_id: int) -> PartsTable | None:
+    """The table of a run that has ended; None where nothing is known of its connections."""
+    if not rows:
+        return None
+    more = len(rows) - MOST_ROWS
+    return PartsTable(
+        parts=PARTS,
+        rows=tuple(_row(row) for row in rows[:MOST_ROWS]),
+        left_out=formatting.count(more) if more > 0 else "",
+        address=f"/api/v1/runs/{run_id}/connections",
+    )
+
+
+def _row(row: TimelineRow) -> PartsRow:
+    parts = tuple(formatting.ms(span) for span in part_ms(row))
+    due = formatting.seconds(row.due_s)
+    return PartsRow(row.name, row.group, due, parts, row.worker or formatting.NONE, outcome_words(row))

@@ -1,0 +1,111 @@
+"""The lines with which `serverlab run` repeats a run: flags where they say it all, and otherwise the run's body."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from webapp.cli.run_flags import FLAG_FIELDS
+
+DESIGN_FLAGS = ("workers", "queue_limit", "when_full")  # options of a design that `serverlab run` has flags for
+RUN_FLAGS = ("seed", "label", "note", "client_processes", "client_cpus")
+_END = "END"  # no line of a JSON document is this
+
+
+def command_line(base_url: str, body: Mapping[str, Any]) -> str:
+    """Lines that make the same run again.
+
+    Args:
+        base_url: of the lab, without a slash at its end.
+        body: a run as REST takes it, checked; what stands at its default may be left out.
+    """
+    start = ["serverlab", "run", "--url", base_url]
+    clients = _group_words(body["clients"])
+    if clients is None:
+        return f"{shlex.join([*start, '--spec', '-'])} <<'{_END}'\n{json.dumps(body, indent=2)}\n{_END}"
+    return shlex.join([*start, *_server_words(body["server"]), *clients, *_run_words(body)])
+
+
+def _server_words(server: Mapping[str, Any]) -> list[str]:
+    if "id" in server:
+        return ["--server", str(server["id"])]
+    if "address" in server:
+        return ["--target", server["address"]]
+    words = ["--model", server["model"]]
+    for name, value in server.items():
+        if name in DESIGN_FLAGS:
+            words += [_flag(name), str(value)]
+        elif name != "model":
+            words += ["--option", f"{name}={_option_value(value)}"]
+    return words
+
+
+def _group_words(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """The flags that describe the only group; None where there are more, or it has what no flag says."""
+    group = dict(groups[0])
+    flags = {field: flag for flag, field in FLAG_FIELDS.get(group.pop("kind"), {}).items()}
+    if len(groups) > 1 or not group.keys() <= flags.keys() or isinstance(group.get("script"), list):
+        return None
+    words: list[str] = []
+    for field, value in group.items():
+        flag = flags[field]
+        words += [_flag(flag)] if value is True else [_flag(flag), _WRITTEN.get(flag, _plain)(value)]
+    return words
+
+
+def _run_words(body: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name in RUN_FLAGS:
+        if name in body:
+            words += [_flag(name), _cpus(body[name]) if name == "client_cpus" else str(body[name])]
+    return words
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+# --- values as the flags read them -----------------------------------------------------------------------------------
+
+
+def _option_value(value: Any) -> str:
+    """The value as `--option` reads it: JSON, and otherwise text; a text that would read as JSON is quoted."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value
+    return json.dumps(value)
+
+
+def _plain(value: Any) -> str:
+    """A number without an exponent and without a `.0` that says nothing."""
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{Decimal(repr(value)):f}"
+    return text.removesuffix(".0")
+
+
+def _span(seconds: float) -> str:
+    return f"{_plain(seconds)}s"
+
+
+def _stages(stages: Sequence[Mapping[str, float]]) -> str:
+    return ",".join(f"{_plain(stage['rate_per_s'])}:{_span(stage['duration_s'])}" for stage in stages)
+
+
+def _cpus(cpus: Sequence[int]) -> str:
+    return ",".join(map(str, cpus))
+
+
+_WRITTEN: Mapping[str, Callable[[Any], str]] = {
+    "duration": _span,
+    "warm_up": _span,
+    "think": _span,
+    "timeout": _span,
+    "stages": _stages,
+}

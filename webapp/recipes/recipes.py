@@ -1,0 +1,77 @@
+"""How to repeat a run from outside the browser: the REST body, curl, httpx and the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coreserver.models import MODELS
+from webapp.forms.client_groups import KINDS
+from webapp.recipes.command_line import command_line
+
+PATIENCE_S = 600  # the most that the lab waits for the end of a run before it answers
+RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to do it, ready to be copied."""
+
+    key: str
+    title: str
+    text: str
+
+
+def recipes(base_url: str, config: Mapping[str, Any]) -> tuple[Recipe, ...]:
+    """Every way to make this run again, in few words: what stands at its default is left out.
+
+    Args:
+        base_url: of the lab, without a slash at its end.
+        config: the run's body, defaults filled in.
+    """
+    body = _short(config)
+    return (
+        Recipe("body", "REST body", json.dumps(body, indent=2)),
+        Recipe("curl", "curl", _curl(base_url, body)),
+        Recipe("httpx", "Python, with httpx", _httpx(base_url, body)),
+        Recipe("cli", "Command line", command_line(base_url, body)),
+    )
+
+
+def _short(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The body without what it would say by leaving it out."""
+    body: dict[str, Any] = {name: config[name] for name in RUN_FIELDS if config.get(name)}
+    server = config["server"]
+    model = MODELS.get(server.get("model", ""))
+    body["server"] = _without_defaults(server, model.Config, "model") if model else dict(server)
+    body["clients"] = [
+        _without_defaults(group, KINDS[group["kind"]], "kind", "count", "script") for group in config["clients"]
+    ]
+    return body
+
+
+def _without_defaults(document: Mapping[str, Any], settings: Any, *keep: str) -> dict[str, Any]:
+    defaults = {name: field.get_default() for name, field in settings.model_fields.items()}
+    plain = {name: value.model_dump() if hasattr(value, "model_dump") else value for name, value in defaults.items()}
+    return {name: value for name, value in document.items() if name in keep or value != plain.get(name, ...)}
+
+
+def _curl(base_url: str, body: Mapping[str, Any]) -> str:
+    url = shlex.quote(f"{base_url}/api/v1/runs?wait_s={PATIENCE_S}")
+    return f"curl -sS -H 'Content-Type: application/json' {url} \\\n  -d {shlex.quote(json.dumps(body))}"
+
+
+def _httpx(base_url: str, body: Mapping[str, Any]) -> str:
+    return f"""\
+import httpx
+
+body = {body!r}
+
+with httpx.Client(base_url={base_url!r}, timeout={PATIENCE_S + 10}) as lab:
+    run = lab.post("/api/v1/runs", params={{"wait_s": {PATIENCE_S}}}, json=body).raise_for_status().json()
+    report = lab.get(f"/api/v1/runs/{{run['id']}}/report").raise_for_status().json()
+
+print(report["verdict"]["status"], report["run"]["sentence"])"""

@@ -1,0 +1,77 @@
+"""`/api/v1/models` and `/api/v1/servers`: what can be started, and what has been."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from starlette.concurrency import run_in_threadpool
+
+from coreserver.models import ServerConfig
+from webapp.http.api_responses import StrictRoute, documented
+from webapp.live.events import EventStream
+from webapp.live.server_events import server_events
+from webapp.routes.dependencies import LabDep, ServerId, StreamsDep
+from webapp.schemas.resources import ModelList, NoOptions, ServerList, ServerResource, StopOptions
+
+router = APIRouter(prefix="/api/v1", tags=["servers"], route_class=StrictRoute)
+
+
+@router.get("/models", responses=documented())
+def list_models(lab: LabDep) -> ModelList:
+    """Every server design: what it is, the JSON Schema of its options with defaults, and its source."""
+    return ModelList(models=lab.models())
+
+
+@router.post(
+    "/servers",
+    status_code=201,
+    responses=documented(409, 413, 415, 429, 507)
+    | {201: {"headers": {"Location": {"description": "the server's address", "schema": {"type": "string"}}}}},
+)
+def create_server(lab: LabDep, config: ServerConfig, response: Response) -> ServerResource:
+    """Start a server. The answer has its real port; a client can connect at once."""
+    server = lab.create_server(config)
+    response.headers["Location"] = server.links["self"]
+    return server
+
+
+@router.get("/servers", responses=documented())
+def list_servers(lab: LabDep) -> ServerList:
+    """Every server, oldest first; stopped ones stay listed until they are deleted."""
+    return ServerList(servers=lab.servers())
+
+
+@router.get("/servers/{server_id}", responses=documented(404))
+def get_server(lab: LabDep, server_id: ServerId) -> ServerResource:
+    """One server with its live figures."""
+    return lab.server(server_id)
+
+
+@router.post("/servers/{server_id}/start", responses=documented(404, 409, 413, 415))
+def start_server(lab: LabDep, server_id: ServerId, options: NoOptions | None = None) -> ServerResource:
+    """Start a stopped or failed server again, with the config it has."""
+    return lab.start_server(server_id)
+
+
+@router.post("/servers/{server_id}/stop", responses=documented(404, 413, 415))
+def stop_server(lab: LabDep, server_id: ServerId, options: StopOptions | None = None) -> ServerResource:
+    """Stop a server; stopping a stopped one does nothing. From the answer on its port refuses connections."""
+    return lab.stop_server(server_id, (options or StopOptions()).drain_s)
+
+
+@router.delete("/servers/{server_id}", status_code=204, responses=documented(404, 409, 507))
+def delete_server(lab: LabDep, server_id: ServerId) -> None:
+    """Stop a server and forget it. Its runs stay."""
+    lab.delete_server(server_id)
+
+
+@router.get(
+    "/servers/{server_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    responses=documented(404, 429)
+    | {200: {"description": "`snapshot`, then `look`s, then `end`", "content": {"text/event-stream": {}}}},
+)
+async def stream_server(lab: LabDep, streams: StreamsDep, server_id: ServerId) -> EventStream:
+    """Whom the server serves, who waits, and its figures (server-sent events), until it is deleted."""
+    await run_in_threadpool(lab.server, server_id)
+    return EventStream(server_events(lab, server_id), streams)

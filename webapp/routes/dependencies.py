@@ -1,0 +1,36 @@
+"""What route functions ask for by type: the lab, its open streams, and ids that are whole numbers within bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Header, Path, Request
+
+from webapp.lab.lab import Lab
+from webapp.live.events import Streams
+from webapp.prometheus import Metrics
+
+
+def _lab(request: Request) -> Lab:
+    return cast(Lab, request.app.state.lab)
+
+
+def _streams(request: Request) -> Streams:
+    return cast(Streams, request.app.state.streams)
+
+
+def _metrics(request: Request) -> Metrics:
+    return cast(Metrics, request.app.state.metrics)
+
+
+LabDep = Annotated[Lab, Depends(_lab)]
+StreamsDep = Annotated[Streams, Depends(_streams)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+ServerId = Annotated[int, Path(ge=1, lt=2**53, description="the server's id")]
+RunId = Annotated[int, Path(ge=1, lt=2**53, description="the run's id")]
+LastEventId = Annotated[str | None, Header(max_length=100, description="the last `id` seen, when coming back")]
+
+
+def download(name: str) -> dict[str, str]:
+    """The header that makes a browser keep an answer as a file."""
+    return {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -1,0 +1,146 @@
+"""What can be taken away of a run as a file, and brought back."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from coreserver.reports.schema import ReportFile, json_schema
+from webapp.exports.perfetto_trace import trace_file
+from webapp.exports.report_json import opened, written
+from webapp.exports.standalone_report import report_page
+from webapp.http.api_responses import StrictRoute, documented
+from webapp.pages.run_list import runs_page
+from webapp.problems import Invalid, Problem
+from webapp.routes.dependencies import LabDep, RunId, download
+from webapp.routes.system import lab_version
+from webapp.schemas.resources import RunFilter, RunResource
+
+router = APIRouter(prefix="/api/v1", tags=["files"], route_class=StrictRoute)
+pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+SCHEMA_JSON = "application/schema+json"
+FILE_FIELD = "file"
+
+
+def _content(media_type: str, description: str, schema: dict[str, Any] | None = None) -> dict[int | str, Any]:
+    return {200: {"description": description, "content": {media_type: {"schema": schema or {"type": "object"}}}}}
+
+
+# --- the report as a file --------------------------------------------------------------------------------------------
+
+
+@router.get(
+    "/report.schema.json",
+    response_class=Response,
+    responses=documented() | _content(SCHEMA_JSON, "draft 2020-12"),
+)
+def get_report_schema() -> Response:
+    """The JSON Schema of every report: each field with its unit and what it means, closed to unknown ones."""
+    return Response(_schema_text(), media_type=SCHEMA_JSON)
+
+
+@cache
+def _schema_text() -> str:
+    return json.dumps(json_schema(), indent=2)
+
+
+@router.get("/runs/{run_id}/report.json", response_model=ReportFile, responses=documented(404, 409))
+def get_report_file(lab: LabDep, run_id: RunId) -> Response:
+    """The report as a download, with the `bundle` that brings the run back whole when it is imported."""
+    report, records = lab.exported(run_id)
+    name = f"run-{run_id}-report.json"
+    return StreamingResponse(written(report, records), media_type="application/json", headers=download(name))
+
+
+@router.get(
+    "/runs/{run_id}/report.html",
+    response_class=HTMLResponse,
+    responses=documented(404, 409) | _content("text/html", "one file without script", {"type": "string"}),
+)
+def get_report_page(request: Request, lab: LabDep, run_id: RunId) -> Response:
+    """The run as one page that opens offline, with its timeline, charts, tables, settings and how to repeat it.
+
+    While a run is queued or under way no chart is drawn: 503, unless all of this run's were drawn before.
+    """
+    page = report_page(lab, run_id, str(request.base_url).rstrip("/"), lab_version())
+    return HTMLResponse(page.html(), headers=download(f"run-{run_id}-report.html"))
+
+
+@router.get(
+    "/runs/{run_id}/trace",
+    response_class=StreamingResponse,
+    responses=documented(404, 409) | _content("application/json", "Trace Event Format"),
+)
+def get_trace(lab: LabDep, run_id: RunId) -> Response:
+    """The run as a trace for Perfetto and other viewers: a track a connection, a track a worker, and counters.
+
+    Of very many messages only the first of each connection are in it; `otherData` says how many.
+    """
+    report = lab.report(run_id)
+    joined, started_ns = lab.joined_connections(run_id)
+    title = f"Run {run_id}: {report['run']['label'] or report['server']['model']}"
+    pieces = trace_file(title, report, joined, started_ns)
+    return StreamingResponse(pieces, media_type="application/json", headers=download(f"run-{run_id}-trace.json"))
+
+
+# --- and back --------------------------------------------------------------------------------------------------------
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post(
+    "/runs/import",
+    status_code=201,
+    responses=documented(413, 415, 507)
+    | {201: {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{ReportFile.__name__}"}}},
+        }
+    },
+)
+def import_run(lab: LabDep, body: Annotated[bytes, Depends(_body)], response: Response) -> RunResource:
+    """Bring a run back from its `report.json`, or from its report alone: then its connections are not there.
+
+    The file is checked as a whole, and nothing is kept of one that does not fit. The run gets a new id and is marked
+    as imported.
+    """
+    run = lab.import_run(opened(body))
+    response.headers["Location"] = run.links["self"]
+    return run
+
+
+async def _uploaded(request: Request) -> bytes | Problem:
+    """The bytes of the one file of the form; a Problem where there is none."""
+    try:
+        async with request.form(max_files=1, max_fields=1) as form:
+            file = form.get(FILE_FIELD)
+            if isinstance(file, UploadFile) and (file.filename or file.size):
+                return await file.read()
+    except HTTPException:
+        return Invalid("the form could not be read: it has one field, the file")
+    return Invalid("choose a file: the report.json of a run")
+
+
+@pages.post("/runs/import")
+def import_file(lab: LabDep, uploaded: Annotated[bytes | Problem, Depends(_uploaded)]) -> Response:
+    """Bring a run back that somebody chose in the list of runs; or the list again, with the reason."""
+    try:
+        if isinstance(uploaded, Problem):
+            raise uploaded
+        run = lab.import_run(opened(uploaded))
+    except Problem as problem:
+        reasons = tuple(f"{error.field}: {error.message}" for error in problem.errors) or (problem.detail,)
+        page = runs_page(lab, RunFilter(), {}, {}, import_reasons=reasons)
+        return HTMLResponse(page.html(), status_code=problem.status)
+    return RedirectResponse(f"/runs/{run.id}", status_code=303)

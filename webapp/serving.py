@@ -1,0 +1,139 @@
+"""`serverlab serve`, step by step: what can be refused is refused before anything is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from webapp.app import create_app
+from webapp.http.uvicorn_server import BACKLOG, LabServer
+from webapp.lab.lab import Lab
+from webapp.lab.limits import raise_descriptor_limit
+from webapp.settings import Settings
+from webapp.storage.data_dir import InUse, locked, remove_address, write_address
+from webapp.storage.database import DatabaseError
+from webapp.storage.store import Store
+
+START_DEADLINE_S = 20.0
+
+
+class CannotServe(Exception):
+    """The lab cannot begin; the message is one line for the person who started it."""
+
+
+class NotLoopback(CannotServe):
+    """The asked address can be reached from outside this machine."""
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` gets the address once the lab listens there.
+
+    Raises:
+        CannotServe: nothing was started and nothing is left behind.
+    """
+    raise_descriptor_limit()
+    with _made_ready(settings, announce) as (lab, server, listener):
+        lab.charts.prepare()
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def embedded(settings: Settings) -> Iterator[str]:
+    """A lab of this process, in a thread, as long as the block lasts; its address.
+
+    Raises:
+        CannotServe: as for `serve`.
+    """
+    addresses: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with _made_ready(settings, addresses.put) as (_, server, listener):
+        thread = threading.Thread(target=server.run, args=([listener],), name="embedded lab", daemon=True)
+        thread.start()
+        try:
+            yield addresses.get(timeout=START_DEADLINE_S)
+        finally:
+            server.end()
+            thread.join()
+
+
+@contextlib.contextmanager
+def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator[tuple[Lab, LabServer, socket.socket]]:
+    """Everything a lab needs, in the order in which it is refused; closed in reverse."""
+    host = loopback(settings.host)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_held(settings))
+        listener = stack.enter_context(_listener(host, settings.port))
+        settings = replace(settings, port=listener.getsockname()[1])  # no run may be sent to it
+        lab = stack.enter_context(_lab(settings))
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{settings.port}/"
+
+        def on_listening() -> None:
+            write_address(settings.data_dir, url)
+            announce(url)
+
+        app = create_app(settings, lab)
+        try:
+            yield lab, LabServer(app, settings, on_listening=on_listening, on_shutdown=lab.begin_close), listener
+        finally:
+            remove_address(settings.data_dir)
+
+
+def loopback(host: str) -> str:
+    """`host` as an address, if only this machine can reach it.
+
+    Raises:
+        NotLoopback: others could, and there is no way yet to ask them who they are.
+    """
+    with contextlib.suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return "127.0.0.1" if host == "localhost" else host
+    raise NotLoopback(
+        f"--host {host!r} is refused: whoever can reach the lab can start listeners and load on this machine, so it "
+        "serves loopback addresses only"
+    )
+
+
+@contextlib.contextmanager
+def _held(settings: Settings) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(settings.data_dir))
+        except InUse as error:
+            raise CannotServe(str(error)) from None
+        except OSError as error:
+            raise CannotServe(f"the data dir {settings.data_dir} cannot be used: {error.strerror}") from error
+        yield
+
+
+@contextlib.contextmanager
+def _listener(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket; who connects early waits in its queue until the application is ready."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted sockets inherit it. asyncio would set it only on sockets whose protocol is named, and every answer,
+        # written as head and body, would wait 40 ms for a delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+        except (OSError, OverflowError) as error:
+            raise CannotServe(f"cannot listen on {host} port {port}: {error}") from error
+        yield listener
+
+
+@contextlib.contextmanager
+def _lab(settings: Settings) -> Iterator[Lab]:
+    try:
+        store = Store(settings.data_dir)
+    except DatabaseError as error:
+        raise CannotServe(str(error)) from error
+    lab = Lab(settings, store)
+    try:
+        yield lab
+    finally:
+        lab.close()

@@ -1,0 +1,140 @@
+"""One SQLite file: opened only if it is sound and of our time, migrated by numbered steps, one connection writing.
+
+WAL with `synchronous=FULL`: a run's start and end survive even a power cut. There are a handful of commits a run, so
+the fsync each costs is not worth a weaker promise. Every write begins IMMEDIATE: a transaction that reads first and
+then wants to write would fail at once, without waiting for its turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote
+
+from webapp.problems import StorageFull, Unavailable
+
+BUSY_TIMEOUT_S = 5.0
+_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_TURN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+class DatabaseError(Exception):
+    """The file cannot be used; it was left as it is. The message is for the person who starts the lab."""
+
+
+def migrations() -> list[str]:
+    """The SQL of every step in order; step n takes a database of version n - 1 to version n."""
+    folder = resources.files("webapp.storage") / "migrations"
+    steps = sorted((entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    for number, (name, _) in enumerate(steps, start=1):
+        if not re.match(rf"{number:04d}_", name):
+            raise RuntimeError(f"migration {name} should have the number {number:04d}")
+    return [sql for _, sql in steps]
+
+
+class Database:
+    """A file with a connection that writes and one that reads; any thread may use either, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and migrate the file at `path`, making it if there is none.
+
+        Raises:
+            DatabaseError: it is damaged, of a newer version, not ours, or cannot be written.
+        """
+        steps = migrations()
+        try:
+            _inspect(path, newest=len(steps))
+            self._writer = _connect(path)
+            try:
+                _migrate(self._writer, steps)
+                self._reader = _connect(path)
+            except BaseException:
+                self._writer.close()
+                raise
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{path} cannot be used: {error}") from error
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: committed at the end of the block, undone if the block raises.
+
+        Raises:
+            StorageFull, Unavailable: nothing was written.
+        """
+        with self._writing, _as_problems():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            finally:
+                if self._writer.in_transaction:  # the block or the commit failed; SQLite may have undone it already
+                    self._writer.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The connection that reads; a write in progress does not hold it up."""
+        with self._reading, _as_problems():
+            yield self._reader
+
+    def close(self) -> None:
+        """Close both connections; the last one folds the log into the file."""
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.close()
+
+
+def _inspect(path: Path, *, newest: int) -> None:
+    """Look at an existing file without touching it."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    uri = f"file:{quote(str(path))}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as look:
+        (version,) = look.execute("PRAGMA user_version").fetchone()
+        if version > newest:
+            raise DatabaseError(
+                f"{path} was written by a newer Serverlab (schema {version}, this one knows {newest}); it was not "
+                "touched"
+            )
+        (tables,) = look.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version == 0 and tables:
+            raise DatabaseError(f"{path} is some other program's database; it was not touched")
+        (verdict,) = look.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise DatabaseError(f"{path} is damaged ({verdict}); it was not touched")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.create_function("inflated", 1, lambda blob: zlib.decompress(blob).decode(), deterministic=True)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, steps: list[str]) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, sql in enumerate(steps[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {number}; COMMIT;")
+    connection.executescript("BEGIN IMMEDIATE; ROLLBACK;")  # fails here and now if the file cannot be written
+
+
+@contextlib.contextmanager
+def _as_problems() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = error.sqlite_errorcode & 0xFF  # the low byte is the kind, the rest says which call
+        if code in _DISK:
+            raise StorageFull("the disk is full or failing: nothing was stored") from error
+        if code in _TURN:
+            raise Unavailable(f"another program has locked the database for more than {BUSY_TIMEOUT_S:g} s") from error
+        raise

@@ -1,0 +1,129 @@
+"""The list of runs as SQL: filtered, in any of its orders, a page at a time from where the page before ended.
+
+A page begins after a key, never after so many rows: runs that come or go in between shift nothing, and the run that
+the key was taken from may be gone itself. Runs without the figure that the list is sorted by stand at its end,
+whichever way it runs; so a page has up to two parts, those with the figure and those without, each read from an index.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from sqlite3 import Connection, Row
+from typing import Any
+
+from webapp.problems import FieldError, Invalid
+from webapp.schemas.resources import RunFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A column to sort by, with its collation; `kind` is the type of its values."""
+
+    column: str
+    kind: type[str] | type[float]
+    may_be_missing: bool = False
+    collation: str = ""
+
+    @property
+    def key(self) -> str:
+        """The column as SQL sorts it, in the words that its index was made with."""
+        return f"{self.column} {self.collation}".rstrip()
+
+
+ORDERS = {
+    "created_at": Order("created_at", str),
+    "label": Order("label", str, collation="COLLATE NOCASE"),
+    "model": Order("model", str),
+    "verdict": Order("verdict_status", str, may_be_missing=True),  # in the alphabet the worst comes first, luckily
+    "duration_s": Order("duration_s", float, may_be_missing=True),
+    "throughput_messages_per_s": Order("throughput_messages_per_s", float, may_be_missing=True),
+    "response_p50_ms": Order("response_p50_ms", float, may_be_missing=True),
+    "response_p99_ms": Order("response_p99_ms", float, may_be_missing=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page begins: after this run, whose key is None where it has no such figure."""
+
+    key: str | float | None
+    run_id: int
+
+
+def select_page(db: Connection, which: RunFilter) -> tuple[list[Row], str | None]:
+    """The rows of one page, and the cursor of the next one; Invalid if `which.cursor` is of another order."""
+    order = ORDERS[which.sort.removeprefix("-")]
+    after = None if which.cursor is None else _place(which.cursor, which.sort, order)
+    rows: list[Row] = []
+    for where, values in _parts(order, after, descending=which.sort.startswith("-")):
+        if len(rows) <= which.limit:
+            rows += _rows(db, which, order, where, values, which.limit + 1 - len(rows))
+    page = rows[: which.limit]
+    return page, _cursor(which.sort, page[-1][order.column], page[-1]["id"]) if len(rows) > len(page) else None
+
+
+def _parts(order: Order, after: Place | None, *, descending: bool) -> Iterator[tuple[str, list[Any]]]:
+    """The conditions of the parts of the list that a page may reach into, in their order."""
+    beyond = "<" if descending else ">"
+    if after is None:
+        yield f"{order.column} IS NOT NULL", []
+    elif after.key is not None:
+        from_key = f"{order.key} {beyond}= ?"  # a row value would not be looked up in an index with a collation
+        yield f"{from_key} AND ({order.key} {beyond} ? OR id {beyond} ?)", [after.key, after.key, after.run_id]
+    if order.may_be_missing:
+        if after is None or after.key is not None:
+            yield f"{order.column} IS NULL", []
+        else:
+            yield f"{order.column} IS NULL AND id {beyond} ?", [after.run_id]
+
+
+def _rows(db: Connection, which: RunFilter, order: Order, where: str, values: list[Any], most: int) -> list[Row]:
+    filters, wanted = _filters(which)
+    direction = "DESC" if which.sort.startswith("-") else "ASC"
+    in_order = f"ORDER BY {order.key} {direction}, id {direction}"
+    ids = f"SELECT id FROM runs WHERE {' AND '.join([where, *filters])} {in_order} LIMIT ?"  # noqa: S608 - our words
+    query = f"SELECT * FROM runs WHERE id IN ({ids}) {in_order}"  # noqa: S608
+    return db.execute(query, (*values, *wanted, most)).fetchall()
+
+
+def _filters(which: RunFilter) -> tuple[list[str], list[Any]]:
+    asked = {
+        "+state = ?": which.state,  # a plus keeps SQLite from choosing an index for it instead of the order's
+        "+model = ?": which.model,
+        "+verdict_status = ?": which.verdict,
+        "+server_id = ?": which.server_id,
+        "instr(lower(label), lower(?)) > 0": which.label or None,
+    }
+    given = {condition: value for condition, value in asked.items() if value is not None}
+    return [*given], [*given.values()]
+
+
+# --- cursors ---------------------------------------------------------------------------------------------------------
+
+
+def _cursor(sort: str, key: str | float | None, run_id: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, key, run_id]).encode()).decode()
+
+
+def _place(cursor: str, sort: str, order: Order) -> Place:
+    try:
+        made_for, key, run_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        if made_for != sort or type(run_id) is not int or not abs(run_id) < 2**63 or not _is_key(key, order):
+            raise ValueError
+    except (binascii.Error, ValueError, TypeError):
+        message = "is not a cursor of a list with this sort order"
+        raise Invalid(f"cursor: {message}", errors=[FieldError("cursor", message)]) from None
+    return Place(key, run_id)
+
+
+def _is_key(key: Any, order: Order) -> bool:
+    if key is None:
+        return order.may_be_missing
+    if order.kind is str:
+        return isinstance(key, str) and key.isprintable()
+    return type(key) is float and math.isfinite(key)

@@ -1,0 +1,287 @@
+"""What outlives the process: servers by config, runs with what was asked and what came of it. A function a question."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection, Row
+from typing import Any
+
+from webapp.problems import NotFound
+from webapp.schemas.resources import Reason, RunFilter, RunPatch
+from webapp.storage.database import Database
+from webapp.storage.run_queries import select_page
+
+FILE_NAME = "serverlab.sqlite3"
+
+
+def now() -> str:
+    """The time of day as it is stored."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """A server resource: its config, whether or not it runs."""
+
+    id: int
+    name: str
+    config: dict[str, Any]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run without its records. `outline` has the report's `verdict`, `sentence` and `totals` once there is one."""
+
+    id: int
+    state: str
+    label: str
+    note: str
+    model: str
+    server_id: int | None
+    config: dict[str, Any]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    reason: Reason | None
+    outline: dict[str, Any] | None
+    response_p50_ms: float | None
+    response_p99_ms: float | None
+    imported_at: str | None
+    imported_from: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run brought home; `connections` is as `coreserver.records.codec` writes them.
+
+    They are empty where an imported file had the report alone.
+    """
+
+    started_ns: int
+    started_wall_s: float
+    report: dict[str, Any]
+    connections: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    state: str
+    at: str | None
+    reason: Reason | None = None
+    result: Result | None = None
+
+
+class Store:
+    """The lab's database. Any method may raise StorageFull or Unavailable; then nothing was changed."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open the database in `data_dir`; see `Database` for what can be wrong with it."""
+        self._database = Database(data_dir / FILE_NAME)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()
+
+    # --- servers -------------------------------------------------------------------------------------------------
+
+    def add_server(self, name: str, config: Mapping[str, Any], created_at: str) -> int:
+        """Remember a server; its id."""
+        with self._database.write() as db:
+            cursor = db.execute(
+                "INSERT INTO servers (name, config, created_at) VALUES (?, ?, ?)",
+                (name, json.dumps(config), created_at),
+            )
+            return _inserted(cursor.lastrowid)
+
+    def servers(self) -> list[ServerRow]:
+        """Every server, oldest first."""
+        with self._database.read() as db:
+            rows = db.execute("SELECT * FROM servers ORDER BY id").fetchall()
+        return [ServerRow(row["id"], row["name"], json.loads(row["config"]), row["created_at"]) for row in rows]
+
+    def delete_server(self, server_id: int) -> None:
+        """Forget a server."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM servers WHERE id = ?", (server_id,))
+
+    # --- runs ----------------------------------------------------------------------------------------------------
+
+    def add_run(
+        self, config: Mapping[str, Any], *, label: str, note: str, model: str, server_id: int | None, created_at: str
+    ) -> int:
+        """Queue a run; its id."""
+        with self._database.write() as db:
+            cursor = db.execute(
+                "INSERT INTO runs (state, label, note, model, server_id, config, created_at)"
+                " VALUES ('queued', ?, ?, ?, ?, ?, ?)",
+                (label, note, model, server_id, json.dumps(config), created_at),
+            )
+            return _inserted(cursor.lastrowid)
+
+    def start_run(self, run_id: int, at: str) -> None:
+        """The first packet is about to be sent."""
+        with self._database.write() as db:
+            db.execute(
+                "UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", (at, run_id)
+            )
+
+    def end_run(self, run_id: int, ending: Ending) -> None:
+        """Write down how it ended, with its result if it has one; a run ends once, later calls change nothing."""
+        packed = _packed(ending.result)
+        with self._database.write() as db:
+            _end(db, run_id, ending, packed)
+
+    def import_run(self, config: Mapping[str, Any], ending: Ending, imported_from: Mapping[str, Any]) -> int:
+        """Keep a run that another lab made, as its report has it but for what repeats it here; its id."""
+        assert ending.result is not None  # noqa: S101 - what is imported is a result
+        run, model, packed = (
+            ending.result.report["run"],
+            ending.result.report["server"]["model"],
+            _packed(ending.result),
+        )
+        with self._database.write() as db:
+            cursor = db.execute(
+                "INSERT INTO runs (state, label, note, model, config, created_at, started_at, imported_at,"
+                " imported_from) VALUES ('running', ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(run["label"], run["note"], model, json.dumps(config)),
+                    *(run["created_at"], run["started_at"], now(), json.dumps(imported_from)),
+                ),
+            )
+            run_id = _inserted(cursor.lastrowid)
+            _end(db, run_id, ending, packed)
+        return run_id
+
+    def run_counts(self) -> dict[tuple[str, str], int]:
+        """How many runs there are by state and verdict; no verdict is an empty one."""
+        query = "SELECT state, verdict_status, count(*) FROM runs GROUP BY state, verdict_status"
+        with self._database.read() as db:
+            return {(state, verdict or ""): count for state, verdict, count in db.execute(query)}
+
+    def interrupt_unfinished(self) -> int:
+        """Mark runs that a dead lab left queued or running as interrupted; how many. When they ended is not known."""
+        with self._database.write() as db:
+            return db.execute(
+                "UPDATE runs SET state = 'interrupted', reason_code = 'lab_ended',"
+                " reason_detail = 'the lab ended while this run was ' || state WHERE state IN ('queued', 'running')"
+            ).rowcount
+
+    def patch_run(self, run_id: int, patch: RunPatch) -> None:
+        """Change the label or the note; NotFound."""
+        with self._database.write() as db:
+            changed = db.execute(
+                "UPDATE runs SET label = coalesce(?, label), note = coalesce(?, note) WHERE id = ?",
+                (patch.label, patch.note, run_id),
+            ).rowcount
+        if not changed:
+            raise no_run(run_id)
+
+    def delete_run(self, run_id: int) -> None:
+        """Forget a run and its records."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+    def run(self, run_id: int) -> RunRow:
+        """One run, or NotFound."""
+        with self._database.read() as db:
+            row = db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise no_run(run_id)
+        return _run(row)
+
+    def runs(self, which: RunFilter) -> tuple[list[RunRow], str | None]:
+        """One page of the runs that match, and the cursor of the next page."""
+        with self._database.read() as db:
+            rows, next_cursor = select_page(db, which)
+        return [_run(row) for row in rows], next_cursor
+
+    def result(self, run_id: int) -> Result | None:
+        """What it brought home; None where it ended without."""
+        with self._database.read() as db:
+            row = db.execute("SELECT * FROM results WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None:
+            return None
+        report = json.loads(zlib.decompress(row["report"]))
+        return Result(row["started_ns"], row["started_wall_s"], report, row["connections"])
+
+
+def no_run(run_id: int) -> NotFound:
+    """The problem of asking for a run that is not there."""
+    return NotFound(f"there is no run {run_id}")
+
+
+def _inserted(rowid: int | None) -> int:
+    assert rowid is not None  # noqa: S101 - true after every INSERT; tells the type checker
+    return rowid
+
+
+def _packed(result: Result | None) -> bytes:
+    """The report as it is stored; made before the transaction, which others wait for."""
+    return zlib.compress(json.dumps(result.report).encode()) if result else b""
+
+
+def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
+    reason, result = ending.reason, ending.result
+    outline = _outline(result.report) if result else None
+    changed = db.execute(
+        "UPDATE runs SET state = ?, ended_at = ?, reason_code = ?, reason_detail = ?, verdict_status = ?,"
+        " outline = ?, duration_s = ?, throughput_messages_per_s = ?, response_p50_ms = ?, response_p99_ms = ?"
+        " WHERE id = ? AND state IN ('queued', 'running')",
+        (
+            ending.state,
+            ending.at,
+            reason.code if reason else None,
+            reason.detail if reason else None,
+            outline["verdict"]["status"] if outline else None,
+            json.dumps(outline) if outline else None,
+            *_sorted_by(result.report if result else None),
+            run_id,
+        ),
+    ).rowcount
+    if changed and result:
+        db.execute(
+            "INSERT INTO results (run_id, started_ns, started_wall_s, report, connections) VALUES (?, ?, ?, ?, ?)",
+            (run_id, result.started_ns, result.started_wall_s, packed, result.connections),
+        )
+
+
+def _run(row: Row) -> RunRow:
+    reason = Reason(code=row["reason_code"], detail=row["reason_detail"]) if row["reason_code"] else None
+    return RunRow(
+        id=row["id"],
+        state=row["state"],
+        label=row["label"],
+        note=row["note"],
+        model=row["model"],
+        server_id=row["server_id"],
+        config=json.loads(row["config"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        reason=reason,
+        outline=json.loads(row["outline"]) if row["outline"] else None,
+        response_p50_ms=row["response_p50_ms"],
+        response_p99_ms=row["response_p99_ms"],
+        imported_at=row["imported_at"],
+        imported_from=json.loads(row["imported_from"]) if row["imported_from"] else None,
+    )
+
+
+def _outline(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {"verdict": report["verdict"], "sentence": report["run"].get("sentence"), "totals": report["totals"]}
+
+
+def _sorted_by(report: Mapping[str, Any] | None) -> tuple[float | None, ...]:
+    """The figures that lists are sorted by: duration, throughput, median and p99 response time."""
+    if report is None:
+        return (None,) * 4
+    totals, response = report["totals"], report.get("latency", {}).get("response_ms", {})
+    return totals.get("duration_s"), totals.get("throughput_messages_per_s"), response.get("p50"), response.get("p99")

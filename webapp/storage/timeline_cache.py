@@ -1,0 +1,50 @@
+"""The rows of ended runs: a person who explores a picture asks for the same ones again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from weakref import WeakValueDictionary
+
+from coreserver.records.codec import decode_connections
+from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from webapp.storage.store import Store
+
+MOST_ROWS = 50_000  # that are kept, about a kilobyte each
+
+
+class Rows(list[TimelineRow]):
+    """A run's rows; unlike a plain list it can be found for as long as somebody holds it."""
+
+    __slots__ = ("__weakref__",)
+
+
+class RunRows:
+    """Reads rows from the store and keeps those of the runs that were asked for last. Any thread may ask.
+
+    Those of a run too large to be kept are read once for whoever holds on to them, such as a page while it is made.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()  # guards what follows
+        self._kept: OrderedDict[int, Rows] = OrderedDict()
+        self._held: WeakValueDictionary[int, Rows] = WeakValueDictionary()
+
+    def of(self, run_id: int) -> list[TimelineRow]:
+        """The rows of a run that has ended; none where it ended without a result, or came here without its records."""
+        with self._lock:
+            rows = self._held.get(run_id)
+            if rows is not None:
+                if run_id in self._kept:
+                    self._kept.move_to_end(run_id)
+                return rows
+        result = self._store.result(run_id)
+        if result is None or not result.connections:
+            return []
+        rows = Rows(timeline_rows(decode_connections(result.connections, messages=False), result.started_ns))
+        with self._lock:
+            self._held[run_id] = self._kept[run_id] = rows
+            while sum(map(len, self._kept.values())) > MOST_ROWS:
+                self._kept.popitem(last=False)
+        return rows

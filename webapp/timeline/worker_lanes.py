@@ -1,0 +1,236 @@
+"""The worker lanes: a row a worker, a bar for each connection it served.
+
+A worker that serves several at once, such as an event loop, has as many rows one below the other as it needs, up to a
+number beyond which a person no longer sees them apart; the picture says how many it leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from coreserver.reports.timeline_rows import TimelineRow
+from webapp.timeline.frame import SMALL, Frame, LegendItem, document, gutter, names, stage
+from webapp.timeline.geometry import Span, counted, end_of, horizon, marks
+from webapp.timeline.glyphs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many_bars, row_size, tooltip
+from webapp.timeline.stacking import levels_of
+from webapp.timeline.svg import num, safe, text_width
+from webapp.timeline.viewport import Spot, View
+
+LANES_UP_TO = 96  # lanes in all, when workers serve several at once: as many as a tall screen shows apart
+BARS_UP_TO = 400  # bars with an element of their own
+TOP_GAP = 4.0
+BLOCK_GAP = 0.4  # of a lane, between workers of several lanes
+
+
+class Served(NamedTuple):
+    """One connection that a worker took up, and where it is drawn."""
+
+    row: TimelineRow
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What one worker served: `levels` has connections that did not overlap, in order of service.
+
+    A worker that serves one at a time has one level. `hidden` counts connections for which there was no level left.
+    """
+
+    levels: list[list[Served]]
+    hidden: int
+
+
+def draw_lanes(
+    rows: Sequence[TimelineRow],
+    *,
+    now_s: float | None = None,
+    horizon_s: float | None = None,
+    view: View | None = None,
+    title: str,
+    width: int = 1040,
+    embedded: bool = False,
+) -> str:
+    """What every worker did when, as one `svg` element; the arguments are those of `draw`.
+
+    Clients that no worker has taken up are left out, and counted in the description.
+    """
+    scene = LaneScene(rows, now_s=now_s, horizon_s=horizon_s, view=view or View())
+    return scene.paint(width=width, title=title, embedded=embedded)
+
+
+class LaneScene:
+    """The worker lanes, worked out once for every width."""
+
+    def __init__(
+        self, rows: Sequence[TimelineRow], *, now_s: float | None, horizon_s: float | None = None, view: View
+    ) -> None:
+        self._now_s = now_s
+        self.whole_s = horizon(rows, now_s)
+        edge = self.whole_s if now_s is None else now_s
+        self.shown_s: Span = (view.from_s, view.to_s or max(self.whole_s, horizon_s or 0.0))
+        of_worker = _by_worker(rows)
+        self.total = len(of_worker)
+        band = dict(worker for _, worker in view.band(list(of_worker.items())))
+        self._first = view.first
+        lanes = {worker: _stacked(served, _most_levels(band), edge, view) for worker, served in band.items()}
+        self._lanes, self._each, self.remark = _some(lanes)
+        if len(band) < self.total:
+            self.remark = f"{len(band):,} of {counted(self.total, 'worker')}. {self.remark}".strip()
+        levels = sum(len(lane.levels) for lane in self._lanes.values())
+        self._size = row_size(levels)
+        self._blocks, self._height = _places(self._lanes, self._size)
+        self._is_single = levels <= SINGLE_UP_TO and sum(map(len, self._levels())) <= BARS_UP_TO
+        self._desc = _describe(rows, of_worker)
+
+    @property
+    def pitch(self) -> float:
+        """Pixels from a level to the next."""
+        return self._size.pitch
+
+    def lines(self) -> list[tuple[float, int]]:
+        """How far down each level is, and the place of its worker."""
+        return [(TOP_GAP + y, self._first + self._each * lane) for lane, ys in enumerate(self._blocks) for y in ys]
+
+    def spots(self) -> list[Spot]:
+        """Where each connection is while it is served; none where they are too many to be told apart."""
+        if sum(map(len, self._levels())) > LINES_UP_TO:
+            return []
+        return [
+            Spot(served.row, y, served.span, place)
+            for level, (y, place) in zip(self._levels(), self.lines(), strict=True)
+            for served in level
+        ]
+
+    def paint(self, *, width: int, title: str, embedded: bool) -> str:
+        """The `svg` element, laid out for a width."""
+        frame, around = stage(
+            width=width,
+            left=gutter(list(self._lanes), width),
+            right=width - 20.0,
+            height=2 * TOP_GAP + max(self._height, 32.0),
+            shown_s=self.shown_s,
+            now_s=self._now_s,
+            items=[LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "serves a client")],
+            remark=self.remark,
+            title=None if embedded else title,
+        )
+        size = self._size
+        placed = [(level, frame.top + y) for level, (y, _) in zip(self._levels(), self.lines(), strict=True)]
+        if self._is_single:
+            edge = self.whole_s if self._now_s is None else self._now_s
+            drawn = "".join(_bar(served, edge, frame, y, size) for level, y in placed for served in level)
+        else:
+            drawn = draw_many_bars([(span, y) for level, y in placed for span in _merged(level, frame)], frame, size)
+        middles = [frame.top + TOP_GAP + ((ys[0] + ys[-1]) / 2 if ys else 0.0) for ys in self._blocks]
+        body = around + names(list(self._lanes), middles, frame) + drawn
+        return document(body, frame, kind="lanes", title=title, desc=self._desc, embedded=embedded)
+
+    def _levels(self) -> list[list[Served]]:
+        return [level for lane in self._lanes.values() for level in lane.levels]
+
+
+def _by_worker(rows: Sequence[TimelineRow]) -> dict[str, list[TimelineRow]]:
+    """Whom each worker served, in order of service; workers in the order a person counts: worker-2 before worker-10."""
+    of_worker: dict[str, list[TimelineRow]] = {}
+    for row in sorted((row for row in rows if row.started_s is not None), key=lambda row: row.started_s or 0.0):
+        if row.worker is not None:
+            of_worker.setdefault(row.worker, []).append(row)
+    return dict(sorted(of_worker.items(), key=lambda lane: _natural(lane[0])))
+
+
+def _most_levels(lanes: Mapping[str, object]) -> int:
+    return max(1, LANES_UP_TO // max(len(lanes), 1))
+
+
+def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> Lane:
+    """Each row that is there in the view's time on the lowest level that is free at its start, on at most so many
+    levels; rows in order of start."""
+    each = (Served(row, _served_s(row, edge_s)) for row in rows)
+    there = [served for served in each if view.holds(*served.span)]
+    levels: list[list[Served]] = [[]]
+    hidden = 0
+    for served, level in zip(there, levels_of(served.span for served in there), strict=True):
+        if level >= most:
+            hidden += 1
+            continue
+        if level == len(levels):
+            levels.append([])
+        levels[level].append(served)
+    return Lane(levels, hidden)
+
+
+def _served_s(row: TimelineRow, edge_s: float) -> Span:
+    start = row.started_s or 0.0
+    return start, max(start, end_of(row, edge_s))
+
+
+def _places(lanes: Mapping[str, Lane], size: RowSize) -> tuple[list[list[float]], float]:
+    """For each lane how far down the plot its levels are, and how much room they take in all."""
+    gap = BLOCK_GAP * size.pitch if any(len(lane.levels) > 1 for lane in lanes.values()) else 0.0
+    blocks, y = [], 0.0
+    for lane in lanes.values():
+        blocks.append([y + size.pitch * (k + 0.5) for k in range(len(lane.levels))])
+        y += size.pitch * len(lane.levels) + gap
+    return blocks, y
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], int, str]:
+    """All lanes; or, of very many, one in every few; how many those few are; and a remark on all that is not drawn."""
+    remarks = []
+    shown, each = lanes, 1
+    if len(lanes) > LINES_UP_TO:
+        each = -(-len(lanes) // 1000)
+        shown = dict(list(lanes.items())[::each])
+        remarks.append(f"{len(lanes):,} workers: one in {each} is drawn.")
+    if hidden := sum(lane.hidden for lane in shown.values()):
+        most = max(len(lane.levels) for lane in shown.values() if lane.hidden)
+        drawn = "one client" if most == 1 else f"{most:,} clients"
+        remarks.append(f"Of each worker at most {drawn} at a time can be drawn; {hidden:,} more are left out.")
+    return shown, each, " ".join(remarks)
+
+
+def _merged(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
+    """The spans of a level, those less than half a pixel apart as one: no eye tells them apart in so many."""
+    if not level:
+        return
+    gap_s = 0.5 * (frame.end_s - frame.begin_s) / (frame.right - frame.left)
+    begin, until = level[0].span
+    for _, (start, end) in level[1:]:
+        if start - until >= gap_s:
+            yield begin, until
+            begin = start
+        until = max(until, end)
+    yield begin, until
+
+
+def _bar(served: Served, edge_s: float, frame: Frame, y: float, size: RowSize) -> str:
+    """One connection in its worker's lane, with the client's name where it fits."""
+    row, span = served
+    signs = marks(row, edge_s)
+    x1, x2 = (frame.x(at) for at in span)
+    goes_on = signs.open_ended or span[1] > frame.end_s
+    shape = bar(x1, max(x1 + 1.5, x2 - 1), y, size.bar, open_ended=goes_on)  # a hairline between neighbours
+    parts = [f'<g class="tl-row"><title>{safe(tooltip(row, signs))}</title><path class="tl-served" d="{shape}"/>']
+    if size.roomy and text_width(row.name, SMALL) + 20 <= x2 - x1:
+        parts.append(f'<text class="tl-worker" x="{num(x1 + 10)}" y="{num(y + 4)}">{safe(row.name)}</text>')
+    if signs.failed_at is not None and frame.shows(signs.failed_at):
+        parts.append(crossed(x2 - 1, y, 0.75 * size.diamond))
+    return "".join(parts) + "</g>"
+
+
+def _describe(rows: Sequence[TimelineRow], of_worker: Mapping[str, Sequence[TimelineRow]]) -> str:
+    served = sum(map(len, of_worker.values()))
+    busiest = max(of_worker, key=lambda worker: len(of_worker[worker]), default=None)
+    if busiest is None:
+        return "No worker has served a client yet."
+    most = f"{counted(len(of_worker), 'worker')} served {counted(served, 'client')}; {busiest} served most"
+    left_out = len(rows) - served
+    waiting = f" {counted(left_out, 'client')} not shown, for want of a worker." if left_out else ""
+    return f"{most}, {len(of_worker[busiest]):,}.{waiting}"
