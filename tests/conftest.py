@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 import uvloop
 
-from tests.leaks import Holdings, wait_released
+from tests.support.leaks import Holdings, wait_released
 
 RELEASE_DEADLINE_S = 5.0
 BROWSER_TESTS = Path(__file__).parent / "browser"

@@ -21,7 +21,7 @@ from webapp.live.events import Streams
 from webapp.pages.dashboard import ErrorPage
 from webapp.problems import Problem
 from webapp.prometheus import Metrics
-from webapp.routes import compare, files, pages, system
+from webapp.routes import api_charts, api_runs, api_servers, compare, files, pages, run_list_page, system
 from webapp.schemas.resources import ProblemDocument
 from webapp.settings import Settings
 

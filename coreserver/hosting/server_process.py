@@ -1,4 +1,6 @@
-"""One server model in an interpreter of its own: `python -m coreserver.hosting.server_process`, started by `models/child_model.py`.
+"""Run one server model in its own process: `python -m coreserver.hosting.server_process`.
+
+`coreserver.models.shared.child_model` starts it.
 
 stdin:   one line of JSON, the server's settings; then the line `drain SECONDS`; its end is ours, at once
 stdout:  telemetry frames (`coreserver.telemetry.frames`), nothing else

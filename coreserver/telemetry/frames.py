@@ -4,7 +4,7 @@
     text:   u16 length, UTF-8
 
 Numbers are in this machine's byte order, since both ends are on it. Stamps are monotonic nanoseconds, valid in every
-process of one host. The same frames come from `coreserver.hosting.server_process` and, written in C, from the child programs
+process of one host. `coreserver.hosting.server_process` sends the same frames, and so do, in C, the child programs
 (`models/c_telemetry.h`).
 """
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from tests.browser.gallery import Gallery, fill
-from tests.browser.lab_process import LabProcess
-from tests.browser.watching import Faults
+from tests.support.gallery import Gallery, fill
+from tests.support.lab_process import LabProcess
+from tests.support.page_watch import Faults
 
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab_process import LabProcess
+from tests.support.lab_process import LabProcess
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.lab_process import LabProcess
+from tests.support.lab_process import LabProcess
 
 LABEL = "pair"
 STEPS = [{"send": "^abc$"}, {"expect": "bcd"}]

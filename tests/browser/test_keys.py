@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.gallery import Gallery
+from tests.support.gallery import Gallery
 
 MOST_STOPS = 250
 FOCUSED = """(() => {

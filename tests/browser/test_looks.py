@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.gallery import PLACES, Gallery, endless
-from tests.browser.lab_process import LabProcess
+from tests.support.gallery import PLACES, Gallery, endless
+from tests.support.lab_process import LabProcess
 
 NARROW, USUAL, WIDE = 390, 1280, 1920
 # What depends on light and dark, and on the width; everything else was looked at before.

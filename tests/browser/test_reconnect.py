@@ -6,7 +6,7 @@ import signal
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser.lab_process import LabProcess
+from tests.support.lab_process import LabProcess
 
 
 def test_pages_heal_after_the_lab_was_killed_and_started_again(browser: Browser, own_lab: LabProcess) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.lab_process import LabProcess
+from tests.support.lab_process import LabProcess
 
 WATCH_LONG_TASKS = """() => {
     window.longTasks = [];

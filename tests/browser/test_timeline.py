@@ -12,8 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.lab_process import LabProcess
-from tests.support import wait_until
+from tests.support.lab_process import LabProcess
+from tests.support.servers import wait_until
 from webapp import formatting
 
 PARTS = {

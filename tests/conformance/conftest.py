@@ -16,7 +16,7 @@ import pytest
 from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS
 from coreserver.protocols.article import ProtocolEngine
-from tests.support import running, server_config
+from tests.support.servers import running, server_config
 
 StartServer = Callable[..., ServerHost]
 NewHost = Callable[..., ServerHost]

@@ -12,7 +12,7 @@ from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS
 from coreserver.models.shared.base import Address, ServerModel, State
 from tests.conformance.conftest import NewHost, StartServer
-from tests.support import Peer, assert_conserved, assert_healthy, is_refused, server_config, wait_until
+from tests.support.servers import Peer, assert_conserved, assert_healthy, is_refused, server_config, wait_until
 
 STOP_PROMISE_S = 4.0
 

@@ -20,7 +20,7 @@ from coreserver.hosting.host import ServerHost
 from coreserver.models.shared.accept_loop import TRANSIENT
 from coreserver.models.shared.base import State
 from tests.conformance.conftest import StartServer
-from tests.support import Peer, assert_healthy, is_refused, running, wait_until
+from tests.support.servers import Peer, assert_healthy, is_refused, running, wait_until
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def test_t05_an_unknown_error_of_accept_fails_the_server_with_its_reason(
 
 PRELUDE = """
     import resource, os, sys, time, socket, signal
-    from tests.support import Peer, running, wait_until, assert_healthy
+    from tests.support.servers import Peer, running, wait_until, assert_healthy
     [model] = sys.argv[1:]
     """
 

@@ -10,7 +10,7 @@ import pytest
 
 from coreserver.hosting.host import ServerHost
 from tests.conformance.conftest import StartServer
-from tests.support import Peer, assert_healthy, oracle, wait_until
+from tests.support.servers import Peer, assert_healthy, oracle, wait_until
 
 
 @pytest.mark.every_case

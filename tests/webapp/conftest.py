@@ -1,4 +1,4 @@
-"""A lab over real HTTP on a port of its own, with an empty data dir."""
+"""A lab over real HTTP on its own port with an empty data directory, and the application over a fake lab."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
+from tests.support.fake_lab import BROWSER, ORIGIN, FakeLab
+from webapp.app import create_app
 from webapp.serving import embedded
 from webapp.settings import Settings
 
@@ -34,3 +37,16 @@ def shared_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One lab for a whole file of questions that change nothing."""
     with embedded(Settings(port=0, data_dir=tmp_path_factory.mktemp("data"))) as url:
         yield url
+
+
+@pytest.fixture
+def lab() -> FakeLab:
+    return FakeLab()
+
+
+@pytest.fixture
+def visitor(lab: FakeLab, tmp_path: Path) -> Iterator[TestClient]:
+    """A browser's view of the application over the fake lab; it does not follow redirects."""
+    app = create_app(Settings(data_dir=tmp_path), lab)
+    with TestClient(app, base_url=ORIGIN, headers=BROWSER, follow_redirects=False) as client:
+        yield client

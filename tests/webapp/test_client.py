@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import server_config
-from tests.webapp.stories import LONG, QUICK
+from tests.support.api_steps import LONG, QUICK
+from tests.support.servers import server_config
 from webapp.client import LabClient, LabError, LabUnreachable, closed, open_loop
 
 

@@ -74,8 +74,9 @@ def summary(report: Report) -> str:
     """Where the worst moment was, and how it compares with the run as a whole."""
     response = report["latency"]["response_ms"]
     return (
-        f"The slowest of {formatting.count(response['count'])} messages took {formatting.ms(response['max'])} and was due "
-        f"{formatting.seconds(_worst_s(report))} into the run; half of all took at most {formatting.ms(response['p50'])}."
+        f"The slowest of {formatting.count(response['count'])} messages took {formatting.ms(response['max'])} and was "
+        f"due {formatting.seconds(_worst_s(report))} into the run; "
+        f"half of all took at most {formatting.ms(response['p50'])}."
     )
 
 

@@ -107,8 +107,8 @@ def summary(report: Report) -> str:
     shaded = " What lies outside of the measured window is shaded." if _outside(report, found[-1]["t_s"]) else ""
     unseen = " The server's own side was not sampled." if peaks["threads"] is None else ""
     return (
-        f"At most {formatting.decimal(answered)} messages a second were answered, taken over {formatting.seconds(step_s)}; "
-        f"at most {said} at once.{unseen}{shaded}"
+        f"At most {formatting.decimal(answered)} messages a second were answered, "
+        f"taken over {formatting.seconds(step_s)}; at most {said} at once.{unseen}{shaded}"
     )
 
 

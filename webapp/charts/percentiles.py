@@ -81,8 +81,8 @@ def summary(report: Report) -> str:
     tail = "" if last == "p50" else f", {NAMES[last]} within {formatting.ms(response[last])}"
     beside = "" if last == "p50" else f" and {formatting.ms(round_trip[last])}"
     return (
-        f"Half of {formatting.count(response['count'])} messages were answered within {formatting.ms(response['p50'])} of "
-        f"when they were due{tail}; their round trips took {formatting.ms(round_trip['p50'])}{beside}."
+        f"Half of {formatting.count(response['count'])} messages were answered within "
+        f"{formatting.ms(response['p50'])} of when they were due{tail}; their round trips took {formatting.ms(round_trip['p50'])}{beside}."
     )
 
 

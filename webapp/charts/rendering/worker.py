@@ -1,4 +1,4 @@
-"""Draws charts in a process of its own: `python -m webapp.charts.rendering.worker`, started by `webapp/charts/rendering/worker_handle.py`.
+"""Render charts in a helper process: `python -m webapp.charts.rendering.worker`, started by `worker_handle`.
 
 stdin:   a request a line, JSON: {"do": "svg", "spec": …}, {"do": "png", "spec": …}, {"do": "png_of_svg", "svg": …} or
          {"do": "bundle"}; its end is ours, at once

@@ -1,0 +1,300 @@
+"""What is particular to the designs with one loop: who is not held up by whom, and who is."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from coreserver.config.server import ServerOptions
+from coreserver.errors import ConfigError
+from coreserver.hosting.host import ServerHost, ThreadHost, host_for
+from coreserver.models.event_loop import EventLoop
+from coreserver.models.shared.base import State
+from tests.support.servers import Peer, assert_healthy, oracle, running, server_config, wait_until
+
+DESIGNS = [("event_loop", {}), ("asyncio", {"loop": "uvloop"}), ("asyncio", {"loop": "asyncio"})]
+BUFFER_LIMIT = 1024 * 1024
+
+
+@pytest.fixture(params=DESIGNS, ids=["event_loop", "uvloop", "asyncio"])
+def design(request: pytest.FixtureRequest) -> dict[str, str]:
+    """A model and the options that choose its loop."""
+    model, options = request.param
+    return {"model": model, **options}
+
+
+def push(peer: Peer, data: bytes) -> int:
+    """Send as much of `data` as is taken while nothing is read; how much that was."""
+    peer.sock.settimeout(0.3)
+    sent = 0
+    with suppress(TimeoutError), memoryview(data) as view:
+        while sent < len(data):
+            sent += peer.sock.send(view[sent : sent + 65536])
+    peer.sock.settimeout(10.0)
+    return sent
+
+
+def resident(server: ServerHost) -> int:
+    with open(f"/proc/{server.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def test_a_peer_that_does_not_read_is_not_read_from(design: dict[str, str]) -> None:
+    flood = b"^" + b"a" * 40_000_000
+    with running(**design, placement="process") as server, ExitStack() as stack:
+        deaf = [stack.enter_context(Peer(server, receive_buffer=4096)).greeted() for _ in range(4)]
+        before = resident(server)
+        taken = [push(peer, flood) for peer in deaf]
+        assert max(taken) < len(flood)
+        assert resident(server) - before < len(deaf) * BUFFER_LIMIT + 4_000_000
+        with Peer(server) as other:
+            assert other.is_greeted_within(1.0)
+            assert other.ask(b"^abc$") == b"bcd"
+
+
+def test_a_peer_that_reads_at_last_gets_every_reply_in_order(design: dict[str, str]) -> None:
+    stream = b"".join(b"^%d$" % number for number in range(1_500_000))
+    with running(**design) as server, Peer(server, receive_buffer=4096) as late:
+        late.greeted()
+        taken = push(late, stream)
+        reply = oracle(stream[:taken])
+        assert late.receive(len(reply)) == reply
+
+
+def test_while_one_sleeps_the_others_are_served(design: dict[str, str]) -> None:
+    with running(**design, work={"kind": "sleep", "mean_ms": 400}) as server, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(server)).greeted() for _ in range(20)]
+        began = time.monotonic()
+        for peer in peers:
+            peer.send(b"^a$")
+        for peer in peers:
+            assert peer.receive(1) == b"b"
+        assert 0.4 <= time.monotonic() - began < 0.4 * 10
+
+
+def test_while_one_computes_the_others_wait(design: dict[str, str]) -> None:
+    with running(**design, work={"kind": "cpu", "mean_ms": 100}) as server, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(server)).greeted() for _ in range(4)]
+        began = time.monotonic()
+        for peer in peers:
+            peer.send(b"^a$")
+        took = []
+        for peer in peers:
+            assert peer.receive(1) == b"b"
+            took.append(time.monotonic() - began)
+        assert max(took) >= 0.4
+
+
+def test_messages_in_flight_wait_for_the_work_of_those_before(design: dict[str, str]) -> None:
+    with running(**design, work={"kind": "mixed", "cpu_ms": 5, "sleep_ms": 50}) as server, Peer(server) as peer:
+        peer.greeted()
+        began = time.monotonic()
+        peer.send(b"^a$^bc")
+        peer.send(b"d$ ^")
+        assert peer.receive(4) == b"bcde"
+        assert time.monotonic() - began >= 0.1
+        peer.send(b"e")
+        assert peer.receive(1) == b"f"
+        assert time.monotonic() - began >= 0.15
+
+
+def test_a_half_close_is_answered_to_the_end_although_work_sleeps(design: dict[str, str]) -> None:
+    with running(**design, work={"kind": "sleep", "mean_ms": 20}) as server, Peer(server) as peer:
+        peer.send(b"^a$" * 10)
+        peer.sock.shutdown(1)
+        assert peer.receive_to_end() == b"*" + b"b" * 10
+
+
+def test_t13_what_the_kernel_has_not_taken_is_sent_after_a_half_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    for mark in ("HIGH_WATER", "BUFFER_LIMIT"):  # so that all is read, and a part of the reply waits in the server
+        monkeypatch.setattr(f"coreserver.models.event_loop.{mark}", 2**30)
+    size = 6_000_000
+    with running("event_loop") as server, Peer(server, receive_buffer=4096) as peer:
+        peer.greeted()
+        assert isinstance(server, ThreadHost)
+        assert isinstance(server._model, EventLoop)
+        [held] = server._model._peers.values()
+        peer.send(b"^" + b"a" * size)
+        peer.sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: held.eof, "the server has read to the end")
+        assert held.unsent_bytes() > 0
+        assert peer.receive_to_end() == b"b" * size
+
+
+def test_a_peer_is_not_idle_because_the_loop_was_busy(design: dict[str, str]) -> None:
+    with (
+        running(**design, idle_timeout_s=0.2, work={"kind": "cpu", "mean_ms": 300}) as server,
+        Peer(server) as first,
+        Peer(server) as second,
+    ):
+        first.greeted()
+        second.greeted()
+        first.send(b"^a$")
+        wait_until(lambda: server.snapshot().totals.in_service == 2, "both are in service")
+        second.send(b"^b$")
+        assert first.receive(1) == b"b"
+        assert second.receive(1) == b"c"
+
+
+def test_stop_does_not_wait_for_a_computation(design: dict[str, str]) -> None:
+    with running(**design, work={"kind": "cpu", "mean_ms": 60_000}) as server, Peer(server) as peer:
+        peer.greeted()
+        peer.send(b"^a$")
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 2.0
+        assert server.state is State.STOPPED
+
+
+def test_a_reset_amid_replies_byte_by_byte_writes_no_log(
+    design: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(**design, reply="per_byte") as server, caplog.at_level(logging.DEBUG):
+        for _ in range(5):
+            peer = Peer(server).greeted()
+            peer.send(b"^" + b"a" * 60_000)
+            peer.receive(100)
+            peer.reset()
+        assert_healthy(server)
+        assert server.snapshot().totals.outcomes["reset"] == 5
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+def test_a_sleep_outlives_its_peer_without_harm(design: dict[str, str]) -> None:
+    with running(**design, work={"kind": "sleep", "mean_ms": 100}) as server:
+        peer = Peer(server).greeted()
+        peer.send(b"^a$^b$")
+        peer.reset()
+        wait_until(lambda: server.snapshot().totals.outcomes["reset"] == 1, "the reset is counted")
+        with Peer(server) as other:
+            assert other.greeted().ask(b"^a$") == b"b"
+
+
+def test_max_session_ends_a_peer_in_its_sleep(design: dict[str, str]) -> None:
+    with (
+        running(**design, work={"kind": "sleep", "mean_ms": 30_000}, max_session_s=0.3) as server,
+        Peer(server) as peer,
+    ):
+        peer.greeted()
+        peer.send(b"^a$")
+        assert peer.receive_to_end() == b""
+        wait_until(lambda: server.snapshot().totals.outcomes["session_timeout"] == 1, "it is counted")
+
+
+# --- limits of the machine, in a child -------------------------------------------------------------------------------
+
+PRELUDE = """
+    import json, os, resource, socket, sys, time
+    from tests.support.servers import Peer, assert_healthy, running, wait_until
+    design = json.loads(sys.argv[1])
+    """
+
+
+def in_child(design: dict[str, str], story: str) -> subprocess.CompletedProcess[str]:
+    """Run `story` in an interpreter of its own."""
+    code = textwrap.dedent(PRELUDE) + textwrap.dedent(story)
+    config = server_config(**design).model_dump_json(include=set(design))
+    return subprocess.run([sys.executable, "-c", code, config], capture_output=True, text=True, timeout=50)
+
+
+def test_descriptors_past_1023_are_served(design: dict[str, str]) -> None:
+    done = in_child(
+        design,
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 3000), hard))
+        held = [os.dup(0) for _ in range(1100)]
+        with running(**design) as server:
+            assert_healthy(server)
+            with Peer(server) as peer:
+                assert peer.greeted().ask(b"^a$") == b"b"
+        print("served")
+        """,
+    )
+    assert done.stdout == "served\n", done.stderr
+    assert done.stderr == ""
+
+
+def test_at_the_descriptor_limit_every_accepted_peer_is_greeted_and_recorded(design: dict[str, str]) -> None:
+    done = in_child(
+        design,
+        """
+        with running(**design, backlog=128) as server:
+            peers = [socket.socket() for _ in range(60)]
+            used = len(os.listdir("/proc/self/fd"))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            for peer in peers:
+                peer.connect(server.address)
+            wait_until(lambda: "accept_paused" in server.snapshot().totals.events, "the limit is met")
+            began, cpu = time.monotonic(), time.process_time()
+            wait_until(lambda: time.monotonic() - began > 0.5, "half a second at the limit")
+            assert time.process_time() - cpu < 0.1, "spins"
+            totals = server.snapshot().totals
+            assert 15 < totals.accepted == totals.in_service < 25, totals
+            for peer in peers[: totals.accepted]:
+                peer.settimeout(5.0)
+                assert peer.recv(1) == b"*"
+            for peer in peers:
+                peer.settimeout(5.0)
+                peer.close()
+            wait_until(lambda: server.snapshot().totals.accepted == 60, "the rest is accepted")
+            wait_until(lambda: server.snapshot().totals.active == 0, "and ends")
+        print("recorded")
+        """,
+    )
+    assert done.stdout == "recorded\n", done.stderr
+    assert done.stderr == ""
+
+
+# --- its clock -------------------------------------------------------------------------------------------------------
+
+
+def test_short_sleeps_end_when_they_are_over_and_never_before(design: dict[str, str]) -> None:
+    sleep_s = 0.0003
+    work = {"kind": "sleep", "mean_ms": sleep_s * 1000, "distribution": "fixed"}
+    with running(**design, work=work) as server, Peer(server) as peer:
+        peer.greeted()
+        took_s = []
+        for _ in range(60):
+            began = time.monotonic()
+            assert peer.ask(b"^a$") == b"b"
+            took_s.append(time.monotonic() - began)
+    took_s.sort()
+    assert took_s[0] >= sleep_s
+    assert took_s[len(took_s) // 10] < 0.0009  # whole milliseconds take 1.3; most are as quick, if undisturbed
+
+
+# --- which loop ------------------------------------------------------------------------------------------------------
+
+
+def loop_of(config: ServerOptions) -> str:
+    host = host_for(config)
+    host.start()
+    try:
+        return host.details["loop"]
+    finally:
+        host.stop()
+
+
+@pytest.mark.parametrize("placement", ["thread", "process"])
+@pytest.mark.parametrize(("asked", "taken"), [("auto", "uvloop "), ("uvloop", "uvloop "), ("asyncio", "asyncio")])
+def test_the_loop_that_is_used_can_be_read(asked: str, taken: str, placement: str) -> None:
+    assert loop_of(server_config("asyncio", loop=asked, placement=placement)).startswith(taken)
+
+
+def test_without_uvloop_auto_takes_asyncio_and_uvloop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_of(server_config("asyncio")) == "asyncio"
+    refused = host_for(server_config("asyncio", loop="uvloop"))
+    with pytest.raises(ConfigError, match="not installed") as caught:
+        refused.start()
+    assert caught.value.field == "loop"
+    refused.stop()

@@ -1,0 +1,136 @@
+"""The report as a whole: also of runs that were cancelled, failed or empty."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from coreserver.records.client import ClientOutcome
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
+from coreserver.reports.environment import describe_machine
+from coreserver.reports.timing import JoinedConnection
+from coreserver.runs.execute import RunResult
+from tests.support.made_records import client, pool_of_two, result, sample
+
+RUN = RunInfo(
+    id=7,
+    label="pool",
+    note="",
+    seed=1,
+    config={"clients": [{"name": "script", "kind": "script"}, {"name": "nobody", "kind": "script"}]},
+    created_at="2026-01-01T12:00:00+00:00",
+    started_at="2026-01-01T12:00:01+00:00",
+    ended_at="2026-01-01T12:00:06+00:00",
+    state="completed",
+)
+SERVER = ServerInfo(model="bounded_pool", config={"backlog": 64, "workers": 2, "placement": "thread"})
+STATS = {"count", "mean", "min", "p50", "p90", "p99", "p99_9", "max"}
+
+
+def report(of: RunResult, somaxconn: int | None = 4096) -> dict[str, Any]:
+    made = build_report(RUN, of, SERVER, {"somaxconn": somaxconn})
+    json.dumps(made, allow_nan=False)  # plain values all through
+    return made
+
+
+def test_a_report_has_every_part() -> None:
+    made = report(result(pool_of_two(), ended=4401))
+    assert list(made) == [
+        "schema_version", "run", "verdict", "window", "totals", "latency", "waits", "groups", "theory", "series",
+        "histograms", "server", "environment",
+    ]  # fmt: skip
+    assert made["run"]["id"] == 7
+    assert made["run"]["sentence"].startswith("2 of 3 clients")
+    assert made["totals"]["peak_in_service"] == 2
+    assert set(made["latency"]) == {"response_ms", "round_trip_ms", "lateness_ms"}
+    assert set(made["waits"]) == {"connect_ms", "backlog_ms", "queue_ms", "greeting_ms", "session_ms"}
+    assert all(set(stats) == STATS for stats in (*made["latency"].values(), *made["waits"].values()))
+    assert len(made["series"]["rows"]) == 45
+    assert made["histograms"]["response"] is not None
+
+
+def test_groups_have_the_same_figures_also_where_nobody_came() -> None:
+    script, nobody = report(result(pool_of_two()))["groups"]
+    assert (script["name"], script["kind"], script["totals"]["connections"]["due"]) == ("script", "script", 3)
+    assert (nobody["name"], nobody["totals"]["connections"]["due"]) == ("nobody", 0)
+    assert nobody["totals"]["peak_in_service"] is None
+
+
+@pytest.mark.parametrize(("somaxconn", "effective"), [(4096, 64), (16, 16), (None, None)])
+def test_the_backlog_is_capped_by_the_kernels_limit(somaxconn: int | None, effective: int | None) -> None:
+    assert report(result(), somaxconn)["server"]["backlog_effective"] == effective
+
+
+def test_the_servers_peaks_are_of_the_run_and_its_sums_from_just_before() -> None:
+    looks = [
+        sample(-50, cpu_s=1.0, threads=99, queue=50, rss=9999),
+        sample(50, cpu_s=1.25, threads=3, queue=1, rss=2000),
+        sample(150, cpu_s=3.0, threads=4, queue=0, rss=1500),
+    ]
+    server = report(result(pool_of_two(), samples=looks))["server"]
+    assert (server["peak_threads"], server["peak_queue"]) == (4, 1)
+    assert (server["peak_rss_bytes"], server["peak_vms_bytes"]) == (2000, 4000)
+    assert (server["cpu_s"], server["voluntary_switches"], server["involuntary_switches"]) == (2.0, 20, 2)
+    assert (server["model"], server["placement"], server["scope"]) == ("bounded_pool", "thread", "process")
+
+
+def test_without_samples_the_servers_figures_are_null() -> None:
+    server = report(result(pool_of_two(), listen_overflows=None))["server"]
+    for name in ("peak_threads", "peak_queue", "cpu_s", "peak_rss_bytes", "voluntary_switches", "listen_overflows"):
+        assert server[name] is None
+
+
+def test_a_design_without_threads_of_its_own_has_no_peak() -> None:
+    looks = [sample(10, threads=None, queue=None), sample(110, threads=None, queue=None)]
+    server = report(result(samples=looks))["server"]
+    assert (server["peak_threads"], server["peak_queue"], server["cpu_s"]) == (None, None, 0.0)
+
+
+HALFWAY = [
+    pool_of_two()[0],
+    JoinedConnection(client("conn2", connected=1, greeted=2, outcome=None), None),
+    JoinedConnection(client("conn3", connect=None, outcome=ClientOutcome.NOT_STARTED, local=None), None),
+]
+
+
+@pytest.mark.parametrize(
+    ("of", "status"),
+    [
+        (result(HALFWAY, outcome="cancelled", complete=False), "suspect"),
+        (result(HALFWAY, outcome="failed", failure="worker_died", complete=False), "invalid"),
+        (result([], outcome="failed", failure="cannot_start", complete=False, ended=0), "invalid"),
+    ],
+    ids=["cancelled", "worker died", "nothing at all"],
+)
+def test_a_run_cut_short_has_a_whole_report_too(of: RunResult, status: str) -> None:
+    assert report(of)["verdict"]["status"] == status
+
+
+def test_the_machine_is_described_in_plain_values() -> None:
+    machine = describe_machine()
+    json.dumps(machine, allow_nan=False)
+    assert machine["cores"] >= machine["cores_usable"] >= 1
+    assert isinstance(machine["gil"], bool)
+    assert machine["somaxconn"] > 0
+    assert machine["versions"]["hdrhistogram"]
+
+
+def test_a_window_begins_after_the_warm_up_and_ends_with_the_groups_duration() -> None:
+    group = {"name": "script", "kind": "closed", "start_s": 1.0, "warm_up_s": 0.5, "duration_s": 2.0}
+    made = build_report(replace(RUN, config={"clients": [group]}), result(pool_of_two(), ended=4400), SERVER, {})
+    assert made["window"] == made["groups"][0]["window"] == {"from_s": 1.5, "until_s": 3.0}
+
+
+def test_without_a_client_there_is_no_window() -> None:
+    made = report(result([], outcome="failed", failure="cannot_start", ended=0))
+    assert (made["window"], made["theory"]) == (None, None)
+
+
+def test_a_run_that_is_a_queue_is_held_against_theory() -> None:
+    group = {"name": "script", "kind": "open", "arrivals": "poisson", "rate_per_s": 1.0, "duration_s": 9.0}
+    work = {"kind": "sleep", "mean_ms": 2000.0, "distribution": "fixed", "per": "connection"}
+    pool = ServerInfo(model="bounded_pool", config={"model": "bounded_pool", "workers": 2, "work": work})
+    made = build_report(replace(RUN, config={"clients": [group]}), result(pool_of_two(), ended=9000), pool, {})
+    assert made["theory"] is not None
+    assert made["theory"]["wait_ms"] == made["theory"]["recursion_wait_ms"]

@@ -1,0 +1,173 @@
+"""Queueing theory: known answers, and what a run must be to be compared with it."""
+
+from __future__ import annotations
+
+import random
+from math import factorial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from coreserver.reports.queueing_theory import (
+    Passage,
+    compare,
+    erlang_c,
+    erlang_c_mean_wait_s,
+    fcfs_waits,
+    passages,
+    theory,
+)
+from coreserver.reports.timing import JoinedConnection
+from tests.support.made_records import at, client, served
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "services", "servers", "waits"),
+    [
+        ([], [], 1, []),
+        ([0, 1, 2], [2, 2, 2], 1, [0, 1, 2]),
+        ([0, 10, 20], [2, 2, 2], 1, [0, 0, 0]),
+        ([0, 0, 0], [3, 1, 1], 2, [0, 0, 1]),  # the third takes the server that is free first
+        ([0, 1, 2, 3], [10, 1, 5, 1], 2, [0, 0, 0, 4]),
+        ([0, 0, 0], [1, 1, 1], 3, [0, 0, 0]),
+        ([5, 5], [1, 1], 1, [0, 1]),
+    ],
+)
+def test_the_recursion_by_hand(arrivals: list[float], services: list[float], servers: int, waits: list[float]) -> None:
+    assert fcfs_waits(np.array(arrivals, float), np.array(services, float), servers).tolist() == waits
+
+
+def test_the_recursion_is_lindleys_for_one_server() -> None:
+    rng = random.Random(4)
+    arrivals = np.cumsum([rng.expovariate(1.0) for _ in range(500)])
+    services = np.array([rng.expovariate(1.2) for _ in range(500)])
+    wait, expected = 0.0, [0.0]
+    for gap, service in zip(np.diff(arrivals), services[:-1], strict=True):
+        wait = max(0.0, wait + service - gap)
+        expected.append(wait)
+    assert fcfs_waits(arrivals, services, 1) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("offered", "servers", "probability"),
+    [
+        (0.5, 1, 0.5),  # M/M/1: the utilisation
+        (0.85, 1, 0.85),
+        (1.0, 2, 1 / 3),
+        (2.0, 3, 4 / 9),
+        (0.0, 4, 0.0),
+        (8.0, 10, 0.4092),  # tables of Erlang C
+    ],
+)
+def test_erlang_c(offered: float, servers: int, probability: float) -> None:
+    assert erlang_c(offered, servers) == pytest.approx(probability, abs=5e-5)
+
+
+@pytest.mark.parametrize("servers", [1, 2, 3, 5, 8, 20])
+@pytest.mark.parametrize("utilisation", [0.1, 0.5, 0.9, 0.99])
+def test_erlang_c_is_its_textbook_sum(servers: int, utilisation: float) -> None:
+    a = servers * utilisation
+    tail = a**servers / factorial(servers) / (1 - utilisation)
+    assert erlang_c(a, servers) == pytest.approx(tail / (sum(a**k / factorial(k) for k in range(servers)) + tail))
+
+
+def test_erlang_c_of_very_many_servers_does_not_overflow() -> None:
+    assert 0 < erlang_c(9_900.0, 10_000) < 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "service", "servers", "wait"),
+    [
+        (25.0, 0.02, 1, 0.02),  # M/M/1 at 0.5: rho / (mu - lambda)
+        (42.5, 0.02, 1, 0.85 / 7.5),
+        (50.0, 0.02, 2, 1 / 150),  # M/M/2 at 0.5: 1/3 of 20 ms
+        (50.0, 0.02, 1, None),
+        (51.0, 0.02, 1, None),
+        (0.0, 0.02, 1, 0.0),
+    ],
+)
+def test_the_mean_wait_of_erlang_c(rate: float, service: float, servers: int, wait: float | None) -> None:
+    found = erlang_c_mean_wait_s(rate, service, servers)
+    assert found == (None if wait is None else pytest.approx(wait))
+
+
+def random_passages(rate: float, service: float, servers: int, count: int, seed: int) -> list[Passage]:
+    rng = random.Random(seed)
+    arrivals = np.cumsum([rng.expovariate(rate) for _ in range(count)])
+    services = np.array([rng.expovariate(1 / service) for _ in range(count)])
+    waits = fcfs_waits(arrivals, services, servers)
+    return [Passage(*one) for one in zip(arrivals.tolist(), waits.tolist(), services.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize(("servers", "utilisation"), [(1, 0.5), (2, 0.7), (4, 0.85)])
+def test_both_judges_agree_with_a_simulated_queue(servers: int, utilisation: float) -> None:
+    through = random_passages(servers * utilisation / 0.02, 0.02, servers, 20_000, seed=servers)
+    found: dict[str, Any] = compare(through, servers, from_s=0.0, is_markovian=True)
+    assert found["utilisation"] == pytest.approx(utilisation, rel=0.03)
+    assert found["recursion_wait_ms"] == pytest.approx(found["wait_ms"])
+    assert found["wait_low_ms"] <= found["erlang_c_wait_ms"] <= found["wait_high_ms"]
+
+
+def test_arrivals_of_the_warm_up_load_the_queue_but_are_not_compared() -> None:
+    found = compare([Passage(0, 0, 5), Passage(1, 4, 1), Passage(2, 4, 1)], 1, from_s=1.0, is_markovian=True)
+    assert (found["arrivals"], found["wait_ms"], found["recursion_wait_ms"]) == (2, 4000, 4000)
+    assert found["arrival_rate_per_s"] == 1.0
+    assert (found["wait_low_ms"], found["erlang_c_wait_ms"]) == (None, None)  # too few; as many as can be served
+
+
+def test_an_interval_never_begins_below_nothing() -> None:
+    through = [Passage(float(k), 100.0 if k < 20 else 0.0, 0.1) for k in range(400)]
+    found: dict[str, Any] = compare(through, 1, from_s=0.0, is_markovian=True)
+    assert found["wait_low_ms"] == 0.0 < found["wait_ms"] < found["wait_high_ms"]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_arrival_is_nothing_to_compare(count: int) -> None:
+    found = compare([Passage(0, 0, 1)] * count, 1, from_s=0.0, is_markovian=True)
+    assert found["wait_ms"] is None
+
+
+def test_a_connection_arrives_when_its_connect_has_succeeded() -> None:
+    late = served("late", due=5, accepted=7, started=9, closed=20)
+    early = served("early", accepted=2, started=3, closed=9)
+    found = passages([late, early])
+    assert found is not None
+    assert found[0] == pytest.approx((at(1) / 1e9, 0.002, 0.007))
+    assert found[1] == pytest.approx((at(6) / 1e9, 0.003, 0.012))
+
+
+def test_without_every_record_there_is_nothing_to_compare() -> None:
+    whole = served("whole", accepted=2, started=3, closed=9)
+    assert passages([whole, JoinedConnection(client("bare", connected=1), None)]) is None
+
+
+OPEN = {"kind": "open", "arrivals": "poisson", "stages": None, "messages_per_connection": 1}
+WORK = {"kind": "sleep", "mean_ms": 20.0, "distribution": "exponential", "per": "connection"}
+POOL = {"model": "bounded_pool", "workers": 2, "when_full": "wait", "work": WORK}
+
+
+@pytest.mark.parametrize(
+    ("groups", "server", "shown", "erlang"),
+    [
+        ([OPEN], POOL, True, True),
+        ([OPEN], {"model": "executor_pool", "workers": 2, "work": WORK}, True, True),
+        ([OPEN], POOL | {"work": WORK | {"distribution": "fixed"}}, True, False),
+        ([OPEN | {"stages": [{"rate_per_s": 5.0, "duration_s": 1.0}]}], POOL, True, False),
+        ([OPEN | {"messages_per_connection": 3}], POOL, True, False),
+        ([OPEN | {"arrivals": "constant"}], POOL, False, False),
+        ([OPEN, OPEN], POOL, False, False),
+        ([{"kind": "script"}], POOL, False, False),
+        ([OPEN], POOL | {"when_full": "refuse"}, False, False),
+        ([OPEN], POOL | {"model": "thread_per_client"}, False, False),
+        ([OPEN], POOL | {"work": WORK | {"per": "message"}}, False, False),
+        ([OPEN], POOL | {"work": {"kind": "none"}}, False, False),
+    ],
+)
+def test_which_runs_are_such_a_queue(groups: Any, server: Any, shown: bool, erlang: bool) -> None:
+    connections = [
+        served(f"c{k}", due=50 * k, accepted=50 * k + 2, started=50 * k + 3, closed=50 * k + 9) for k in range(4)
+    ]
+    found = theory(connections, groups, server, from_ns=at(0))
+    assert (found is not None) is shown
+    assert (found is not None and found["erlang_c_wait_ms"] is not None) is erlang

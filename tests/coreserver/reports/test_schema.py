@@ -1,0 +1,108 @@
+"""The published schema: current, complete, and what `build_report` really makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jsonschema
+import pytest
+
+from coreserver.config.load import ClientGroup
+from coreserver.reports.schema import SCHEMA_ID, Report, json_schema
+from coreserver.reports.timing import JoinedConnection
+from coreserver.runs.execute import RunResult
+from docs import report_schema
+from tests.support.made_records import pool_of_two, report_of, result, sample, staircase
+
+SCHEMA = json_schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+def test_the_file_in_docs_is_what_the_command_writes() -> None:
+    assert report_schema.FILE.read_text() == report_schema.text(), "run: python -m docs.report_schema"
+
+
+def test_it_is_a_schema_of_its_draft_with_a_name() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["$id"] == SCHEMA_ID
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        result(staircase(), samples=[sample(0), sample(100, cpu_s=0.01)], ended=6700),
+        result(pool_of_two(), ended=4500),
+        result([], complete=False, outcome="cancelled"),
+        result([], outcome="failed", failure="could_not_connect", failure_detail="ECONNREFUSED"),
+        result(staircase(), listen_overflows=None, records_lost=3, foreign=2),
+    ],
+    ids=["staircase", "pool", "cancelled", "failed", "doubtful"],
+)
+def test_reports_are_as_it_says(made: RunResult) -> None:
+    report = report_of(made)
+    VALIDATOR.validate(report)
+    Report.model_validate(report)
+
+
+def test_a_report_without_server_records_is_as_it_says() -> None:
+    bare = [JoinedConnection(connection.client, None) for connection in staircase()]
+    config = {"address": "127.0.0.1:9", "placement": "not ours"}
+    VALIDATOR.validate(report_of(result(bare), model="external", config=config, scope="not ours"))
+
+
+def parts_of(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield "report", schema
+    yield from schema["$defs"].items()
+
+
+def test_every_part_is_closed_and_every_field_is_described() -> None:
+    for name, part in parts_of(SCHEMA):
+        assert part["additionalProperties"] is False, name
+        assert part["description"], name
+        for field, shape in part["properties"].items():
+            assert "description" in shape or "$ref" in shape, f"{name}.{field}"
+
+
+def settings_of(union: Any) -> Sequence[Any]:
+    return union.__args__[0].__args__  # type: ignore[no-any-return]
+
+
+def test_there_is_a_case_of_every_kind_of_group() -> None:
+    """The kinds that tests/webapp/routes/test_files.py sends; a new one belongs there too."""
+    kinds = {group.model_fields["kind"].annotation.__args__[0] for group in settings_of(ClientGroup)}
+    assert kinds == {
+        *("script", "closed", "open", "idle", "slow_writer", "slow_reader", "reset", "half_close", "flood"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("extra",), 1),
+        (("schema_version",), 2),
+        (("run", "extra"), 1),
+        (("run", "state"), "running"),
+        (("run", "created_at"), "yesterday"),
+        (("totals", "connections", "due"), -1),
+        (("totals", "connections", "due"), "3"),
+        (("latency", "response_ms", "p50"), "fast"),
+        (("series", "columns"), ["t_s"]),
+        (("series", "rows"), [[0.0]]),
+        (("histograms", "highest"), 2**40),
+        (("histograms", "response"), "<script>"),
+        (("verdict", "status"), "excellent"),
+        (("environment", "limits", "memory"), None),
+    ],
+)
+def test_what_is_not_a_report_is_refused_by_both(path: tuple[str, ...], value: Any) -> None:
+    report = report_of(result(staircase()))
+    place = report
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(ValueError, match=path[-1]):
+        Report.model_validate(report)
+    if path[-1] != "created_at":  # a format is a hint in JSON Schema
+        assert not VALIDATOR.is_valid(report)

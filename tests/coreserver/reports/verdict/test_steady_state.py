@@ -1,0 +1,152 @@
+"""Little's law, and whether a run's second half was like its first."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from coreserver.reports.timing import JoinedConnection
+from coreserver.reports.verdict.steady_state import drift, little_law
+from coreserver.runs.execute import RunResult
+from tests.support.made_records import client, evidence, result, sample, server
+
+SECONDS = 30
+
+
+def connections(rate_per_s: float, mean_ms: float, seed: int) -> list[JoinedConnection]:
+    """Poisson arrivals over the run; each is with the server for an exponential time."""
+    rng, at_ms, made = random.Random(seed), 0.0, []
+    while (at_ms := at_ms + rng.expovariate(rate_per_s) * 1000) < 1000 * SECONDS:
+        stays = rng.expovariate(1 / mean_ms)
+        made.append(
+            JoinedConnection(
+                client(due=at_ms, connect=at_ms, connected=at_ms), server(at_ms, at_ms + stays / 3, at_ms + stays)
+            )
+        )
+    return made
+
+
+def looked_at(made: Sequence[JoinedConnection], *, missed: float = 0.0, each_ms: float = 100.0) -> RunResult:
+    """The run with samples every so often, in which a share of the connections was overlooked."""
+    rng = random.Random(7)
+    seen = [c.server for c in made if c.server is not None and rng.random() >= missed]
+    looks, at_ms = [], 0.0
+    while (at_ms := at_ms + each_ms * rng.uniform(0.8, 1.2)) < 1000 * SECONDS:
+        look = sample(at_ms)
+        there = sum(s.accepted_ns <= look.at_ns < (s.finished_ns or 2**63) for s in seen)
+        looks.append(replace(look, in_service=there))
+    return result(made, samples=looks, ended=1000 * SECONDS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (50, 20), (2, 10), (40, 2500)])
+def test_samples_and_records_of_the_same_connections_agree(rate_per_s: float, mean_ms: float, seed: int) -> None:
+    assert list(little_law(evidence(looked_at(connections(rate_per_s, mean_ms, seed))))) == []
+
+
+def test_a_constant_rate_in_step_with_the_samples_is_no_contradiction() -> None:
+    made = [
+        JoinedConnection(client(due=at, connect=at, connected=at), server(at, at, at + 30))
+        for at in range(0, 1000 * SECONDS, 100)
+    ]
+    assert list(little_law(evidence(looked_at(made)))) == []
+
+
+def test_connections_that_stay_all_the_time_agree_without_any_scatter() -> None:
+    made = [JoinedConnection(client(due=k, connect=k, connected=k), server(k, k, None)) for k in range(50)]
+    assert list(little_law(evidence(looked_at(made)))) == []
+
+
+@pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (40, 2500)])
+def test_samples_that_miss_a_third_of_the_connections_are_found_out(rate_per_s: float, mean_ms: float) -> None:
+    (found,) = little_law(evidence(looked_at(connections(rate_per_s, mean_ms, 1), missed=0.33)))
+    assert (found["code"], found["severity"]) == ("little_law", "suspect")
+
+
+def test_the_law_is_not_judged_on_few_samples_or_without_every_record() -> None:
+    wrong = looked_at(connections(20, 300, 1), missed=0.5)
+    few = looked_at(connections(20, 300, 1), missed=0.5, each_ms=170)
+    bare = JoinedConnection(client(due=5, connect=5, connected=5), None)
+    for untold in (few, replace(wrong, foreign=1), replace(wrong, connections=[*wrong.connections, bare])):
+        assert list(little_law(evidence(untold))) == []
+
+
+CLOSED = {"name": "script", "kind": "closed", "duration_s": 10.0, "warm_up_s": 0.0}
+
+
+def answered(first_ms: float, second_ms: float, *, scatter: float = 0.3, each_ms: float = 10) -> JoinedConnection:
+    """A message every 10 ms over 10 s; response times around one mean in the first half, another in the second."""
+    rng = random.Random(5)
+    dues = [each_ms * k for k in range(int(10_000 / each_ms))]
+    means = [first_ms if due < 5000 else second_ms for due in dues]
+    messages = [
+        (due, due, due + mean * rng.uniform(1 - scatter, 1 + scatter)) for due, mean in zip(dues, means, strict=True)
+    ]
+    return JoinedConnection(client(connect=0, connected=1, greeted=2, closed=10_000, messages=messages), None)
+
+
+@pytest.mark.parametrize(
+    ("made", "drifted"),
+    [
+        (answered(4.0, 4.0), False),
+        (answered(4.0, 6.0), True),
+        (answered(6.0, 4.0), True),
+        (answered(4.0, 4.9), False),  # by far more than chance, and yet it matters little
+        (answered(0.05, 0.14), False),  # less than any scheduler's scatter
+        (answered(4.0, 6.0, each_ms=100), False),  # fifty answers a half: not enough to say
+    ],
+)
+def test_halves_that_differ_by_more_than_chance_and_enough_to_matter(made: JoinedConnection, drifted: bool) -> None:
+    found = list(drift(evidence(result([made], ended=10_000), groups=[CLOSED])))
+    assert [(reason["code"], reason["severity"]) for reason in found] == [("drift", "suspect")] * drifted
+
+
+@pytest.mark.parametrize(
+    ("load", "drifted"), [(0.7, False), (0.85, False), (0.9, False), (1.2, True), (2.0, True)]
+)  # work that arrives in a second, in seconds
+def test_a_queue_that_grows_all_the_time_is_drift_and_one_that_comes_and_goes_is_none(
+    load: float, drifted: bool
+) -> None:
+    rng, due, free, messages = random.Random(4), 0.0, 0.0, []
+    while (due := due + rng.expovariate(load / 5)) < 10_000:  # each takes 5 ms on average, one at a time
+        free = max(due, free) + rng.expovariate(1 / 5)
+        messages.append((due, due, free))
+    made = JoinedConnection(client(closed=30_000, messages=messages), None)
+    window = CLOSED | {"kind": "open"}
+    assert bool(list(drift(evidence(result([made], ended=10_000), groups=[window])))) is drifted
+
+
+def test_waits_that_come_in_runs_are_no_drift() -> None:
+    rng, level, messages = random.Random(3), 4.0, []
+    for k in range(2000):
+        level = 4 + 0.99 * (level - 4) + rng.gauss(0, 0.2)
+        messages.append((5.0 * k, 5.0 * k, 5.0 * k + max(level, 0.5)))
+    made = JoinedConnection(client(closed=10_000, messages=messages), None)
+    assert list(drift(evidence(result([made], ended=10_000), groups=[CLOSED]))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "judged"),
+    [
+        ({}, True),
+        ({"kind": "open", "stages": None}, True),
+        ({"kind": "open", "stages": [{"rate_per_s": 9.0, "duration_s": 10.0}]}, False),
+        ({"kind": "script"}, False),
+        ({"warm_up_s": 5.0}, False),  # the change came with the end of the warm-up: no part of the window
+    ],
+)
+def test_only_groups_that_are_meant_to_be_steady_are_judged(change: dict[str, Any], judged: bool) -> None:
+    found = list(drift(evidence(result([answered(4.0, 8.0)], ended=10_000), groups=[CLOSED | change])))
+    assert bool(found) is judged
+
+
+def test_while_another_group_comes_or_goes_a_change_is_what_was_asked_for() -> None:
+    attack = {"name": "attack", "kind": "open", "start_s": 5.0, "duration_s": 5.0}
+    beside = {"name": "beside", "kind": "open", "start_s": 0.0, "duration_s": 10.0}
+    of = result([answered(4.0, 8.0)], ended=10_000)
+    assert list(drift(evidence(of, groups=[CLOSED, attack]))) == []
+    assert len(list(drift(evidence(of, groups=[CLOSED, beside])))) == 1

@@ -1,0 +1,146 @@
+"""Verdicts of real runs: what is done to the clients or to the server on purpose is found out."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from coreserver.clients.load import Progress
+from coreserver.config.load import LoadConfig
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
+from coreserver.telemetry.recorder import Subscription
+from tests.support.loads import run
+from tests.support.servers import running
+
+NOT_OURS = {"machine_busy"}  # whatever else this machine does while the tests run
+RUNS = 4
+NOTES = {"shared_interpreter", "too_few_samples"}
+
+POOL = {
+    "model": "bounded_pool",
+    "workers": 2,
+    "work": {"kind": "sleep", "mean_ms": 5.0, "distribution": "exponential", "per": "connection"},
+}
+CLOSED = {"kind": "closed", "count": 4, "duration_s": 1.3, "think_s": 0.01}
+
+
+def report(
+    tmp_path: Path,
+    server: dict[str, Any],
+    group: dict[str, Any],
+    on_progress: Callable[[Progress], object] = lambda _: None,
+) -> dict[str, Any]:
+    """A run of one group against a server of its own, as its report has it."""
+    load = LoadConfig.model_validate({"clients": [group], "client_processes": 1, "seed": 3})
+    with running(**server) as host:
+        result = run(host, load, tmp_path, on_progress=on_progress)
+    info = RunInfo(1, "", "", 3, load.model_dump(mode="json"), "", None, None, result.outcome)
+    served_by = ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"))
+    return build_report(info, result, served_by, {"somaxconn": 4096})
+
+
+def codes(of: dict[str, Any]) -> dict[str, str]:
+    return {reason["code"]: reason["severity"] for reason in of["verdict"]["reasons"]}
+
+
+def test_a_healthy_run_is_valid(tmp_path: Path) -> None:
+    for _ in range(RUNS):  # beside other tests a client may really have had to wait for its CPU
+        found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
+        assert found["totals"]["messages"]["verified"] >= 100
+        if not (strange := set(codes(found)) - NOTES - NOT_OURS):
+            break
+    assert not strange
+
+
+class Starver(threading.Thread):
+    """Lets our child processes have the CPU for 20 ms of every 60."""
+
+    def __init__(self) -> None:
+        super().__init__(name="starver")
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        clients = psutil.Process().children()
+        while not self.over.wait(0.02):
+            self._signal(clients, signal.SIGSTOP)
+            self.over.wait(0.04)
+            self._signal(clients, signal.SIGCONT)
+
+    def _signal(self, clients: list[psutil.Process], number: signal.Signals) -> None:
+        for client in clients:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                client.send_signal(number)
+
+
+def test_a_generator_that_is_starved_makes_its_run_invalid(tmp_path: Path) -> None:
+    starver = Starver()
+
+    def begin(_: Progress) -> None:
+        if starver.ident is None:
+            starver.start()
+
+    try:
+        found = report(tmp_path, {"model": "thread_per_client"}, CLOSED, begin)
+    finally:
+        starver.over.set()
+        starver.join()
+    assert found["verdict"]["status"] == "invalid"
+    assert codes(found)["client_saturated"] == "invalid"
+
+
+def test_an_accept_queue_that_is_too_small_is_seen(tmp_path: Path) -> None:
+    hold = {"kind": "script", "count": 5, "timeout_s": 5, "script": [{"send": "^a$"}, {"wait_s": 0.2}]}
+    found = report(tmp_path, {"model": "sequential", "backlog": 1}, hold)
+    assert codes(found)["listen_overflow"] == "suspect"
+    # The kernel may drop a handshake's last step as well: that client believes it is connected and waits in vain.
+    assert found["totals"]["connections"]["completed"] >= 4
+    assert found["waits"]["connect_ms"]["max"] > 900  # a lost SYN is sent again after a second
+
+
+def test_a_backlog_beyond_the_kernels_limit_is_noted(tmp_path: Path) -> None:
+    found = report(tmp_path, {"model": "sequential", "backlog": 65535}, {"kind": "script", "script": [{"send": "^a$"}]})
+    assert codes(found)["backlog_capped"] == "note"
+
+
+def test_a_pool_with_random_arrivals_is_held_against_theory(tmp_path: Path) -> None:
+    group = {"kind": "open", "rate_per_s": 200.0, "duration_s": 1.5, "warm_up_s": 0.1}
+    for _ in range(RUNS):  # a machine that is busy elsewhere hands over late, and theory does not know of it
+        found = report(tmp_path, POOL, group)["theory"]
+        if abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5:
+            break
+    assert found["servers"] == 2
+    assert 200 <= found["arrivals"] <= 360
+    assert abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5
+    assert found["erlang_c_wait_ms"] > 0
+
+
+def test_a_server_that_is_asked_for_too_much_drifts(tmp_path: Path) -> None:
+    slow = {"kind": "sleep", "mean_ms": 5.0, "per": "connection"}  # 200 a second, one at a time
+    group = {"kind": "open", "rate_per_s": 400.0, "arrivals": "constant", "duration_s": 1.0}
+    found = report(tmp_path, {"model": "sequential", "backlog": 4096, "work": slow}, group)
+    assert codes(found)["drift"] == "suspect"
+
+
+def test_server_records_that_did_not_fit_make_a_run_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coreserver.telemetry.recorder.Subscription", lambda: Subscription(limit=1))
+    found = report(tmp_path, {"model": "event_loop"}, {"kind": "script", "count": 100, "script": [{"send": "^a$"}]})
+    assert codes(found)["records_lost"] == "invalid"
+
+
+def test_a_machine_that_works_for_somebody_else_is_seen(tmp_path: Path) -> None:
+    spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # what other tests leave of the machine
+    with subprocess.Popen(spin) as stranger:
+        try:
+            found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
+        finally:
+            stranger.kill()
+    assert codes(found)["machine_busy"] == "suspect"

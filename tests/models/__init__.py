@@ -1,1 +1,0 @@
-"""Stories that are particular to one design."""

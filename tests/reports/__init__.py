@@ -1,1 +1,0 @@
-"""Reports: known answers, worked by hand."""

@@ -1,0 +1,293 @@
+"""A lab made of hand-written facts: what the pages show can be known before any server is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from coreserver.clock import now_ns
+from coreserver.config.server import ServerOptions
+from coreserver.models import MODELS
+from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult, MessageRecord
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
+from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from coreserver.reports.timing import JoinedConnection
+from coreserver.runs.execute import RunResult
+from coreserver.telemetry.recorder import ConnectionRecord, Event, ServerOutcome
+from coreserver.telemetry.sampler import Sample
+from webapp.lab.lab import Lab
+from webapp.lab.server_snapshot import Look, Seen
+from webapp.problems import Conflict, NoResult, NotFound, Problem
+from webapp.schemas.resources import (
+    AddressResource,
+    ModelResource,
+    Reason,
+    RunFilter,
+    RunList,
+    RunPatch,
+    RunResource,
+    RunSpec,
+    ServerResource,
+    ServerStats,
+    Verdict,
+)
+from webapp.schemas.run_progress import RunHistory, RunProgress
+from webapp.settings import Settings
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+MS = 1_000_000
+PHASES = ("due", "connecting", "waiting", "in_service", "completed", "failed")
+
+ORIGIN = "http://127.0.0.1:8000"
+BROWSER = {"Accept": "text/html", "Origin": ORIGIN}
+
+
+def article_connections(workers: int = 2, clients: int = 3, name: str = "conn") -> list[JoinedConnection]:
+    """The article's clients against a pool, by hand: each is served for 2.2 s, the rest wait in the queue."""
+    free_at = [0] * workers
+    joined = []
+    for number in range(1, clients + 1):
+        worker = min(range(workers), key=free_at.__getitem__)
+        started = free_at[worker] + MS
+        ended = free_at[worker] = started + 2_200 * MS
+        messages = [
+            MessageRecord(due_ns=0, sent_ns=started + MS, replied_ns=started + 2 * MS),
+            MessageRecord(due_ns=started + 1_000 * MS, sent_ns=started + 1_000 * MS, replied_ns=started + 1_001 * MS),
+        ]
+        client = ClientRecord(
+            f"{name}{number}", "script", 0, 0, MS // 2, started, ended, ClientOutcome.COMPLETED, messages=messages
+        )
+        server = ConnectionRecord(
+            number,
+            ("127.0.0.1", 40_000 + number),
+            MS // 2,
+            started,
+            ended,
+            f"worker-{worker + 1}",
+            ServerOutcome.COMPLETED,
+        )
+        joined.append(JoinedConnection(client, server))
+    return joined
+
+
+def report_of(run: RunResource, connections: list[JoinedConnection]) -> dict[str, Any]:
+    """The real report of these connections."""
+    ended = max(connection.client.closed_ns or 0 for connection in connections)
+    load = LoadResult(0, NOON.timestamp(), ended, 0.01, [connection.client for connection in connections])
+    result = RunResult(load, connections, 0, 0, [], 0, "completed")
+    info = RunInfo(run.id, run.label, run.note, 0, run.config, NOON.isoformat(), None, None, run.state)
+    server = ServerInfo(model=run.model, config=run.config["server"])
+    return build_report(info, result, server, {"cpu": "a hand-made one", "cores": 2, "somaxconn": 4096})
+
+
+class FakeLab(Lab):
+    """Keeps what it is given and refuses what it is told to refuse."""
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.all_servers: dict[int, ServerResource] = {}
+        self.all_runs: dict[int, RunResource] = {}
+        self.joined: dict[int, list[JoinedConnection]] = {}
+        self.open: list[ConnectionRecord] = []
+        self.ended: list[ConnectionRecord] = []
+        self.samples: list[Sample] = []
+        self.happened: list[Event] = []
+        self.details: dict[str, str] = {}
+        self.logs: dict[int, str] = {}
+        self.refusal: Problem | None = None
+
+    # --- to fill it ----------------------------------------------------------------------------------------------
+
+    def add_server(self, model: str = "bounded_pool", state: str = "listening", **options: Any) -> ServerResource:
+        """One more server."""
+        config = MODELS[model].Config.model_validate({"model": model, **options})
+        return self._add_server(config, state)
+
+    def add_run(
+        self, state: str = "completed", label: str = "", connections: Iterable[JoinedConnection] = (), **changes: Any
+    ) -> RunResource:
+        """One more run; with `connections` it has a report of them."""
+        number = len(self.all_runs) + 1
+        joined = list(connections)
+        config = {
+            "label": label,
+            "note": "",
+            "seed": 0,
+            "server": {"model": "bounded_pool", "workers": 2, "work": {"kind": "none"}},
+            "clients": [{"kind": "script", "name": "script", "count": len(joined) or 3, "script": "article"}],
+        }
+        run = RunResource(
+            id=number,
+            state=state,
+            label=label,
+            note="",
+            model="bounded_pool",
+            server_id=None,
+            created_at=NOON + timedelta(minutes=number),
+            started_at=None if state == "queued" else NOON,
+            ended_at=None,
+            progress=RunProgress(elapsed_s=1.25, counts=dict.fromkeys(PHASES, 1)) if state == "running" else None,
+            verdict=None,
+            sentence=None,
+            totals=None,
+            reason=None,
+            config=config,
+            links={},
+        )
+        if joined:
+            report = report_of(run, joined)
+            found = {"verdict": Verdict(**report["verdict"]), "totals": report["totals"]}
+            run = run.model_copy(update={**found, "sentence": report["run"]["sentence"]})
+        self.joined[number] = joined
+        self.all_runs[number] = run.model_copy(update=changes)
+        return self.all_runs[number]
+
+    def _add_server(self, config: ServerOptions, state: str) -> ServerResource:
+        number = len(self.all_servers) + 1
+        stats = ServerStats(
+            accepted=7, waiting=1, in_service=2, outcomes={"completed": 4, "reset": 0}, events={}, threads_alive=3,
+            threads_busy=2, queue_depth=1, accept_queue=0,
+        )  # fmt: skip
+        is_up = state == "listening"
+        server = ServerResource(
+            id=number,
+            name=config.name or f"server-{number}",
+            state=state,
+            reason=None if is_up else Reason(code="port_in_use", detail="its port is taken"),
+            model=config.model,
+            pid=4242 if is_up else None,
+            address=AddressResource(host="127.0.0.1", port=9000 + number) if is_up else None,
+            config=config.model_dump(mode="json"),
+            created_at=NOON,
+            stats=stats if is_up else None,
+            run_ids=[],
+            links={},
+        )
+        self.all_servers[number] = server
+        return server
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def _refuse(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    # --- what a lab can be asked ---------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelResource]:
+        return [self.model(name) for name in MODELS]
+
+    def model(self, name: str) -> ModelResource:
+        text = (MODELS[name].__doc__ or "").strip()
+        return ModelResource(
+            name=name, summary=text.splitlines()[0], description=text, options={}, source_file=f"{name}.py",
+            source="def accept() -> None: ...  # <the design>\n",
+        )  # fmt: skip
+
+    def create_server(self, config: ServerOptions) -> ServerResource:
+        self._refuse()
+        return self._add_server(config, "listening")
+
+    def servers(self) -> list[ServerResource]:
+        return list(self.all_servers.values())
+
+    def server(self, server_id: int) -> ServerResource:
+        if server_id not in self.all_servers:
+            raise NotFound("there is no such server")
+        return self.all_servers[server_id]
+
+    def look(self, server_id: int, seen: Seen) -> Look:
+        return Look(
+            at_ns=now_ns(),
+            server=self.server(server_id),
+            life=self,
+            details=self.details,
+            open=tuple(replace(record) for record in self.open),
+            ended=tuple(self.ended),
+            samples=tuple(self.samples),
+            events=tuple(self.happened),
+        )
+
+    def start_server(self, server_id: int) -> ServerResource:
+        return self._change_state(server_id, "listening")
+
+    def stop_server(self, server_id: int, drain_s: float = 0.0) -> ServerResource:
+        return self._change_state(server_id, "stopped")
+
+    def delete_server(self, server_id: int) -> None:
+        self._refuse()
+        del self.all_servers[server_id]
+
+    def _change_state(self, server_id: int, state: str) -> ServerResource:
+        self._refuse()
+        self.all_servers[server_id] = self.server(server_id).model_copy(update={"state": state})
+        return self.all_servers[server_id]
+
+    def create_run(self, spec: RunSpec) -> RunResource:
+        self._refuse()
+        run = self.add_run("queued", spec.label)
+        self.all_runs[run.id] = run.model_copy(update={"config": spec.model_dump(mode="json")})
+        return self.all_runs[run.id]
+
+    def runs(self, which: RunFilter | None = None) -> RunList:
+        which = which or RunFilter()
+        newest = sorted(self.all_runs.values(), key=lambda run: -run.id)
+        found = [run for run in newest if which.state in (None, run.state) and (which.label or "") in run.label]
+        found = [run for run in found if which.server_id in (None, run.server_id)]
+        before = int(which.cursor) if which.cursor else 2**53
+        found = [run for run in found if run.id < before]
+        page = found[: which.limit]
+        return RunList(runs=page, next_cursor=str(page[-1].id) if len(found) > len(page) else None)
+
+    def run(self, run_id: int) -> RunResource:
+        if run_id not in self.all_runs:
+            raise NotFound("there is no such run")
+        return self.all_runs[run_id]
+
+    def patch_run(self, run_id: int, patch: RunPatch) -> RunResource:
+        self.all_runs[run_id] = self.run(run_id).model_copy(update=patch.model_dump(exclude_none=True))
+        return self.all_runs[run_id]
+
+    def cancel_run(self, run_id: int) -> RunResource:
+        self.all_runs[run_id] = self.run(run_id).model_copy(update={"state": "cancelled"})
+        return self.all_runs[run_id]
+
+    def delete_run(self, run_id: int) -> None:
+        if not self.run(run_id).is_over:
+            raise Conflict("it is still running; cancel it first")
+        del self.all_runs[run_id]
+
+    def report(self, run_id: int) -> dict[str, Any]:
+        run = self.run(run_id)
+        if not self.joined[run_id]:
+            raise NoResult("it ended without a report")
+        return report_of(run, self.joined[run_id])
+
+    def log(self, run_id: int) -> str:
+        return self.logs.get(run_id, "INFO:2026-03-01 12:00:00,000:conn1 connected...\n")
+
+    def history(self, run_id: int) -> RunHistory | None:
+        return None
+
+    def timeline(self, run_id: int) -> tuple[list[TimelineRow], float | None]:
+        return timeline_rows(self.joined[run_id], 0), None
+
+    def _chart_title(self, run_id: int) -> str:
+        return self.run(run_id).label or "run"
+
+    def machine(self) -> dict[str, Any]:
+        return {"cpu": "a hand-made one", "cores": 2, "memory_bytes": 2**31, "versions": {"serverlab": "0.1.0"}}
+
+
+def in_service(number: int, worker: str) -> ConnectionRecord:
+    """A connection that `worker` has served for a second and a half."""
+    now = now_ns()
+    return ConnectionRecord(number, ("127.0.0.1", 50_000 + number), now - 2_000 * MS, now - 1_500 * MS, worker=worker)
+
+
+def waiting(number: int) -> ConnectionRecord:
+    """A connection that was accepted half a second ago and has no worker yet."""
+    return ConnectionRecord(number, ("127.0.0.1", 50_000 + number), now_ns() - 500 * MS)

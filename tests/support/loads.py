@@ -1,0 +1,33 @@
+"""What tests of whole runs share: load against a server, from its first due time to the joined records."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from coreserver.clients.load import Progress
+from coreserver.config.load import LoadConfig
+from coreserver.hosting.host import ServerHost
+from coreserver.runs.execute import RunResult, execute
+from tests.support.peers import Address
+
+
+def run(
+    host: ServerHost | None,
+    load: LoadConfig,
+    tmp_path: Path,
+    *,
+    address: Address | None = None,
+    cancel: threading.Event | None = None,
+    on_progress: Callable[[Progress], object] = lambda _: None,
+) -> RunResult:
+    """What came of this load against the host, or against a server that is not ours."""
+    return execute(
+        host,
+        load,
+        result_path=tmp_path / "result",
+        cancel=cancel or threading.Event(),
+        on_progress=on_progress,
+        address=address,
+    )

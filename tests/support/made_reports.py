@@ -1,0 +1,52 @@
+"""Reports of made-up runs of every size, for the charts to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from coreserver.records.client import ClientOutcome, ClientRecord, MessageRecord
+from coreserver.reports.build import RunInfo, ServerInfo, build_report
+from coreserver.reports.timing import JoinedConnection
+from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
+from tests.support.made_records import OURS, at, result, sample
+
+INFO = RunInfo(7, "made up", "", 0, {}, "2026-03-01T12:00:00+00:00", None, None, "completed")
+
+
+def report_of(
+    connections: Sequence[JoinedConnection],
+    *,
+    ended_ms: float = 3000,
+    groups: Sequence[str] = ("visitors",),
+    **more: Any,
+) -> dict[str, Any]:
+    """The real report of these connections."""
+    config = {"clients": [{"name": name, "kind": "script"} for name in groups]}
+    info = RunInfo(**{**{name: getattr(INFO, name) for name in INFO.__slots__}, "config": config})
+    return build_report(info, result(connections, ended=ended_ms, **more), ServerInfo("bounded_pool", {}), {})
+
+
+def visitors(count: int, *, group: str = "visitors", every_ms: float = 1.0, seed: int = 1) -> list[JoinedConnection]:
+    """So many connections of one message each, with response times as a busy server gives them, some seconds long."""
+    spans = np.random.default_rng(seed).lognormal(mean=1.0, sigma=1.0, size=count)
+    return [_visitor(k, group, k * every_ms, float(span)) for k, span in enumerate(spans)]
+
+
+def _visitor(number: int, group: str, due: float, took: float) -> JoinedConnection:
+    started, replied = due + 0.4 + took / 2, due + 1.0 + took
+    client = ClientRecord(
+        f"{group}{number}", group, at(due), at(due + 0.1), at(due + 0.2), at(started + 0.1), at(replied + 0.1),
+        ClientOutcome.COMPLETED, local=OURS, messages=[MessageRecord(at(due), at(started + 0.2), at(replied))],
+    )  # fmt: skip
+    server = ConnectionRecord(
+        number, OURS, at(due + 0.3), at(started), at(replied + 0.2), "worker-1", ServerOutcome.COMPLETED
+    )
+    return JoinedConnection(client, server)
+
+
+def samples(count: int) -> list[Any]:
+    """Looks at the server ten times a second."""
+    return [sample(100 * k, cpu_s=0.05 * k, threads=3 + k % 4, queue=k % 7) for k in range(count)]

@@ -1,0 +1,128 @@
+"""Ctrl-C at every stage of a command: what is broken off, what is finished first, what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.shell import ROOT, serverlab
+from webapp.cli import run
+from webapp.cli.signals import Interruption
+from webapp.client import LabClient
+
+LOAD = ("--clients", "2", "--duration", "200ms", "--client-processes", "1", "--format", "json")
+
+
+def press(number: signal.Signals = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with Interruption() as interruption:
+        with interruption.heard():
+            pass
+        press(number)
+        assert interruption.is_asked
+        with pytest.raises(KeyboardInterrupt), interruption.heard():
+            pytest.fail("it was asked for before")
+    with Interruption() as another, pytest.raises(KeyboardInterrupt), another.heard():
+        press(number)
+        pytest.fail("it was asked for now")
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_second_one_is_heard_everywhere_but_not_what_arrives_twice() -> None:
+    now = [0.0]
+    with Interruption(clock=lambda: now[0]) as interruption:
+        press()
+        now[0] = 0.4
+        press()
+        assert interruption.is_asked
+        now[0] = 0.6
+        with pytest.raises(KeyboardInterrupt):
+            press()
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], None]:
+    """Presses Ctrl-C when this function is called for the first time, before it does anything."""
+
+    def arrange(owner: Any, name: str) -> None:
+        wrapped = getattr(owner, name)
+
+        def pressed(*arguments: Any, **named: Any) -> Any:
+            monkeypatch.setattr(owner, name, wrapped)
+            press()
+            return wrapped(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, pressed)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "state"),
+    [
+        (LabClient, "run_spec", "cancelled"),  # the lab has taken the run: it must not go on alone
+        (LabClient, "get_run", "cancelled"),
+        (LabClient, "report", "completed"),
+        (run, "put", "completed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_from_the_request_on_there_is_a_report(
+    shared_url: str, interrupt_at: Callable[[Any, str], None], owner: Any, name: str, state: str
+) -> None:
+    interrupt_at(owner, name)
+    ended = serverlab("run", *LOAD, "--url", shared_url)
+    assert (ended.returncode, ended.stderr) == (130, "")
+    assert json.loads(ended.stdout)["run"]["state"] == state
+
+
+@pytest.mark.parametrize("name", ["version", "__enter__"])
+def test_before_it_there_is_nothing_to_report(
+    shared_url: str, interrupt_at: Callable[[Any, str], None], name: str
+) -> None:
+    interrupt_at(LabClient, name)
+    ended = serverlab("run", *LOAD, "--url", shared_url)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr == "serverlab: interrupted before there was anything to report\n"
+
+
+def test_a_run_that_does_not_end_when_it_is_cancelled_is_left_to_the_lab(
+    shared_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(_: LabClient, run_id: int, timeout_s: float, **__: Any) -> None:
+        if timeout_s == run.CANCEL_S:
+            raise TimeoutError(f"run {run_id} is still running after {timeout_s:g} s")
+        press()
+
+    monkeypatch.setattr(LabClient, "wait", wait)
+    ended = serverlab("run", *LOAD, "--url", shared_url)
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert re.fullmatch(r"serverlab: interrupted, but run \d+ is still running after 15 s\n", ended.stderr)
+
+
+def test_while_it_is_still_importing_it_ends_without_a_word() -> None:
+    code = """
+import os, signal, sys
+class Press:
+    def find_spec(self, name, *_):
+        if name == "webapp.cli.commands":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Press())
+from webapp.cli.main import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

@@ -1,0 +1,170 @@
+"""Lanes, squares and charts of a server's page, from records written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from coreserver.clock import NS_PER_S
+from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.sampler import Sample
+from tests.support.fake_lab import FakeLab
+from webapp.lab.server_snapshot import Look, Seen
+from webapp.live.sparklines import area_under, charts, line, nice_top, rows_of
+from webapp.live.worker_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of
+from webapp.pages.server import age, squares
+
+NOW = 1_000 * NS_PER_S
+
+
+def record(
+    number: int, worker: str | None, started_s: float = 990, finished_s: float | None = None
+) -> ConnectionRecord:
+    started = int(started_s * NS_PER_S)
+    return ConnectionRecord(
+        number,
+        ("127.0.0.1", 50_000 + number),
+        started,
+        started if worker else None,
+        int(finished_s * NS_PER_S) if finished_s else None,
+        worker,
+        ServerOutcome.COMPLETED if finished_s else None,
+    )
+
+
+def look(
+    model: str,
+    open_: list[ConnectionRecord],
+    alive: int,
+    busy: int | None,
+    *,
+    ended: tuple[ConnectionRecord, ...] = (),
+    state: str = "listening",
+    **options: Any,
+) -> Look:
+    server = FakeLab().add_server(model, **options)
+    assert server.stats is not None
+    stats = server.stats.model_copy(update={"threads_alive": alive, "threads_busy": busy})
+    server = server.model_copy(update={"stats": stats, "state": state})
+    return Look(NOW, server, open=tuple(open_), ended=ended)
+
+
+@pytest.mark.parametrize(
+    ("seen", "lanes"),
+    [
+        (look("sequential", [], 1, 0), ["acceptor accepts"]),
+        (look("sequential", [record(1, "acceptor")], 1, 1), ["acceptor serves"]),
+        (look("bounded_pool", [record(1, "worker-2")], 3, 1), ["acceptor accepts", "worker-1 idle", "worker-2 serves"]),
+        (look("bounded_pool", [record(2, None)], 2, 0), ["acceptor accepts", "worker-1 idle"]),
+        (look("elastic_pool", [record(1, "worker-1")], 3, 1), ["acceptor accepts", "worker-1 serves"]),  # and a keeper
+        (look("sequential", [record(1, "acceptor")], 1, 1, state="draining"), ["acceptor serves"]),
+        (look("thread_per_client", [record(7, "client-7")], 1, 1, state="draining"), ["client-7 serves"]),
+        (look("bounded_pool", [record(1, "worker-1")], 2, 1, state="draining", workers=1), ["worker-1 serves"]),
+        (look("executor_pool", [], 1, 0), ["acceptor accepts"]),  # its workers are started as they are needed
+        (look("thread_per_client", [record(7, "client-7")], 2, 1), ["acceptor accepts", "client-7 serves"]),
+        (look("thread_per_client", [], 2, 1), ["acceptor accepts"]),  # a thread that is about to end has no lane
+        (look("asyncio", [], 1, None), ["loop idle"]),
+    ],
+)
+def test_every_thread_that_serves_has_a_lane(seen: Look, lanes: list[str]) -> None:
+    assert [f"{lane.name} {lane.does}" for lane in lanes_of(seen).shown] == lanes
+
+
+def test_the_workers_left_of_a_pool_that_shrank_are_those_that_served_last() -> None:
+    served = (record(1, "worker-1", 980, 981), record(2, "worker-9", 981, 982), record(3, "worker-4", 982, 983))
+    names = [lane.name for lane in lanes_of(look("elastic_pool", [], 4, 0, ended=served)).shown]
+    assert names == ["acceptor", "worker-4", "worker-9"]
+
+
+def test_a_loop_has_one_lane_for_all_it_serves_and_shows_the_longest() -> None:
+    [lane] = lanes_of(look("asyncio", [record(n, "loop", 900 + n) for n in range(1, 51)], 1, None)).shown
+    assert (lane.serving, lane.record and lane.record.number) == (50, 1)
+
+
+def test_lanes_beyond_a_screenful_are_counted() -> None:
+    found = lanes_of(look("thread_per_client", [record(n, f"client-{n}") for n in range(1, 2001)], 2001, 2000))
+    assert [lane.name for lane in found.shown[:3]] == ["acceptor", "client-1", "client-2"]
+    assert len(found.shown) == LANES_SHOWN
+    assert (found.more, found.more_serving) == (2001 - LANES_SHOWN, 2001 - LANES_SHOWN)
+
+
+def test_a_server_that_is_not_up_has_no_lanes() -> None:
+    server = FakeLab().add_server(state="stopped")
+    assert lanes_of(Look(NOW, server)).shown == ()
+
+
+def test_busy_spans_a_breath_apart_are_one() -> None:
+    ended = [record(1, "a", 1, 2), record(2, "a", 2.05, 3), record(3, "a", 4, 5), record(4, "b", 1, 2)]
+    assert busy_spans(ended, ["a"]) == {"a": [(NS_PER_S, 3 * NS_PER_S), (4 * NS_PER_S, 5 * NS_PER_S)]}
+
+
+def test_a_lane_is_drawn_on_a_minute_of_six_hundred_units() -> None:
+    spans = [(int(930 * NS_PER_S), int(935 * NS_PER_S)), (int(930 * NS_PER_S), int(950 * NS_PER_S))]
+    assert busy_path(spans, int(990 * NS_PER_S), NOW) == "M0 0h100v10h-100zM500 0h100v10h-100z"
+
+
+@pytest.mark.parametrize(("number", "drawn", "each"), [(0, 0, 1), (120, 120, 1), (121, 61, 2), (2000, 100, 20)])
+def test_a_square_stands_for_one_connection_or_for_a_round_number(number: int, drawn: int, each: int) -> None:
+    path, every = squares(number)
+    assert (path.count("z"), every) == (drawn, each)
+
+
+# --- the last minute -------------------------------------------------------------------------------------------------
+
+
+SAMPLE = Sample(
+    at_ns=NOW, waiting=1, in_service=2, threads_alive=3, threads_busy=2, queue_depth=1, accept_queue=None, cpu_s=1.0,
+    rss_bytes=3 * 2**20, vms_bytes=2**30, voluntary_switches=0, involuntary_switches=0, listen_overflows=None,
+)  # fmt: skip
+
+
+def test_the_cpu_share_is_a_difference_over_half_a_second() -> None:
+    samples = [replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, cpu_s=1 + n * 0.05) for n in range(7)]
+    assert [row[6] for row in rows_of(samples)] == [None] * 5 + [50.0] * 2
+
+
+def test_context_switches_are_told_a_second() -> None:
+    samples = [
+        replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, voluntary_switches=9 + n * 20, involuntary_switches=n * 3)
+        for n in range(6)
+    ]
+    assert [row[10:] for row in rows_of(samples)] == [(None, None)] * 5 + [(200.0, 30.0)]
+
+
+def test_charts_say_in_words_what_they_draw() -> None:
+    found = {chart.columns[0]: chart for chart in charts(rows_of([SAMPLE]), NOW, is_alone=True)}
+    assert found["in_service"].words == "in service, the last minute: now 2, at most 2"
+    assert found["accept_queue"].value == "\N{EM DASH}"
+    assert found["threads_alive"].value == "3, 2"
+    assert found["rss_bytes"].top == "5\N{NARROW NO-BREAK SPACE}MiB"
+    assert found["vms_bytes"].words == "its virtual memory, the last minute: now 1 GiB, at most 1 GiB".replace(
+        " GiB", "\N{NARROW NO-BREAK SPACE}GiB"
+    )
+
+
+def test_what_began_after_the_look_has_lasted_no_time() -> None:
+    assert age(-1) == age(0) == "0.0\N{NARROW NO-BREAK SPACE}s"
+
+
+@pytest.mark.parametrize(("highest", "top"), [(0, 1), (1, 1), (3, 5), (10, 10), (11, 20), (999, 1000)])
+def test_scales_end_at_round_numbers(highest: float, top: float) -> None:
+    assert nice_top(highest) == top
+
+
+def test_what_is_not_known_breaks_a_line_and_leaves_no_area() -> None:
+    rows = [(940.0, 0), (970.0, 1), (985.0, None), (1000.0, 1)]
+    broken = line(rows, 1, 1, NOW)
+    assert broken == "M0 100.0L300 0.0M600 0.0"
+    assert area_under(broken) == ""
+    assert area_under(line(rows[:2], 1, 1, NOW)) == "M0 100.0L300 0.0L300 100L0 100z"
+    assert area_under(line(rows[:1], 1, 1, NOW)) == "M0 100.0L0 100L0 100z"
+    assert area_under("") == ""
+
+
+def test_what_was_seen_is_not_seen_again() -> None:
+    before = Seen(5, 5, 5)
+    assert Look(NOW, FakeLab().add_server()).seen(before) == before
+    seen = Look(NOW, FakeLab().add_server(), ended=(record(1, "a", 1, 2),), samples=(SAMPLE,)).seen(before)
+    assert seen == Seen(2 * NS_PER_S, NOW, 5)

@@ -1,0 +1,173 @@
+"""The page of a comparison: what it says of the runs, their configs and their figures, and how it is come to."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+
+from coreserver.reports.timing import JoinedConnection
+from tests.support.fake_lab import FakeLab, article_connections
+from tests.support.page_reader import Element, see
+from webapp.pages.compare import MINUS
+from webapp.schemas.resources import Verdict
+
+
+@pytest.fixture
+def two(lab: FakeLab) -> FakeLab:
+    """The article's clients at a pool of two, and at a pool of three."""
+    lab.add_run(label="two workers", connections=article_connections(2))
+    lab.add_run(label="three workers", connections=article_connections(3))
+    lab.all_runs[2].config["server"]["workers"] = 3
+    return lab
+
+
+def row(table: Element, heading: str) -> list[str]:
+    """The cells beside a heading, with plain signs."""
+    [found] = [row for row in table.all("tr") if row.all("th") and row.all("th")[0].text.startswith(heading)]
+    return [cell.text.replace(MINUS, "-") for cell in found.all("td")]
+
+
+def test_sections_come_in_the_order_they_are_read_in(visitor: TestClient, two: FakeLab) -> None:
+    page = see(visitor, "/compare?run=1&run=2")
+    assert [heading.text for heading in page.all("h2")] == [
+        "The runs", "What differs", "Figures", "Timelines", "Response time by percentile", "The same from a script",
+    ]  # fmt: skip
+    assert page.one("head").one("title").text == "Compare runs 1, 2 · Serverlab"
+
+
+def test_what_differs_comes_before_what_is_the_same_which_is_folded_away(visitor: TestClient, two: FakeLab) -> None:
+    page = see(visitor, "/compare?run=1&run=2")
+    differs = page.one(aria_label="Table: What differs")
+    assert row(differs, "server.workers") == ["2", "≠ 3"]
+    same = page.one(aria_label="Table: What is the same")
+    assert row(same, "server.model") == ["bounded_pool", "bounded_pool"]
+    folds = [details for details in page.all("details") if same in details.all()]
+    assert ["open" in details.attributes for details in folds] == [False]
+
+
+def test_every_figure_has_its_distance_from_the_baseline_in_figures_and_a_word(
+    visitor: TestClient, two: FakeLab
+) -> None:
+    figures = see(visitor, "/compare?run=1&run=2").one(aria_label="Table: Figures")
+    assert row(figures, "duration") == ["4.40 s", "2.20 s -2.20 s (-50 %) better"]
+    assert row(figures, "most in service") == ["2", "3 +1 (+50 %) more"]
+    assert row(figures, "connections completed") == ["3", "3 same"]
+    turned = see(visitor, "/compare?run=2&run=1").one(aria_label="Table: Figures")
+    assert row(turned, "duration") == ["2.20 s", "4.40 s +2.20 s (+100 %) worse"]
+
+
+def test_what_no_run_can_tell_or_has_is_said_in_a_line(visitor: TestClient, two: FakeLab) -> None:
+    figures = see(visitor, "/compare?run=1&run=2").one(aria_label="Table: Figures")
+    told = [cell.text for cell in figures.all("td", class_="compare__left-out")]
+    assert any(text.startswith("too few samples in every run: response time, median, ") for text in told)
+    assert any(text.startswith("0 in every run: connections that failed, refused, reset, timed out") for text in told)
+
+
+def test_any_run_can_be_made_the_baseline_or_left_out(visitor: TestClient, two: FakeLab) -> None:
+    two.add_run(connections=article_connections())
+    page = see(visitor, "/compare?run=1&run=2&run=3&run=2")
+    links = {link.text: link.attributes["href"] for link in page.all("a")}
+    assert links["make run 3 the baseline"] == "/compare?run=3&run=1&run=2"
+    assert links["leave run 1 out"] == "/compare?run=2&run=3"
+    assert "make run 1 the baseline" not in links
+    assert "leave run 1 out" not in see(visitor, "/compare?run=1&run=2").text
+    assert [box.attributes.get("value") for box in page.all("input", name="run")] == ["1", "2", "3", None]
+
+
+def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor: TestClient, two: FakeLab) -> None:
+    verdict = {"status": "invalid", "reasons": [{"code": "corrupted", "severity": "invalid", "detail": "wrong bytes"}]}
+    report = two.report
+
+    def spoilt(run_id: int) -> dict[str, object]:
+        return report(run_id) | ({"verdict": verdict} if run_id == 2 else {})
+
+    two.report = spoilt  # type: ignore[method-assign]
+    two.all_runs[2] = two.all_runs[2].model_copy(update={"verdict": Verdict.model_validate(verdict)})
+    page = see(visitor, "/compare?run=1&run=2")
+    notices = page.one("ul", aria_label="What to know before believing a difference").text
+    assert "run 2 is invalid (corrupted): its figures cannot be believed" in notices
+    marks = [mark for mark in page.all("span") if "mark--warns" in mark.attributes.get("class", "")]
+    assert len(marks) >= 4  # its card, two tables' headings, its timeline
+    assert row(page.one(aria_label="Table: Figures"), "duration")[1] == "2.20 s -2.20 s (-50 %) less"
+
+
+def test_a_run_of_another_lab_is_marked_as_such(visitor: TestClient, two: FakeLab) -> None:
+    two.all_runs[2] = two.all_runs[2].model_copy(update={"imported": True})
+    [mark] = see(visitor, "/compare?run=1&run=2").all("span", class_="origin")
+    assert mark.text == "imported"
+
+
+def test_timelines_share_one_axis(visitor: TestClient, two: FakeLab) -> None:
+    two.joined[2] = article_connections(3, name="somebody-with-a-long-name-")
+    drawings = [figure for figure in see(visitor, "/compare?run=1&run=2").all("figure") if figure.all("svg")]
+    assert [figure.attributes["aria-label"] for figure in drawings] == ["Timeline of run 1", "Timeline of run 2"]
+    for width in (0, 1):
+        axes = [
+            [(tick.text, tick.attributes["x"]) for tick in figure.all("svg")[width].all("text", class_="tl-tick")]
+            for figure in drawings
+        ]
+        assert axes[0] == axes[1]
+        assert len(axes[0]) > 2
+
+
+def test_timelines_of_very_many_connections_come_when_they_are_asked_for(
+    visitor: TestClient, two: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.compare.DRAWN_AT_ONCE", 5)
+    page = see(visitor, "/compare?run=1&run=2")
+    assert not page.all("svg", class_="timeline timeline--rows")
+    part = page.one(data_part="timelines")
+    assert part.text == "Draw the timelines of 6 connections ; it takes some seconds."
+    page = see(visitor, part.attributes["data-later"])
+    assert len(page.all("svg", class_="timeline timeline--rows")) == 4  # a wide and a narrow one each
+    assert "data-later" not in page.one(data_part="timelines").attributes
+
+
+def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
+    visitor: TestClient, two: FakeLab
+) -> None:
+    page = see(visitor, "/compare?run=1&run=2")
+    assert not page.all("figure", class_="chart chart--percentiles")
+    assert "None of the runs has 20 answered messages" in page.text
+    many: list[JoinedConnection] = article_connections(4, clients=12)
+    two.add_run(label="many", connections=many)
+    page = see(visitor, "/compare?run=1&run=3")
+    [chart] = page.all("figure", class_="chart chart--percentiles")
+    assert chart.attributes["data-chart"] == "/api/v1/compare/charts/percentiles.json?run=1&run=3"
+    assert "Too few messages for a curve: run 1." in page.text
+    files = [link.attributes["href"] for link in page.all("a") if link.text in ("SVG", "PNG", "JSON")]
+    assert files == [f"/api/v1/compare/charts/percentiles.{form}?run=1&run=3" for form in ("svg", "png", "json")]
+    spec = visitor.get(chart.attributes["data-chart"]).json()
+    assert spec["encoding"]["color"]["scale"]["domain"] == ["run 3"]
+    table = page.one(aria_label="Table: Response time by percentile")
+    assert row(table, "median")[0] == "too few samples"
+    assert visitor.get("/api/v1/compare/charts/percentiles.json?run=1&run=2").status_code == 404
+    assert visitor.get("/api/v1/compare/charts/percentiles.gif?run=1&run=3").status_code == 404
+
+
+def test_the_same_can_be_asked_for_from_a_script(visitor: TestClient, two: FakeLab) -> None:
+    page = see(visitor, "/compare?run=2&run=1")
+    assert page.one(id="text-curl").text == "curl -sS 'http://127.0.0.1:8000/api/v1/compare?run=2&run=1'"
+    for key in ("rest", "httpx", "client", "cli"):
+        assert "1" in page.one(id=f"text-{key}").text
+        assert page.one("button", data_copy=f"text-{key}")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "says"),
+    [
+        ("", 422, "tick 2 to 8 runs, not none"),
+        ("run=1", 422, "tick 2 to 8 runs, not 1"),
+        ("&".join(f"run={n}" for n in range(1, 10)), 422, "tick 2 to 8 runs, not 9"),
+        ("run=1&run=x", 422, "must be the number of a run"),
+        ("run=1&run=9", 404, "there is no such run"),
+        ("run=1&run=3", 409, "it ended without a report; leave it out of the comparison"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_on_a_page(
+    visitor: TestClient, two: FakeLab, query: str, status: int, says: str
+) -> None:
+    two.add_run("failed")
+    page = see(visitor, f"/compare?{query}", status)
+    assert says in page.one("main").text
+    assert page.one("main").all("a", href="/runs")
