@@ -37,7 +37,7 @@ def shell(commands: str, folder: Path, url: str, *, may_end_with: tuple[int, ...
     for written, meant in {
         "http://127.0.0.1:8000": url.rstrip("/"),
         ".venv/bin/serverlab": SERVERLAB,
-        "webapp/demonstrations/": f"{folder}/",
+        "webapp/lab/demonstrations/": f"{folder}/",
         '"duration_s": 12': '"duration_s": 0.3',
         "--duration 12s": f"--duration 300ms --url {url}",
     }.items():

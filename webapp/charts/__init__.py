@@ -11,11 +11,13 @@ from webapp.charts.theme import Spec
 
 __all__ = ["CHARTS", "Chart", "ChartModule", "Report", "Spec", "Table"]
 
-_TITLES = {
-    "percentiles": "Latency by percentile",
-    "waits": "Where the time went",
-    "load": "The run over time",
-    "heatmap": "Response times over time",
-    "groups": "Groups side by side",
+CHARTS = {
+    chart.name: chart
+    for chart in (
+        Chart("percentiles", "Latency by percentile", "percentiles"),
+        Chart("waits", "Where the time went", "waits"),
+        Chart("load", "The run over time", "over_time"),
+        Chart("heatmap", "Response times over time", "heatmap"),
+        Chart("groups", "Groups side by side", "groups"),
+    )
 }
-CHARTS = {name: Chart(name, title) for name, title in _TITLES.items()}

@@ -47,10 +47,11 @@ class ChartModule(Protocol):
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart of any run; `name` is its address and its file here."""
+    """One chart of any run: `name` is its address, `module` the module of this package that draws it."""
 
     name: str
     title: str
+    module: str
 
     def missing(self, report: Report) -> str:
         """Why there is nothing to draw, as a sentence; empty where there is something."""
@@ -72,4 +73,4 @@ class Chart:
         return Table((), ()) if self.missing(report) else self._module().rows(report)
 
     def _module(self) -> ChartModule:
-        return cast(ChartModule, import_module(f"webapp.charts.{self.name}"))
+        return cast(ChartModule, import_module(f"webapp.charts.{self.module}"))

@@ -82,7 +82,8 @@ def summary(report: Report) -> str:
     beside = "" if last == "p50" else f" and {formatting.ms(round_trip[last])}"
     return (
         f"Half of {formatting.count(response['count'])} messages were answered within "
-        f"{formatting.ms(response['p50'])} of when they were due{tail}; their round trips took {formatting.ms(round_trip['p50'])}{beside}."
+        f"{formatting.ms(response['p50'])} of when they were due{tail}; "
+        f"their round trips took {formatting.ms(round_trip['p50'])}{beside}."
     )
 
 

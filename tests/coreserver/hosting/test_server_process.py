@@ -22,7 +22,7 @@ from coreserver.models.shared.child_model import ChildModel
 from tests.support.servers import Peer, assert_conserved, assert_healthy, is_refused, running, server_config, wait_until
 
 SOON_S = 2.0
-CHILD = "import sys; from coreserver import child; sys.exit(child.main())"
+CHILD = "import sys; from coreserver.hosting import server_process as child; sys.exit(child.main())"
 
 
 @pytest.fixture(params=["thread_per_client", "c_threads"])
@@ -239,7 +239,7 @@ def test_c28_a_program_may_write_a_megabyte_to_stderr() -> None:
 
 def test_a_print_in_a_model_does_not_disturb_the_telemetry() -> None:
     printing = python(
-        "import sys; from coreserver import child, outbox; note = outbox.ReportingRecorder._add\n"
+        "import sys; from coreserver.hosting import server_process as child; from coreserver.telemetry import frame_sender; note = frame_sender.ReportingRecorder._add\n"
         "def loud(*a): print('accepted', flush=True); return note(*a)\n"
         f"outbox.ReportingRecorder._add = loud; {CHILD}"
     )
@@ -254,7 +254,7 @@ def test_a_print_in_a_model_does_not_disturb_the_telemetry() -> None:
 def test_the_switch_interval_is_set_in_the_process_alone() -> None:
     before = sys.getswitchinterval()
     telling = python(
-        "import sys; from coreserver import child\n"
+        "import sys; from coreserver.hosting import server_process as child\n"
         "child._serve = lambda *a: sys.exit(f'it is {sys.getswitchinterval()}')\n"
         "child.main()"
     )

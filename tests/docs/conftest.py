@@ -1,0 +1,5 @@
+"""The lab over real HTTP, for documents whose commands are run."""
+
+from tests.webapp.conftest import lab_url, settings
+
+__all__ = ["lab_url", "settings"]
