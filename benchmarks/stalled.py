@@ -21,10 +21,11 @@ from coreserver.clients.load import Progress
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.load import LoadConfig
 from coreserver.hosting.host import ServerHost, host_for
+from coreserver.records.run_result import RunResult
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import timeline_rows
-from coreserver.runs.execute import RunResult, execute
+from coreserver.runs.execute import execute
 from webapp.timeline.drawing import draw
 
 OPEN = {"kind": "open", "rate_per_s": 250, "arrivals": "constant", "duration_s": 5}

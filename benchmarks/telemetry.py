@@ -13,7 +13,8 @@ from functools import partial
 from benchmarks.contenders import hosted, server_config
 from benchmarks.tools import Programs, alternating, median_interval
 from coreserver.models import MODELS
-from coreserver.telemetry.recorder import ConnectionRecord, Recorder, ServerOutcome
+from coreserver.records.server import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 MODELS_MEASURED = ("thread_per_client", "event_loop", "asyncio")
 

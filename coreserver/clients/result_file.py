@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from coreserver.clients.worker.context import Place
 from coreserver.clients.worker_protocol import record_of, record_row
 from coreserver.records.client import ClientRecord, GroupCount, LogEvent, LogKind, WorkerUsage
+from coreserver.records.place import Place
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
 from coreserver.models.shared.base import Address, Drained, ServerModel, Snapshot, State
 from coreserver.models.shared.child_model import ChildModel
-from coreserver.telemetry.recorder import ConnectionRecord, Event, Subscription
-from coreserver.telemetry.sampler import Sample, Sampler
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord, Event
+from coreserver.telemetry.recorder import Subscription
+from coreserver.telemetry.sampler import Sampler
 
 
 class ServerHost(Protocol):

@@ -28,7 +28,8 @@ from coreserver.models.shared.event_driven_server import WORKER, EventedServer
 from coreserver.models.shared.event_driven_session import Exchange
 from coreserver.models.shared.open_connections import Connection
 from coreserver.protocols.article import GREETING
-from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.records.server import ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 
 class AsyncioConfig(ServerOptions):

@@ -22,7 +22,8 @@ from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
-from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.records.server import ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 SPAWN_PAUSE_S = 1.0  # after the machine refused a thread
 

@@ -27,7 +27,8 @@ from coreserver.models.shared.event_driven_server import WORKER, EventedServer
 from coreserver.models.shared.event_driven_session import Exchange, Terms
 from coreserver.models.shared.open_connections import Connection
 from coreserver.protocols.article import GREETING
-from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.records.server import ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 HIGH_WATER = 256 * 1024  # unsent reply bytes at which we stop reading from a peer
 LOW_WATER = 64 * 1024  # … and at which we go on

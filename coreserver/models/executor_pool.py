@@ -19,7 +19,8 @@ from pydantic import Field
 from coreserver.config.server import ServerOptions
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
-from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.records.server import ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 
 class ExecutorPoolConfig(ServerOptions):

@@ -15,7 +15,7 @@ from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
-from coreserver.telemetry.recorder import ServerOutcome
+from coreserver.records.server import ServerOutcome
 
 
 class ThreadPerClientConfig(ServerOptions):

@@ -23,10 +23,10 @@ import numpy as np
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind
 from coreserver.records.inflate import inflate
+from coreserver.records.joined import JoinedConnection
 from coreserver.records.message_columns import WIDTH
 from coreserver.records.messages import Stamps, attach_rows, table_of
-from coreserver.reports.timing import JoinedConnection
-from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
+from coreserver.records.server import ConnectionRecord, ServerOutcome
 
 FORMAT = 3
 _ROWS_A_LINE = 500

@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from coreserver.records.joined import JoinedConnection
 from coreserver.records.messages import MessageTable, table_of
+from coreserver.records.samples import Sample
 from coreserver.reports.hdr_histograms import histograms
 from coreserver.reports.headline import sentence
 from coreserver.reports.measured_window import Window, group_window, hull
 from coreserver.reports.queueing_theory import theory
 from coreserver.reports.time_series import series
-from coreserver.reports.timing import JoinedConnection, measured, response_ns, round_trip_ns
+from coreserver.reports.timing import measured, response_ns, round_trip_ns
 from coreserver.reports.totals import latency, totals, waits
 from coreserver.reports.verdict.evidence import NOT_OURS, Evidence
 from coreserver.reports.verdict.verdict import judge
-from coreserver.telemetry.sampler import Sample
 
 if TYPE_CHECKING:
-    from coreserver.runs.execute import RunResult
+    from coreserver.records.run_result import RunResult
 
 SCHEMA_VERSION = 1
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from coreserver.clock import seconds
+from coreserver.records.joined import JoinedConnection
 from coreserver.records.messages import table_of
-from coreserver.reports.timing import JoinedConnection
 
 
 def connections_rows(connections: Sequence[JoinedConnection], started_ns: int) -> list[dict[str, Any]]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coreserver.clock import seconds
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.time_series import ended_at
-from coreserver.reports.timing import JoinedConnection, parts
+from coreserver.reports.timing import parts
 from coreserver.reports.totals import peak_in_service
 
 if TYPE_CHECKING:
-    from coreserver.runs.execute import RunResult
+    from coreserver.records.run_result import RunResult
 
 WORTH_SAYING_S = 0.05  # a shorter wait is not seen in the picture either
 

@@ -15,12 +15,12 @@ import numpy as np
 from coreserver.clock import NS_PER_S
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.client import ClientRecord
+from coreserver.records.joined import JoinedConnection
 from coreserver.records.message_columns import NOT_ANSWERED
 from coreserver.records.messages import table_of
+from coreserver.records.server import ConnectionRecord
 from coreserver.reports.hdr_histograms import total_count
-from coreserver.reports.timing import JoinedConnection
 from coreserver.reports.totals import latency, totals, waits
-from coreserver.telemetry.recorder import ConnectionRecord
 
 BEFORE_NS = 3600 * NS_PER_S  # of the run's start
 AFTER_NS = 24 * 3600 * NS_PER_S

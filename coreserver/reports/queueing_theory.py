@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from coreserver.clock import NS_PER_MS, NS_PER_S
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.batch_means import estimate_mean
-from coreserver.reports.timing import JoinedConnection, parts
+from coreserver.reports.timing import parts
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,13 +11,13 @@ import numpy as np
 from coreserver.clock import NS_PER_S, milliseconds
 from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.messages import MessageTable
+from coreserver.records.samples import Sample
 from coreserver.reports.hdr_histograms import by_step
 from coreserver.reports.percentiles import PERCENTILES, percentile_ms
 from coreserver.reports.timing import Nanoseconds
-from coreserver.telemetry.sampler import Sample
 
 if TYPE_CHECKING:
-    from coreserver.runs.execute import RunResult
+    from coreserver.records.run_result import RunResult
 
 INTERVAL_S = 0.1
 _STEP_NS = NS_PER_S // 10

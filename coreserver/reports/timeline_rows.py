@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from coreserver.clock import seconds
-from coreserver.reports.timing import JoinedConnection
+from coreserver.records.joined import JoinedConnection
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,17 @@ Client and server stamp the same monotonic clock, so a difference of any two sta
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coreserver.records.client import ClientRecord
+from coreserver.records.joined import JoinedConnection
 from coreserver.records.messages import MessageTable
-from coreserver.telemetry.recorder import ConnectionRecord
 
 Nanoseconds = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedConnection:
-    """One connection as its client and, where the server took it, as the server saw it."""
-
-    client: ClientRecord
-    server: ConnectionRecord | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,51 +34,6 @@ class Parts:
     queue: int | None
     greeting: int | None
     session: int | None
-
-
-def join(clients: Sequence[ClientRecord], servers: Iterable[ConnectionRecord]) -> list[JoinedConnection]:
-    """Every client's record with the server's record of the same connection, in the clients' order.
-
-    Ports recur within seconds, so an address alone is not enough: the k-th connect from an address and port belongs to
-    the k-th accept from it, because the kernel hands connections over in the order they were made. Server records that
-    belong to no client (somebody else's connections) are left out.
-    """
-    accepts: dict[tuple[str, int], list[ConnectionRecord]] = defaultdict(list)
-    for record in servers:
-        accepts[record.peer].append(record)
-    attempts: dict[tuple[str, int], list[_Attempt]] = defaultdict(list)
-    for client in clients:
-        if client.local is not None and client.connect_start_ns is not None:
-            attempts[client.local].append(_Attempt(client.connect_start_ns, client))
-    partner: dict[int, ConnectionRecord] = {}
-    for local, tried in attempts.items():
-        tried.sort(key=lambda attempt: attempt.began_ns)
-        partner.update(_pair(tried, sorted(accepts[local], key=lambda record: record.accepted_ns)))
-    return [JoinedConnection(client, partner.get(id(client))) for client in clients]
-
-
-class _Attempt(NamedTuple):
-    began_ns: int
-    client: ClientRecord
-
-
-def _pair(tried: Sequence[_Attempt], accepts: Sequence[ConnectionRecord]) -> dict[int, ConnectionRecord]:
-    """k-th with k-th, for one address and port; an attempt that never got through has no accept to take.
-
-    An attempt cut short before it noticed its own connect may have been accepted all the same, so it is passed over
-    only when a later attempt had begun by then. An accept from before the first attempt is somebody else's.
-    """
-    partner: dict[int, ConnectionRecord] = {}
-    k = 0
-    for record in accepts:
-        while (
-            k + 1 < len(tried) and tried[k].client.connected_ns is None and tried[k + 1].began_ns <= record.accepted_ns
-        ):
-            k += 1
-        if k < len(tried) and tried[k].began_ns <= record.accepted_ns:
-            partner[id(tried[k].client)] = record
-            k += 1
-    return partner
 
 
 def parts(connection: JoinedConnection) -> Parts:

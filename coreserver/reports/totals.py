@@ -10,11 +10,12 @@ import numpy as np
 
 from coreserver.clock import seconds
 from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.joined import JoinedConnection
 from coreserver.records.messages import MessageTable
+from coreserver.records.server import ConnectionRecord
 from coreserver.reports.measured_window import Window
 from coreserver.reports.percentiles import stats_ms
-from coreserver.reports.timing import JoinedConnection, Parts, lateness_ns, parts, response_ns, round_trip_ns
-from coreserver.telemetry.recorder import ConnectionRecord
+from coreserver.reports.timing import Parts, lateness_ns, parts, response_ns, round_trip_ns
 
 
 def totals(connections: Sequence[JoinedConnection], table: MessageTable, window: Window | None) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from coreserver.clients.load import LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clock import now_ns
@@ -15,38 +14,13 @@ from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart
 from coreserver.models.shared.base import State
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
-from coreserver.reports.timing import JoinedConnection, join
+from coreserver.records.joined import join
+from coreserver.records.run_result import FailureCode, RunResult
 from coreserver.runs.server_side import ServerSide, UnknownSide
-from coreserver.telemetry.machine import MachineUse, MachineWatch, listen_overflows
-from coreserver.telemetry.sampler import Sample
+from coreserver.telemetry.machine import MachineWatch, listen_overflows
 
 if TYPE_CHECKING:
     from coreserver.hosting.host import ServerHost
-
-FailureCode = Literal["cannot_start", "could_not_connect", "worker_died", "server_failed", "server_stopped"]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Everything a run has found out.
-
-    `connections` has one entry a client: groups as given, clients as numbered. `foreign` counts server records of the
-    run's time that no client of ours owns, `records_lost` those that could not be kept. `samples` begin one before the
-    run's start. `listen_overflows` is the kernel's count of connections its accept queues dropped during the run, of
-    the whole network namespace; None where it cannot be read. `machine` is how busy all of it was while the
-    clients ran.
-    """
-
-    load: LoadResult
-    connections: list[JoinedConnection]
-    foreign: int
-    records_lost: int
-    samples: list[Sample]
-    listen_overflows: int | None
-    outcome: Literal["completed", "cancelled", "failed"]
-    failure: FailureCode | None = None
-    failure_detail: str | None = None
-    machine: MachineUse | None = None
 
 
 class _Failure(NamedTuple):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from coreserver.clock import NS_PER_S
 from coreserver.records.client import ClientRecord
-from coreserver.telemetry.recorder import ConnectionRecord
-from coreserver.telemetry.sampler import INTERVAL_S, Sample
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord
+from coreserver.telemetry.sampler import INTERVAL_S
 
 if TYPE_CHECKING:
     from coreserver.hosting.host import ServerHost

@@ -17,9 +17,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 from coreserver.telemetry.frames import Accepted, Ended, Finished, Frame, Lost, Started, encode
-from coreserver.telemetry.recorder import ConnectionRecord, Event, Recorder, ServerOutcome
-from coreserver.telemetry.sampler import Sample, gap_s
+from coreserver.telemetry.recorder import Recorder
+from coreserver.telemetry.sampler import gap_s
 
 FLUSH_S = 0.02
 MOST_QUEUED = 200_000  # about 40 MB

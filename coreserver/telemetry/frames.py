@@ -14,8 +14,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from coreserver.telemetry.recorder import Event, ServerOutcome
-from coreserver.telemetry.sampler import Sample
+from coreserver.records.samples import Sample
+from coreserver.records.server import Event, ServerOutcome
 
 MOST_TEXT_BYTES = 4096  # a longer reason is cut
 OUTCOMES = tuple(ServerOutcome)  # an outcome travels as its place in the enumeration

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import time
-from dataclasses import dataclass
+
+from coreserver.records.machine_use import MachineUse
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _USER, _NICE, _SYSTEM, _STEAL = 0, 1, 2, 7  # columns of proc_stat(5) after the name
@@ -20,22 +21,6 @@ def _held(path: str) -> int | None:
 
 
 _NETSTAT = _held("/proc/self/net/netstat")
-
-
-@dataclass(frozen=True, slots=True)
-class MachineUse:
-    """CPU seconds of the whole machine, summed over its cores, while `elapsed_s` went by.
-
-    `busy_s` is work of processes; interrupts are left out, for those of the loopback device are the run's own.
-    `steal_s` went to other guests of the same host. `own_s` is of this process and of its children that have ended
-    meanwhile: client processes among them, a server's process not.
-    """
-
-    elapsed_s: float
-    cores: int
-    busy_s: float
-    steal_s: float
-    own_s: float
 
 
 class MachineWatch:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from coreserver.clock import now_ns
+from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 from coreserver.telemetry.frames import Accepted, Finished, Frame, Lost, Started, WireError
-from coreserver.telemetry.recorder import ConnectionRecord, Event, Recorder, ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 
 class Mirror(Recorder):

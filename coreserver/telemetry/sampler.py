@@ -14,10 +14,10 @@ import random
 import resource
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coreserver.clock import now_ns
+from coreserver.records.samples import Sample
 from coreserver.telemetry.machine import listen_overflows
 
 if TYPE_CHECKING:
@@ -29,30 +29,6 @@ KEPT = 6700  # eleven minutes: the longest run, and a minute to look back from i
 
 _PAGE_BYTES = resource.getpagesize()
 _STATM = os.open("/proc/self/statm", os.O_RDONLY)  # held, since a process at its descriptor limit still samples itself
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One look at a server. Counts are of its own connections and threads, the rest is of its process.
-
-    `accept_queue` is the kernel's: connections whose handshake is done and that nobody accepted yet; None where the
-    listener is closed. `threads_*` and `queue_depth` are None where the design has no such notion. `listen_overflows`
-    counts since boot and over the whole network namespace; the difference of two looks is what happened between them.
-    """
-
-    at_ns: int
-    waiting: int
-    in_service: int
-    threads_alive: int | None
-    threads_busy: int | None
-    queue_depth: int | None
-    accept_queue: int | None
-    cpu_s: float
-    rss_bytes: int
-    vms_bytes: int
-    voluntary_switches: int
-    involuntary_switches: int
-    listen_overflows: int | None
 
 
 class Sampler:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from coreserver.runs.execute import FailureCode
+from coreserver.records.run_result import FailureCode
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "coreserver" / "reports" / "verdict"

@@ -11,12 +11,12 @@ from coreserver.clock import now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult, MessageRecord
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
-from coreserver.reports.timing import JoinedConnection
-from coreserver.runs.execute import RunResult
-from coreserver.telemetry.recorder import ConnectionRecord, Event, ServerOutcome
-from coreserver.telemetry.sampler import Sample
 from webapp.lab.lab import Lab
 from webapp.lab.server_snapshot import Look, Seen
 from webapp.problems import Conflict, NoResult, NotFound, Problem

@@ -9,7 +9,8 @@ from pathlib import Path
 from coreserver.clients.load import Progress
 from coreserver.config.load import LoadConfig
 from coreserver.hosting.host import ServerHost
-from coreserver.runs.execute import RunResult, execute
+from coreserver.records.run_result import RunResult
+from coreserver.runs.execute import execute
 from tests.support.peers import Address
 
 

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult, MessageRecord, WorkerUsage
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.machine_use import MachineUse
 from coreserver.records.messages import MessageTable, table_of
+from coreserver.records.run_result import FailureCode, RunResult
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.measured_window import group_window
-from coreserver.reports.timing import JoinedConnection
 from coreserver.reports.totals import latency, totals
 from coreserver.reports.verdict.evidence import Evidence
-from coreserver.runs.execute import FailureCode, RunResult
-from coreserver.telemetry.machine import MachineUse
-from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
-from coreserver.telemetry.sampler import Sample
 
 ZERO_NS = 5_000_000_000  # the run's start on the clock: not 0, so that a forgotten subtraction shows
 OURS = ("127.0.0.1", 40001)

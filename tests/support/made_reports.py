@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from coreserver.records.client import ClientOutcome, ClientRecord, MessageRecord
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
-from coreserver.reports.timing import JoinedConnection
-from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
 from tests.support.made_records import OURS, at, result, sample
 
 INFO = RunInfo(7, "made up", "", 0, {}, "2026-03-01T12:00:00+00:00", None, None, "completed")

@@ -18,7 +18,7 @@ from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from coreserver.records.client import ClientRecord
-from coreserver.reports.timing import JoinedConnection
+from coreserver.records.joined import JoinedConnection
 from webapp.exports.row_streams import ROWS_A_PIECE
 from webapp.timeline.stacking import levels_of
 

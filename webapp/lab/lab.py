@@ -12,11 +12,11 @@ from typing import Any
 from coreserver.config.server import ServerOptions
 from coreserver.models.c_threads import cache_dir
 from coreserver.records.codec import decode_connections
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.article_log import article_log
 from coreserver.reports.connection_rows import connections_rows
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow
-from coreserver.reports.timing import JoinedConnection
 from webapp.charts import CHARTS
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.exports.report_json import Imported, Records

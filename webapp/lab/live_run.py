@@ -11,8 +11,8 @@ from coreserver.clients.load import Progress
 from coreserver.clock import NS_PER_S, now_ns, seconds
 from coreserver.hosting.host import ServerHost
 from coreserver.records.client import ClientRecord
+from coreserver.records.joined import join
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
-from coreserver.reports.timing import join
 from webapp.lab.run_history import Errors, Point, Points
 from webapp.lab.run_phases import WORDS, Expectation, expectation, phase_at, queued_words
 from webapp.lab.run_target import Destination

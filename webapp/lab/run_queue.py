@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from coreserver.clients.load import Progress
 from coreserver.hosting.host import ServerHost
 from coreserver.records.codec import encode_connections
+from coreserver.records.run_result import RunResult
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.runs.execute import RunResult, execute
+from coreserver.runs.execute import execute
 from webapp.lab.change_feed import LAB, Feed, run_topic
 from webapp.lab.live_run import LiveRun
 from webapp.lab.run_target import CouldNotServe, described, destination_of, reached

@@ -8,8 +8,8 @@ from itertools import takewhile
 
 from coreserver.clock import now_ns
 from coreserver.hosting.host import ServerHost
-from coreserver.telemetry.recorder import ConnectionRecord, Event
-from coreserver.telemetry.sampler import Sample
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord, Event
 from webapp.schemas.resources import ServerResource
 
 

@@ -20,7 +20,7 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from starlette.concurrency import run_in_threadpool
 
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.telemetry.sampler import Sample
+from coreserver.records.samples import Sample
 from webapp.lab.change_feed import LAB
 from webapp.lab.lab import Lab
 from webapp.lab.server_snapshot import Seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coreserver.clock import NS_PER_S
-from coreserver.telemetry.recorder import ConnectionRecord
+from coreserver.records.server import ConnectionRecord
 from webapp.lab.server_snapshot import Look
 from webapp.live.sparklines import Row
 from webapp.live.worker_lanes import Lane, busy_spans, lanes_of

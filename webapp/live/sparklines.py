@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coreserver.clock import NS_PER_S
-from coreserver.telemetry.sampler import Sample
+from coreserver.records.samples import Sample
 from webapp import formatting
 from webapp.live.worker_lanes import WIDTH, WINDOW_S
 

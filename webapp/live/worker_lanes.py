@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from coreserver.clock import NS_PER_S
-from coreserver.telemetry.recorder import ConnectionRecord
+from coreserver.records.server import ConnectionRecord
 from webapp.lab.server_snapshot import Look
 
 WINDOW_S = 60

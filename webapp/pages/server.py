@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from coreserver.clock import NS_PER_S, now_ns
-from coreserver.telemetry.recorder import ConnectionRecord, Event
+from coreserver.records.server import ConnectionRecord, Event
 from webapp import formatting
 from webapp.formatting import Figure
 from webapp.forms.experiment_form import LaunchForm, launch_form, targets_of

@@ -17,13 +17,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
-from coreserver.clients.worker.context import Place, Stage
+from coreserver.clients.worker.context import Stage
 from coreserver.clients.worker.counts import Phase
 from coreserver.clients.worker.epoll import READ, WRITE
 from coreserver.clients.worker.reply_check import Replies, shown
 from coreserver.clock import now_ns
 from coreserver.protocols.article import GREETING
 from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind
+from coreserver.records.place import Place
 
 READ_BYTES = 65536
 LOGGED_BYTES = 1024  # of one send or receive; a log is for reading

@@ -13,11 +13,10 @@ from coreserver.clients.worker.timeouts import Timeouts
 from coreserver.clock import NS_PER_S
 from coreserver.records.client import ClientRecord
 from coreserver.records.message_columns import MessageColumns
+from coreserver.records.place import Place
 
 if TYPE_CHECKING:
     from coreserver.clients.worker.connection import CheckedConnection
-
-Place = tuple[int, int, int]  # of a client in the run: its group, its number there, its how-manieth connection
 
 
 class Stage:

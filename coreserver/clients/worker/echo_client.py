@@ -13,11 +13,12 @@ from typing import cast
 
 from coreserver.clients.schedule import Message
 from coreserver.clients.worker.connection import READ_BYTES, CheckedConnection
-from coreserver.clients.worker.context import Place, Stage
+from coreserver.clients.worker.context import Stage
 from coreserver.clients.worker.epoll import READ
 from coreserver.clock import now_ns
 from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.message_columns import NOT_ANSWERED, REPLIED
+from coreserver.records.place import Place
 
 ENDLESS = sys.maxsize
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from coreserver.clients.schedule import GroupPlan
 from coreserver.clients.script_plan import Action, actions_of
 from coreserver.clients.worker.connection import CheckedConnection
-from coreserver.clients.worker.context import Place, Stage
+from coreserver.clients.worker.context import Stage
 from coreserver.clients.worker.echo_client import ENDLESS, EchoPlayer
 from coreserver.clients.worker.personas import (
     FloodPlayer,
@@ -34,6 +34,7 @@ from coreserver.config.load import (
     SlowWriterGroup,
 )
 from coreserver.records.client import ClientRecord, GroupCount
+from coreserver.records.place import Place
 
 _Here = tuple[Stage, ClientRecord, Place]  # what every client is given
 THINK_STRIDE = 61  # between the first pauses of clients one after the other

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from coreserver.clients.schedule import Message
 from coreserver.clients.worker.connection import CheckedConnection
-from coreserver.clients.worker.context import Place, Stage
+from coreserver.clients.worker.context import Stage
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.place import Place
 
 TICK_NS = NS_PER_S // 50  # between the steps of a slow client, unless a single byte takes longer
 SMALL_BUFFER_BYTES = 4096  # to receive in: what a slow reader has not taken is soon the server's to keep

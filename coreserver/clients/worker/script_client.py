@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from coreserver.clients.script_plan import Action, Await, Pause, Say
 from coreserver.clients.worker.connection import CheckedConnection
-from coreserver.clients.worker.context import Place, Stage
+from coreserver.clients.worker.context import Stage
 from coreserver.clock import now_ns
 from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.place import Place
 
 
 class ScriptPlayer(CheckedConnection):

@@ -19,7 +19,8 @@ from coreserver.models.shared.accept_loop import AcceptLoop, accept_queue_length
 from coreserver.models.shared.base import Address, ServerModel, Snapshot
 from coreserver.models.shared.blocking_session import Session
 from coreserver.models.shared.open_connections import TELL_EVERY_S, Admission, Connection, OpenConnections
-from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.records.server import ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 
 class BlockingServer(ServerModel):

@@ -15,7 +15,7 @@ from coreserver.config.server import ServerOptions
 from coreserver.models.shared.open_connections import Connection, unacknowledged_bytes
 from coreserver.models.shared.service_time import burn, demands, per_connection, per_message
 from coreserver.protocols.article import GREETING, ProtocolEngine
-from coreserver.telemetry.recorder import ServerOutcome
+from coreserver.records.server import ServerOutcome
 
 SEND_SLICE_S = 1.0  # how often a send that waits for its peer looks at the clocks
 

@@ -18,10 +18,11 @@ from coreserver.child_process import ChildProcess, interpreter
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart, ConfigError, PortInUse, ServerlabError
 from coreserver.models.shared.base import Address, Drained, ServerModel, Snapshot
+from coreserver.records.samples import Sample
+from coreserver.records.server import Event, ServerOutcome
 from coreserver.telemetry.frames import Ended, Frame, Listening, Refused
-from coreserver.telemetry.recorder import Event, ServerOutcome
 from coreserver.telemetry.remote_recorder import Mirror
-from coreserver.telemetry.sampler import KEPT, Sample
+from coreserver.telemetry.sampler import KEPT
 
 
 class ChildModel(ServerModel):

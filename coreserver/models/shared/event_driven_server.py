@@ -23,7 +23,8 @@ from coreserver.models.shared.base import Address, ServerModel, Snapshot
 from coreserver.models.shared.event_driven_session import Exchange, Terms
 from coreserver.models.shared.open_connections import Admission, Connection, OpenConnections
 from coreserver.models.shared.timer_wheel import Deadlines
-from coreserver.telemetry.recorder import Recorder, ServerOutcome
+from coreserver.records.server import ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 from coreserver.timerfd import Timers
 
 ACCEPT_BATCH = (

@@ -18,7 +18,7 @@ from coreserver.config.server import NoWork, ServerOptions
 from coreserver.models.shared.open_connections import Connection, unacknowledged_bytes
 from coreserver.models.shared.service_time import burn, demands, per_connection, per_message
 from coreserver.protocols.article import ProtocolEngine
-from coreserver.telemetry.recorder import ServerOutcome
+from coreserver.records.server import ServerOutcome
 
 Step = bytes | float  # a reply to send now, or seconds to wait before the next step
 LOOK_S = 1.0  # how often, at most, a connection with unsent replies is looked at for progress

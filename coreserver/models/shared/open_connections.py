@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from coreserver.telemetry.recorder import ConnectionRecord, Recorder, ServerOutcome
+from coreserver.records.server import ConnectionRecord, ServerOutcome
+from coreserver.telemetry.recorder import Recorder
 
 RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
 TELL_EVERY_S = 5.0  # between two events about peers that are not let in

@@ -11,7 +11,7 @@ from coreserver.records.messages import MessageTable
 from coreserver.reports.measured_window import Window
 
 if TYPE_CHECKING:
-    from coreserver.runs.execute import RunResult
+    from coreserver.records.run_result import RunResult
 
 NOT_OURS = "not ours"  # the placement of a server that the lab did not start
 Severity = Literal["invalid", "suspect", "note"]  # a note alone leaves a run valid

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coreserver.clock import NS_PER_MS
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord
 from coreserver.reports.batch_means import MeanEstimate, estimate_mean
 from coreserver.reports.measured_window import Window
 from coreserver.reports.timing import Nanoseconds, measured
 from coreserver.reports.verdict.evidence import Evidence, Reason, reason
-from coreserver.telemetry.recorder import ConnectionRecord
-from coreserver.telemetry.sampler import Sample
 
 STANDARD_ERRORS = 4  # beyond them chance is once in 16,000 runs for normal errors, and in a thousand for ours
 LAW_SAMPLES = 200  # 20 s: with fewer the batches are too short to tell chance from error

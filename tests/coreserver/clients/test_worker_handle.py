@@ -186,7 +186,7 @@ def test_a_process_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_flood_on_stderr_and_a_stray_print_hurt_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = (
         "import sys\n"
-        "from coreserver.clients import worker\n"
+        "from coreserver.clients.worker import __main__ as worker\n"
         "made = worker.groups_of\n"
         "worker.groups_of = lambda *args: (print('stray'), sys.stderr.write('x' * 1_000_000), made(*args))[2]\n"
         "sys.exit(worker.main())"

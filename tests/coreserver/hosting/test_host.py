@@ -13,8 +13,8 @@ import pytest
 from coreserver.clock import now_ns
 from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models.shared.base import State
+from coreserver.records.server import ConnectionRecord
 from coreserver.telemetry.machine import listen_overflows
-from coreserver.telemetry.recorder import ConnectionRecord
 from tests.support.servers import Peer, assert_conserved, assert_healthy, running, server_config, wait_until
 
 PLACES = [("thread_per_client", "thread"), ("thread_per_client", "process"), ("c_threads", "process")]

@@ -239,9 +239,10 @@ def test_c28_a_program_may_write_a_megabyte_to_stderr() -> None:
 
 def test_a_print_in_a_model_does_not_disturb_the_telemetry() -> None:
     printing = python(
-        "import sys; from coreserver.hosting import server_process as child; from coreserver.telemetry import frame_sender; note = frame_sender.ReportingRecorder._add\n"
+        "import sys; from coreserver.hosting import server_process as child\n"
+        "from coreserver.telemetry import frame_sender; note = frame_sender.ReportingRecorder._add\n"
         "def loud(*a): print('accepted', flush=True); return note(*a)\n"
-        f"outbox.ReportingRecorder._add = loud; {CHILD}"
+        f"frame_sender.ReportingRecorder._add = loud; {CHILD}"
     )
     address = printing.start()
     with socket.create_connection(address) as peer:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
 from coreserver.records.codec import FORMAT, Bounds, decode_connections, encode_connections
-from coreserver.reports.timing import JoinedConnection
-from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.server import ConnectionRecord, ServerOutcome
 from tests.support.made_records import pool_of_two
 
 stamp = st.integers(0, 2**63)

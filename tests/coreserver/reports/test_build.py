@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.timing import JoinedConnection
-from coreserver.runs.execute import RunResult
 from tests.support.made_records import client, pool_of_two, result, sample
 
 RUN = RunInfo(

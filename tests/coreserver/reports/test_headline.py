@@ -3,9 +3,9 @@
 import pytest
 
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
 from coreserver.reports.headline import say_seconds, sentence
-from coreserver.reports.timing import JoinedConnection
-from coreserver.runs.execute import RunResult
 from tests.support.made_records import client, pool_of_two, result, served, server, staircase
 
 ALL_AT_ONCE = [served(f"conn{k}", accepted=2, started=2, closed=2200) for k in (1, 2, 3)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.queueing_theory import (
     Passage,
     compare,
@@ -18,7 +19,6 @@ from coreserver.reports.queueing_theory import (
     passages,
     theory,
 )
-from coreserver.reports.timing import JoinedConnection
 from tests.support.made_records import at, client, served
 
 

@@ -1,9 +1,9 @@
 """A connection as a row of the table and of the timeline."""
 
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.connection_rows import connections_rows
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
-from coreserver.reports.timing import JoinedConnection
 from tests.support.made_records import ZERO_NS, client, server
 
 

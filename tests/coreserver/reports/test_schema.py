@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 
 from coreserver.config.load import ClientGroup
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
 from coreserver.reports.schema import SCHEMA_ID, Report, json_schema
-from coreserver.reports.timing import JoinedConnection
-from coreserver.runs.execute import RunResult
 from docs import report_schema
 from tests.support.made_records import pool_of_two, report_of, result, sample, staircase
 

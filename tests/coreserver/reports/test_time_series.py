@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
 from coreserver.reports.time_series import COLUMNS, series
-from coreserver.reports.timing import JoinedConnection
-from coreserver.runs.execute import RunResult
 from tests.support.made_records import client, result, sample, server, table
 
 

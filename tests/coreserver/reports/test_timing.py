@@ -3,8 +3,9 @@
 import pytest
 
 from coreserver.records.client import ClientOutcome, ClientRecord
+from coreserver.records.joined import JoinedConnection, join
 from coreserver.records.messages import table_of
-from coreserver.reports.timing import JoinedConnection, Parts, join, lateness_ns, parts, response_ns, round_trip_ns
+from coreserver.reports.timing import Parts, lateness_ns, parts, response_ns, round_trip_ns
 from tests.support.made_records import OURS, client, server
 
 MS = 1_000_000

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.measured_window import Window, group_window
-from coreserver.reports.timing import JoinedConnection
 from coreserver.reports.totals import latency, peak_in_service, totals, waits
 from tests.support.made_records import ZERO_NS, at, client, pool_of_two, server, staircase, table
 

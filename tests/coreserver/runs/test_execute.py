@@ -19,8 +19,8 @@ from coreserver.hosting.host import ThreadHost
 from coreserver.models import ServerConfig
 from coreserver.models.shared.base import Address
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
-from coreserver.runs.execute import RunResult
-from coreserver.telemetry.recorder import ServerOutcome
+from coreserver.records.run_result import RunResult
+from coreserver.records.server import ServerOutcome
 from tests.support.loads import run
 from tests.support.peers import closed_port, script
 from tests.support.servers import running

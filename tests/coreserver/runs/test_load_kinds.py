@@ -15,8 +15,8 @@ from coreserver.clients.load import Progress
 from coreserver.config.load import LoadConfig
 from coreserver.records.client import ClientOutcome
 from coreserver.records.messages import table_of
+from coreserver.records.run_result import RunResult
 from coreserver.reports.timing import parts
-from coreserver.runs.execute import RunResult
 from tests.support.loads import run
 from tests.support.peers import honest, peer
 from tests.support.servers import running

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coreserver.records.samples import Sample
+from coreserver.records.server import Event, ServerOutcome
 from coreserver.telemetry.frames import (
     MOST_TEXT_BYTES,
     Accepted,
@@ -23,8 +25,6 @@ from coreserver.telemetry.frames import (
     WireError,
     encode,
 )
-from coreserver.telemetry.recorder import Event, ServerOutcome
-from coreserver.telemetry.sampler import Sample
 
 counts = st.integers(0, 2**64 - 1)
 figures = st.none() | st.integers(0, 2**63 - 1)

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from coreserver.records.samples import Sample
+from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.frame_sender import Outbox, ReportingRecorder
 from coreserver.telemetry.frames import Accepted, Decoder, Ended, Finished, Lost, Started, WireError
-from coreserver.telemetry.recorder import ServerOutcome, Totals
+from coreserver.telemetry.recorder import Totals
 from coreserver.telemetry.remote_recorder import Mirror
-from coreserver.telemetry.sampler import Sample
 
 PEER = ("127.0.0.1", 5000)
 NO_SAMPLE = Sample(0, 0, 0, None, None, None, None, 0.0, 0, 0, 0, 0, None)

@@ -9,8 +9,8 @@ import altair as alt
 import pytest
 
 from coreserver.records.client import ClientOutcome
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.percentiles import PERCENTILES
-from coreserver.reports.timing import JoinedConnection
 from tests.support.made_records import client, pool_of_two
 from tests.support.made_reports import report_of, samples, visitors
 from webapp.charts import CHARTS

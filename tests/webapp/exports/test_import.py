@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from coreserver.records.codec import encode_connections
-from coreserver.reports.timing import JoinedConnection
+from coreserver.records.joined import JoinedConnection
 from tests.support.api_steps import QUICK, finished_run
 from tests.support.made_records import ZERO_NS, pool_of_two, report_of, result
 from tests.support.shell import serverlab

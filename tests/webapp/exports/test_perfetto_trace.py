@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreserver.records.client import ClientOutcome, MessageRecord
-from coreserver.reports.timing import JoinedConnection
+from coreserver.records.joined import JoinedConnection
 from tests.support.made_records import ZERO_NS, at, client, pool_of_two, report_of, result, sample, served, staircase
 from webapp.exports.perfetto_trace import trace_file
 

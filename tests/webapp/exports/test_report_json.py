@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from coreserver.records.client import LogEvent, LogKind
 from coreserver.records.codec import FORMAT, decode_connections, encode_connections
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.schema import ReportFile
-from coreserver.reports.timing import JoinedConnection
 from tests.support.made_records import ZERO_NS, at, pool_of_two, report_of, result
 from webapp.exports.report_json import Records, opened, written
 from webapp.problems import Invalid

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from coreserver.clock import NS_PER_S
-from coreserver.telemetry.recorder import ConnectionRecord, ServerOutcome
-from coreserver.telemetry.sampler import Sample
+from coreserver.records.samples import Sample
+from coreserver.records.server import ConnectionRecord, ServerOutcome
 from tests.support.fake_lab import FakeLab
 from webapp.lab.server_snapshot import Look, Seen
 from webapp.live.sparklines import area_under, charts, line, nice_top, rows_of

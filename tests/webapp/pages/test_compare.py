@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from coreserver.reports.timing import JoinedConnection
+from coreserver.records.joined import JoinedConnection
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import Element, see
 from webapp.pages.compare import MINUS

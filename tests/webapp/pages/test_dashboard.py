@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
-from coreserver.telemetry.recorder import Event
+from coreserver.records.server import Event
 from tests.support.fake_lab import FakeLab, article_connections, in_service, waiting
 from tests.support.page_reader import problem_beside, read, see, value_of
 from webapp.forms.schema_form import fields_of

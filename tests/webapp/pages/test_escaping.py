@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from coreserver.clock import now_ns
-from coreserver.telemetry.recorder import Event
+from coreserver.records.server import Event
 from tests.support.fake_lab import FakeLab, article_connections, in_service
 from tests.support.page_reader import Element, read
 from webapp.schemas.resources import Reason, Verdict

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.timing import JoinedConnection
+from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
 from coreserver.reports.verdict.steady_state import drift, little_law
-from coreserver.runs.execute import RunResult
 from tests.support.made_records import client, evidence, result, sample, server
 
 SECONDS = 30

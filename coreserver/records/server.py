@@ -1,0 +1,49 @@
+"""What a server records of each connection, on the clock that all processes of the lab share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ServerOutcome(StrEnum):
+    """How a connection ended, as the server saw it."""
+
+    COMPLETED = "completed"  # the peer closed, every reply it was owed had been handed to the kernel
+    RESET = "reset"  # the peer reset the connection, or was gone when a reply was sent
+    IDLE_TIMEOUT = "idle_timeout"
+    SESSION_TIMEOUT = "session_timeout"
+    WRITE_TIMEOUT = "write_timeout"
+    REFUSED = "refused"  # turned away on purpose: full
+    CUT_OFF = "cut_off"  # still in flight when a drain or a stop reached its deadline
+    ERROR = "error"  # our own fault; the server's event list says what
+
+
+@dataclass(slots=True)
+class ConnectionRecord:
+    """One connection from the server's side. Stamps are monotonic nanoseconds; None is "not (yet) reached".
+
+    `peer` is the client's (address, port): with the order of arrival it joins this record to the client's own.
+    `bytes_in`, `bytes_out` and `messages` are final once `finished_ns` is set; `bytes_out` counts what the kernel
+    took, the greeting included.
+    """
+
+    number: int
+    peer: tuple[str, int]
+    accepted_ns: int
+    started_ns: int | None = None
+    finished_ns: int | None = None
+    worker: str | None = None
+    outcome: ServerOutcome | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth a line in the server's event list."""
+
+    at_ns: int
+    kind: str
+    detail: str
