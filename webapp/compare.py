@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from webapp.compared_figures import DURATION, NOT_MEASURED, Known, Unit, as_compared, figures_of
+from webapp.compared_figures import DURATION, NOT_MEASURED, FigureValue, Unit, as_compared, figures_of
 from webapp.schemas.answer import Answer
 from webapp.schemas.resources import Verdict
 
-LEAST, MOST = 2, 8  # runs of a comparison
+MIN_RUNS, MAX_RUNS = 2, 8  # runs of a comparison
 RESOLUTION = 0.001  # histograms keep three significant digits: what is closer is the same
 Word = Literal["same", "better", "worse", "more", "less"]
 Part = Literal["server", "clients", "schedule", "environment"]
@@ -254,7 +254,7 @@ def _figures(
         )
 
 
-def _value(known: Known, baseline: float | None, better: str | None) -> ComparedValue:
+def _value(known: FigureValue, baseline: float | None, better: str | None) -> ComparedValue:
     if known.value is None or baseline is None:
         return ComparedValue(value=known.value, missing=known.missing, delta=None, percent=None, word=None)
     delta = known.value - baseline

@@ -69,7 +69,7 @@ class ReportFigure:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FigureValue:
     """A figure's value, or why there is none."""
 
     value: int | float | None
@@ -121,13 +121,13 @@ def figures_of(reports: Sequence[Mapping[str, Any]]) -> Iterator[ReportFigure]:
             yield ReportFigure(f"latency.response_ms.{statistic}", words, section, "lower", name)
 
 
-def as_compared(figure: ReportFigure, report: Mapping[str, Any]) -> Known:
+def as_compared(figure: ReportFigure, report: Mapping[str, Any]) -> FigureValue:
     """The figure of this report."""
     if figure.group is not None:
         report = next(group for group in report["groups"] if group["name"] == figure.group)
     if figure.path == FAILED:
         connections = report["totals"]["connections"]
-        return Known(connections["due"] - connections["completed"])
+        return FigureValue(connections["due"] - connections["completed"])
     if figure.path == CPU_PER_MESSAGE:
         return _cpu_per_message(report)
     *above, last = figure.path.split(".")
@@ -136,14 +136,14 @@ def as_compared(figure: ReportFigure, report: Mapping[str, Any]) -> Known:
         place = place.get(step) or {}
     value = place.get(last)
     if value is not None:
-        return Known(value)
+        return FigureValue(value)
     if "count" in place:  # a distribution
-        return Known(None, FEW if place["count"] else NONE_REACHED)
-    return Known(None, NOT_MEASURED)
+        return FigureValue(None, FEW if place["count"] else NONE_REACHED)
+    return FigureValue(None, NOT_MEASURED)
 
 
-def _cpu_per_message(report: Mapping[str, Any]) -> Known:
+def _cpu_per_message(report: Mapping[str, Any]) -> FigureValue:
     cpu_s, messages = report["server"].get("cpu_s"), report["totals"]["messages"]["verified"]
     if cpu_s is None or not messages:
-        return Known(None, NOT_MEASURED)
-    return Known(cpu_s * 1e6 / messages)
+        return FigureValue(None, NOT_MEASURED)
+    return FigureValue(cpu_s * 1e6 / messages)

@@ -13,7 +13,7 @@ NONE = "\N{EM DASH}"  # there is no such figure here
 
 
 @dataclass(frozen=True)
-class Mark:
+class StatusBadge:
     """A state: the word, the shape that goes with it, and the tone that tells good from bad once more.
 
     One that `warns` stands out wherever it appears: figures beside it are not to be taken as they are.
@@ -27,21 +27,21 @@ class Mark:
 
 MARKS = {
     # servers
-    "starting": Mark("starting", "ring", "busy"),
-    "listening": Mark("listening", "disc", "good"),
-    "draining": Mark("draining", "half", "busy"),
-    "stopped": Mark("stopped", "box", "idle"),
+    "starting": StatusBadge("starting", "ring", "busy"),
+    "listening": StatusBadge("listening", "disc", "good"),
+    "draining": StatusBadge("draining", "half", "busy"),
+    "stopped": StatusBadge("stopped", "box", "idle"),
     # runs
-    "queued": Mark("queued", "ring", "idle"),
-    "running": Mark("running", "disc", "busy"),
-    "completed": Mark("completed", "square", "good"),
-    "cancelled": Mark("cancelled", "bar", "warn"),
-    "interrupted": Mark("interrupted", "broken", "warn"),
-    "failed": Mark("failed", "triangle", "bad"),
+    "queued": StatusBadge("queued", "ring", "idle"),
+    "running": StatusBadge("running", "disc", "busy"),
+    "completed": StatusBadge("completed", "square", "good"),
+    "cancelled": StatusBadge("cancelled", "bar", "warn"),
+    "interrupted": StatusBadge("interrupted", "broken", "warn"),
+    "failed": StatusBadge("failed", "triangle", "bad"),
     # verdicts
-    "valid": Mark("valid", "tick", "good"),
-    "suspect": Mark("suspect", "diamond", "warn", warns=True),
-    "invalid": Mark("invalid", "cross", "bad", warns=True),
+    "valid": StatusBadge("valid", "tick", "good"),
+    "suspect": StatusBadge("suspect", "diamond", "warn", warns=True),
+    "invalid": StatusBadge("invalid", "cross", "bad", warns=True),
 }
 SEVERITY_TONES = {"invalid": "bad", "suspect": "warn", "note": "idle"}
 
@@ -55,9 +55,9 @@ class Figure:
     key: str = ""
 
 
-def mark(state: str) -> Mark:
+def mark(state: str) -> StatusBadge:
     """The mark of a state; a state this page has never heard of still has its word."""
-    return MARKS.get(state, Mark(state, "ring", "idle"))
+    return MARKS.get(state, StatusBadge(state, "ring", "idle"))
 
 
 def count(value: float | None) -> str:

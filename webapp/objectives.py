@@ -56,7 +56,7 @@ def figure(metric: str, report: Report) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ObjectiveResult:
     """An objective beside what the run reached; `value` is None where the report does not give that figure."""
 
     objective: str
@@ -92,15 +92,15 @@ class Objective:
     def __str__(self) -> str:
         return f"{self.metric}{self.comparison}{self.bound:g}"
 
-    def judged(self, report: Report | None) -> Judged:
+    def judged(self, report: Report | None) -> ObjectiveResult:
         """Whether the run has met it; a figure that the report withholds was not reached."""
         if report is None:
-            return Judged(str(self), None, met=False, detail="missed: the run ended without a report")
+            return ObjectiveResult(str(self), None, met=False, detail="missed: the run ended without a report")
         value = figure(self.metric, report)
         if value is None:
-            return Judged(str(self), None, met=False, detail=f"missed: {self._why_none(report)}")
+            return ObjectiveResult(str(self), None, met=False, detail=f"missed: {self._why_none(report)}")
         met = bool(_COMPARE[self.comparison](value, self.bound))
-        return Judged(str(self), value, met, f"{'met' if met else 'missed'}: {value:,.6g}")
+        return ObjectiveResult(str(self), value, met, f"{'met' if met else 'missed'}: {value:,.6g}")
 
     def _why_none(self, report: Report) -> str:
         """The report keeps percentiles of few samples to itself, and what nobody recorded."""

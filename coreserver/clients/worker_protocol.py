@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from coreserver.config.base import Port, Settings
+from coreserver.config.base import FrozenSettings, Port
 from coreserver.config.load import LoadConfig
 from coreserver.records.client import ClientOutcome, ClientRecord
 
@@ -21,7 +21,7 @@ EXIT_CANNOT_START = 3
 EXIT_ORPHANED = 4
 
 
-class Spec(Settings):
+class Spec(FrozenSettings):
     """All that a client process needs to know, on the first line of its stdin."""
 
     host: str

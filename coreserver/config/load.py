@@ -7,26 +7,26 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from coreserver.config.base import Name, Seconds, Seed, Settings, cpus_are_here
+from coreserver.config.base import FrozenSettings, Name, Seconds, Seed, cpus_are_here
 from coreserver.config.script_steps import Steps, Wait
 
-MOST_RUN_S = 600.0
-MOST_GROUPS = 16  # of one run
-MOST_MESSAGE_BYTES = 1 << 20
-MOST_CONNECTIONS = 50_000  # that one run holds open at a time, as far as its settings tell
-MOST_ARRIVALS = 250_000  # of one run; each is a row of its report
+MAX_RUN_S = 600.0
+MAX_GROUPS = 16  # of one run
+MAX_MESSAGE_BYTES = 1 << 20
+MAX_CONNECTIONS = 50_000  # that one run holds open at a time, as far as its settings tell
+MAX_ARRIVALS = 250_000  # of one run; each is a row of its report
 
-Duration = Annotated[float, Field(gt=0, le=MOST_RUN_S)]
+Duration = Annotated[float, Field(gt=0, le=MAX_RUN_S)]
 Rate = Annotated[float, Field(gt=0, le=50_000)]  # what one client process can send at the very most
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-class _Group(Settings):
+class _Group(FrozenSettings):
     """What every kind of group can be told."""
 
-    start_s: float = Field(default=0.0, ge=0, le=MOST_RUN_S, description="when its time begins, from the run's start")
+    start_s: float = Field(default=0.0, ge=0, le=MAX_RUN_S, description="when its time begins, from the run's start")
     timeout_s: Seconds = Field(
         default=30.0, description="a client that waits so long for its greeting or for a reply has timed out"
     )
@@ -40,7 +40,7 @@ class _Group(Settings):
 class _CountedGroup(_Group):
     """A group of so many clients, all due at `start_s`."""
 
-    count: int = Field(default=1, ge=1, le=MOST_CONNECTIONS, description="clients, all due at start_s")
+    count: int = Field(default=1, ge=1, le=MAX_CONNECTIONS, description="clients, all due at start_s")
 
 
 class ScriptGroup(_CountedGroup):
@@ -64,11 +64,11 @@ class ScriptGroup(_CountedGroup):
 _MESSAGE_BYTES = Field(
     default=14,  # a header's worth: the reply's cost is then the round trip, not the copying
     ge=1,
-    le=MOST_MESSAGE_BYTES,
+    le=MAX_MESSAGE_BYTES,
     description="payload between ^ and $, so the reply has as many bytes",
 )
 _WARM_UP_S = Field(
-    default=0.0, ge=0, le=MOST_RUN_S, description="what is due before is marked as warm-up and left out of figures"
+    default=0.0, ge=0, le=MAX_RUN_S, description="what is due before is marked as warm-up and left out of figures"
 )
 
 
@@ -80,11 +80,11 @@ class ClosedGroup(_CountedGroup):
 
     kind: Literal["closed"]
     name: Name = "closed"
-    count: int = Field(default=16, ge=1, le=MOST_CONNECTIONS, description="clients, all due at start_s")
+    count: int = Field(default=16, ge=1, le=MAX_CONNECTIONS, description="clients, all due at start_s")
     duration_s: Duration = Field(default=5.0, description="afterwards no message and no connection is begun")
     warm_up_s: float = _WARM_UP_S
     message_bytes: int = _MESSAGE_BYTES
-    think_s: float = Field(default=0.0, ge=0, le=MOST_RUN_S, description="pause between a reply and the next message")
+    think_s: float = Field(default=0.0, ge=0, le=MAX_RUN_S, description="pause between a reply and the next message")
     think: Literal["fixed", "exponential"] = Field(
         default="fixed", description="always think_s, which keeps clients in step; or think_s on average"
     )
@@ -103,7 +103,7 @@ class ClosedGroup(_CountedGroup):
         return self.start_s + self.duration_s
 
 
-class Stage(Settings):
+class Stage(FrozenSettings):
     """A stretch of an open group's time."""
 
     rate_per_s: float = Field(ge=0, le=50_000, description="arrivals per second; with ramp: at the end of the stage")
@@ -157,8 +157,8 @@ class OpenGroup(_Group):
             return 5.0 if duration_s is None else duration_s
         if duration_s is not None:
             raise ValueError("stages have durations of their own")
-        if sum(stage.duration_s for stage in stages) > MOST_RUN_S:
-            raise ValueError(f"the stages must come to at most {MOST_RUN_S:g} s")
+        if sum(stage.duration_s for stage in stages) > MAX_RUN_S:
+            raise ValueError(f"the stages must come to at most {MAX_RUN_S:g} s")
         return None
 
     @field_validator("warm_up_s")
@@ -223,7 +223,7 @@ class SlowReaderGroup(_SlowGroup):
     kind: Literal["slow_reader"]
     name: Name = "slow_reader"
     # Large ones, so that the server soon has more to send than the kernel buffers for it.
-    message_bytes: int = Field(default=65536, ge=1, le=MOST_MESSAGE_BYTES, description="payload of each message")
+    message_bytes: int = Field(default=65536, ge=1, le=MAX_MESSAGE_BYTES, description="payload of each message")
 
 
 class ResetGroup(_CountedGroup):
@@ -232,7 +232,7 @@ class ResetGroup(_CountedGroup):
     kind: Literal["reset"]
     name: Name = "reset"
     after_bytes: int = Field(
-        default=1, ge=0, le=MOST_MESSAGE_BYTES, description="of a message that are sent before; 0: at the greeting"
+        default=1, ge=0, le=MAX_MESSAGE_BYTES, description="of a message that are sent before; 0: at the greeting"
     )
 
 
@@ -277,10 +277,10 @@ ClientGroup = Annotated[
 ]
 
 
-class LoadConfig(Settings):
+class LoadConfig(FrozenSettings):
     """The whole load of one run."""
 
-    clients: list[ClientGroup] = Field(min_length=1, max_length=MOST_GROUPS)
+    clients: list[ClientGroup] = Field(min_length=1, max_length=MAX_GROUPS)
     seed: Seed = Field(default=0, description="of arrival times, messages and their mix")
     client_processes: int | None = Field(
         default=None, ge=1, le=64, description="that share the load; empty: as many as leave a core to the server"
@@ -299,11 +299,11 @@ class LoadConfig(Settings):
     @field_validator("clients")
     @classmethod
     def _are_not_too_many(cls, clients: list[ClientGroup]) -> list[ClientGroup]:
-        if (standing := standing_connections(clients)) > MOST_CONNECTIONS:
-            raise ValueError(f"{standing:,} clients at a time, where a run has at most {MOST_CONNECTIONS:,}")
+        if (standing := standing_connections(clients)) > MAX_CONNECTIONS:
+            raise ValueError(f"{standing:,} clients at a time, where a run has at most {MAX_CONNECTIONS:,}")
         arrivals = sum(_expected_arrivals(group) for group in clients if isinstance(group, OpenGroup | FloodGroup))
-        if arrivals > MOST_ARRIVALS:
-            raise ValueError(f"about {arrivals:,.0f} arrivals, where a run has at most {MOST_ARRIVALS:,}")
+        if arrivals > MAX_ARRIVALS:
+            raise ValueError(f"about {arrivals:,.0f} arrivals, where a run has at most {MAX_ARRIVALS:,}")
         return clients
 
     _cpus_are_here = field_validator("client_cpus")(cpus_are_here)

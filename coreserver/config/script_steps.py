@@ -6,28 +6,28 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from coreserver.config.base import HEX_PAIRS, Settings
+from coreserver.config.base import HEX_PAIRS, FrozenSettings
 
 
-class Send(Settings):
+class Send(FrozenSettings):
     """Send these characters, encoded as UTF-8."""
 
     send: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
 
 
-class SendHex(Settings):
+class SendHex(FrozenSettings):
     """Send these bytes, written as pairs of hex digits."""
 
     send_hex: Annotated[str, StringConstraints(min_length=2, max_length=131072, pattern=HEX_PAIRS)]
 
 
-class Wait(Settings):
+class Wait(FrozenSettings):
     """Pause; replies are read and checked meanwhile."""
 
     wait_s: float = Field(ge=0, le=600)
 
 
-class Expect(Settings):
+class Expect(FrozenSettings):
     """Go on when this text was seen among the replies that no earlier `expect` has used up."""
 
     expect: Annotated[str, StringConstraints(min_length=1, max_length=65536)]

@@ -12,18 +12,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from coreserver.config.base import Name, Port, Seconds, Seed, Settings, cpus_are_here
+from coreserver.config.base import FrozenSettings, Name, Port, Seconds, Seed, cpus_are_here
 
 # --- what a message or a connection costs beside echoing -------------------------------------------------------------
 
 
-class NoWork(Settings):
+class NoWork(FrozenSettings):
     """Only the echo."""
 
     kind: Literal["none"] = "none"
 
 
-class _TimedWork(Settings):
+class _TimedWork(FrozenSettings):
     """What every kind of work that takes time can be told."""
 
     distribution: Literal["fixed", "exponential", "uniform"] = Field(
@@ -62,7 +62,7 @@ Work = Annotated[NoWork | SleepWork | CpuWork | MixedWork, Field(discriminator="
 # --- a server --------------------------------------------------------------------------------------------------------
 
 
-class ServerOptions(Settings):
+class ServerOptions(FrozenSettings):
     """What every server model can be told; a model adds its own fields and fixes `model`."""
 
     model: str = Field(description="the server design")

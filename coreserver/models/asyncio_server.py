@@ -25,7 +25,7 @@ from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError
 from coreserver.models.shared.event_driven_server import WORKER, EventedServer
-from coreserver.models.shared.event_driven_session import Exchange
+from coreserver.models.shared.event_driven_session import EventDrivenSession
 from coreserver.models.shared.open_connections import Connection
 from coreserver.protocols.article import GREETING
 from coreserver.records.server import ServerOutcome
@@ -41,7 +41,7 @@ class AsyncioConfig(ServerOptions):
     )
 
 
-class Peer(Exchange, asyncio.BufferedProtocol):
+class Peer(EventDrivenSession, asyncio.BufferedProtocol):
     """A connection as an asyncio protocol. Loop thread only.
 
     Its transport has a high-water mark of zero: as soon as the kernel does not take a whole reply, `pause_writing`

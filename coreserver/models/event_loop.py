@@ -24,7 +24,7 @@ from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.models.shared.accept_loop import Waker
 from coreserver.models.shared.event_driven_server import WORKER, EventedServer
-from coreserver.models.shared.event_driven_session import Exchange, Terms
+from coreserver.models.shared.event_driven_session import EventDrivenSession, SessionLimits
 from coreserver.models.shared.open_connections import Connection
 from coreserver.protocols.article import GREETING
 from coreserver.records.server import ServerOutcome
@@ -44,7 +44,7 @@ class EventLoopConfig(ServerOptions):
     model: Literal["event_loop"]
 
 
-class Peer(Exchange):
+class Peer(EventDrivenSession):
     """A connection and its buffer. Loop thread only.
 
     Attributes:
@@ -55,7 +55,7 @@ class Peer(Exchange):
 
     __slots__ = ("fd", "is_held", "recv", "send", "unsent", "watched")
 
-    def __init__(self, connection: Connection, terms: Terms) -> None:
+    def __init__(self, connection: Connection, terms: SessionLimits) -> None:
         super().__init__(connection, terms)
         self.fd = connection.sock.fileno()
         self.recv = connection.sock.recv

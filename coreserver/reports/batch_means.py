@@ -16,7 +16,7 @@ import numpy.typing as npt
 # Simulated on M/M/1 and M/M/8 at utilisations of 0.5 to 0.85, 4,000 waits each, 300 times: 8 to 20 batches do equally
 # well; 16 leave a batch long enough and the scatter of the scatter small.
 BATCHES = 16
-LEAST = 10 * BATCHES  # values; below it a batch says too little
+MIN_VALUES = 10 * BATCHES  # values; below it a batch says too little
 _MOST_CORRELATION = 0.8  # of neighbouring batches; above it no correction helps, and the interval is wide anyway
 _LEAST_BATCHES = 4.0  # that the correlated ones may be worth
 
@@ -38,7 +38,7 @@ class MeanEstimate:
 
 
 def estimate_mean(values: npt.ArrayLike) -> MeanEstimate | None:
-    """The mean of a series in its own order; None of fewer than `LEAST` values.
+    """The mean of a series in its own order; None of fewer than `MIN_VALUES` values.
 
     The first few values, fewer than BATCHES of them, are left out so that all batches are equal. Batches that are
     still correlated are worth fewer: their variance grows by (1 + r) / (1 - r), as for an autoregressive series of
@@ -46,7 +46,7 @@ def estimate_mean(values: npt.ArrayLike) -> MeanEstimate | None:
     """
     series = np.asarray(values, dtype=np.float64)
     length = len(series) // BATCHES
-    if length * BATCHES < LEAST:
+    if length * BATCHES < MIN_VALUES:
         return None
     means = series[len(series) - length * BATCHES :].reshape(BATCHES, length).mean(axis=1)
     mean = float(means.mean())

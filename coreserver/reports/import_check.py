@@ -24,9 +24,9 @@ from coreserver.reports.totals import latency, totals, waits
 
 BEFORE_NS = 3600 * NS_PER_S  # of the run's start
 AFTER_NS = 24 * 3600 * NS_PER_S
-MOST_NAME = 400
-MOST_TEXT = 4000
-MOST_NUMBER = 2**53
+MAX_NAME = 400
+MAX_TEXT = 4000
+MAX_NUMBER = 2**53
 
 
 def check_records(connections: Sequence[JoinedConnection], started_ns: int) -> None:
@@ -57,7 +57,7 @@ def _client_fault(client: ClientRecord, within: range) -> str | None:
             return name
     if type(client.measured_from_ns) is not int or not 0 <= client.measured_from_ns < 2**62:
         return "measured_from_ns"
-    for name, most in (("name", MOST_NAME), ("group", MOST_NAME), ("detail", MOST_TEXT)):
+    for name, most in (("name", MAX_NAME), ("group", MAX_NAME), ("detail", MAX_TEXT)):
         if not _is_text(getattr(client, name), most):
             return name
     if client.local is not None and not _is_address(client.local):
@@ -74,7 +74,7 @@ def _server_fault(server: ConnectionRecord, within: range) -> str | None:
     for name in ("number", "bytes_in", "bytes_out", "messages"):
         if not _is_number(getattr(server, name)):
             return name
-    if server.worker is not None and not _is_text(server.worker, MOST_NAME):
+    if server.worker is not None and not _is_text(server.worker, MAX_NAME):
         return "worker"
     return None if _is_address(server.peer) else "peer"
 
@@ -88,7 +88,7 @@ def _is_instant(value: object, within: range) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is int and 0 <= value < MOST_NUMBER
+    return type(value) is int and 0 <= value < MAX_NUMBER
 
 
 def _is_text(value: object, most: int) -> bool:
@@ -103,7 +103,7 @@ def _is_text(value: object, most: int) -> bool:
 
 def _is_address(value: tuple[object, object]) -> bool:
     host, port = value
-    return _is_text(host, MOST_NAME) and type(port) is int and 0 <= port <= 65535
+    return _is_text(host, MAX_NAME) and type(port) is int and 0 <= port <= 65535
 
 
 # --- beside the report ------------------------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ from coreserver.reports.schema_figures import (
 )
 
 SCHEMA_ID = f"urn:serverlab:report:{SCHEMA_VERSION}"
-MOST_REASONS = 200
-MOST_GROUPS = 64
+MAX_REASONS = 200
+MAX_GROUPS = 64
 
 Text = Annotated[str, StringConstraints(max_length=4000)]
 Word = Annotated[str, StringConstraints(max_length=400)]
@@ -64,7 +64,7 @@ class RunConfig(Shape):
     note: Note = Field(description="as it was when the run was asked for")
     seed: Seed = Field(description="of arrival times, messages and their mix")
     server: Document = Field(description="a server by `id`, by `address`, or the config of one for this run alone")
-    clients: list[Document] = Field(max_length=MOST_GROUPS, description="the client groups, each with its `kind`")
+    clients: list[Document] = Field(max_length=MAX_GROUPS, description="the client groups, each with its `kind`")
     client_processes: Count | None = Field(description="that share the load; null: chosen by the lab")
     client_cpus: list[Count] | None = Field(max_length=1024, description="they may run on; null: all")
 
@@ -101,7 +101,7 @@ class Verdict(Shape):
     """Whether the figures can be believed."""
 
     status: Literal["valid", "suspect", "invalid"] = Field(description="the worst of the reasons")
-    reasons: list[VerdictReason] = Field(max_length=MOST_REASONS, description="the worst ones first")
+    reasons: list[VerdictReason] = Field(max_length=MAX_REASONS, description="the worst ones first")
 
 
 class Group(Shape):
@@ -189,7 +189,7 @@ class Report(Shape):
     totals: Totals
     latency: Latency
     waits: Waits
-    groups: list[Group] = Field(max_length=MOST_GROUPS, description="in the order they were asked for")
+    groups: list[Group] = Field(max_length=MAX_GROUPS, description="in the order they were asked for")
     theory: Theory | None = Field(description="null unless it was such a queue, with all of its records")
     series: Series
     histograms: Histograms

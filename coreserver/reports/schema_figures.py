@@ -14,9 +14,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 from coreserver.reports.hdr_histograms import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
 from coreserver.reports.time_series import COLUMNS
 
-MOST_STEPS = 100_000  # of a series: at ten a second nearly three hours, where a run lasts minutes
-MOST_INTERVALS = 20_000
-MOST_HISTOGRAM_CHARACTERS = 300_000  # the largest that three digits up to an hour can need
+MAX_STEPS = 100_000  # of a series: at ten a second nearly three hours, where a run lasts minutes
+MAX_INTERVALS = 20_000
+MAX_HISTOGRAM_CHARACTERS = 300_000  # the largest that three digits up to an hour can need
 
 _ROW: dict[str, JsonValue] = {
     "type": "array",
@@ -28,7 +28,7 @@ _ROW: dict[str, JsonValue] = {
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Number = Annotated[float, Field(ge=-1e15, le=1e15)]
 Positive = Annotated[float, Field(ge=0, le=1e15)]
-Base64Text = Annotated[str, Field(max_length=MOST_HISTOGRAM_CHARACTERS, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
+Base64Text = Annotated[str, Field(max_length=MAX_HISTOGRAM_CHARACTERS, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 
 
 def only(value: int) -> Any:
@@ -183,7 +183,7 @@ class Series(Shape):
         "`rss_bytes`, and by how much the kernel's `listen_overflows` grew",
     )
     rows: list[list[Number | None]] = Field(
-        max_length=MOST_STEPS,
+        max_length=MAX_STEPS,
         json_schema_extra={"items": _ROW},
         description="a row a step, ascending; null where there was no sample, or too few to say",
     )
@@ -211,7 +211,7 @@ class IntervalHistograms(Shape):
 
     interval_s: Annotated[float, Field(gt=0, le=3600)] = Field(description="length of an interval, seconds")
     response: list[Base64Text | None] = Field(
-        max_length=MOST_INTERVALS, description="a histogram an interval; null where no message was due"
+        max_length=MAX_INTERVALS, description="a histogram an interval; null where no message was due"
     )
 
 

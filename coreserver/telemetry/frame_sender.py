@@ -4,7 +4,7 @@
     telemetry:        every FLUSH_S, and for a sample: packs and writes what has gathered
 
 No frame wakes the telemetry thread: it would take the interpreter just when a connection is being handed over.
-A reader that stalls blocks the telemetry thread alone. Then the queue grows to MOST_QUEUED, and from there on whole
+A reader that stalls blocks the telemetry thread alone. Then the queue grows to MAX_QUEUED, and from there on whole
 connections go unreported: counted by outcome, and told once the pipe moves again. Of a connection that was reported as
 accepted every later frame is sent, so the other side never waits for an end that does not come.
 """
@@ -24,14 +24,14 @@ from coreserver.telemetry.recorder import Recorder
 from coreserver.telemetry.sampler import gap_s
 
 FLUSH_S = 0.02
-MOST_QUEUED = 200_000  # about 40 MB
+MAX_QUEUED = 200_000  # about 40 MB
 BATCH = 500  # frames in one write
 
 
 class Outbox:
     """Frames on their way to a pipe. `offer`, `put` and `lose` are for any thread, and never wait for the pipe."""
 
-    def __init__(self, fd: int, limit: int = MOST_QUEUED) -> None:
+    def __init__(self, fd: int, limit: int = MAX_QUEUED) -> None:
         self._fd = fd
         self._limit = limit
         self._queue: deque[Frame] = deque()

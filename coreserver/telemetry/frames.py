@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from coreserver.records.samples import Sample
 from coreserver.records.server import Event, ServerOutcome
 
-MOST_TEXT_BYTES = 4096  # a longer reason is cut
+MAX_TEXT_BYTES = 4096  # a longer reason is cut
 OUTCOMES = tuple(ServerOutcome)  # an outcome travels as its place in the enumeration
 
 _HEADER = struct.Struct("=HB")
@@ -95,7 +95,7 @@ _NOT_KNOWN = -1  # in a sample: there is no such figure
 
 
 def _text(text: str) -> bytes:
-    data = text.encode("utf-8", "replace")[:MOST_TEXT_BYTES]
+    data = text.encode("utf-8", "replace")[:MAX_TEXT_BYTES]
     return _U16.pack(len(data)) + data
 
 

@@ -2,7 +2,7 @@
 // went, and parts of the time or of the rows, enlarged. The lab draws every part; this asks for it and reads in it.
 
 import { count } from "./figures.js";
-import { Looker } from "./timeline_look.js";
+import { HoverPanel } from "./timeline_look.js";
 
 const SHORTEST_S = 2e-4; // of a view; the lab draws no shorter span than half of it
 const STEP = 2; // a zoom's factor
@@ -29,7 +29,7 @@ export class Picture {
     for (const part of root.querySelectorAll("[data-explore-tools], [data-explore-hint]")) part.hidden = false;
     this.figure.setAttribute("role", "application");
     this.figure.setAttribute("aria-describedby", root.querySelector("[data-explore-hint]").id);
-    this.looker = new Looker(this);
+    this.looker = new HoverPanel(this);
     root.querySelector("[data-explore-tools]").addEventListener("click", (event) => {
       const button = event.target.closest("[data-zoom]");
       if (button) this.zoom(button.dataset.zoom);

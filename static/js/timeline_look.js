@@ -16,7 +16,7 @@ const DRAGGED = 5; // pixels from which a press is a drag
 const SVG = "http://www.w3.org/2000/svg";
 const MOVES = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
-export class Looker {
+export class HoverPanel {
   constructor(picture) {
     this.picture = picture;
     this.looked = null; // the connection, as an object of the answer's columns

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.gallery import Gallery
 
-MOST_STOPS = 250
+MAX_STOPS = 250
 FOCUSED = """(() => {
     const element = document.activeElement;
     if (element === document.body) return null;
@@ -39,7 +39,7 @@ def press_tab(page: Page, key: str = "Tab") -> dict[str, Any] | None:
 
 def reach(page: Page, name: str, key: str = "Tab") -> None:
     """Press Tab until what is called `name` has the focus."""
-    for _ in range(MOST_STOPS):
+    for _ in range(MAX_STOPS):
         stop = press_tab(page, key)
         if stop and stop["name"].startswith(name):
             return
@@ -63,7 +63,7 @@ def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, g
     visited = []
     while stop := press_tab(page):
         visited.append(stop["place"])
-        assert len(visited) < MOST_STOPS, "the focus goes round within the page"
+        assert len(visited) < MAX_STOPS, "the focus goes round within the page"
     known = [place for place in visited if place >= 0]  # charts are drawn as the focus comes near
     assert known == list(range(page.evaluate("window.reachable.length")))
 

@@ -84,7 +84,7 @@ def test_t02_a_slow_drip_is_not_idle(start: StartServer) -> None:
 
 
 def keep_busy(peer: Peer) -> None:
-    """Exchange bytes until the server ends the connection."""
+    """EventDrivenSession bytes until the server ends the connection."""
     with suppress(ConnectionResetError, BrokenPipeError):
         while peer.ask_inside(b"a"):
             pass

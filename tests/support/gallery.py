@@ -12,7 +12,7 @@ import httpx
 from tests.support.lab_process import LabProcess
 
 STEPS = [{"send": "^abc$"}, {"expect": "bcd"}]
-ENDLESS = [{"send": "^a$"}, {"expect": "b"}, {"wait_s": 60}]
+UNLIMITED = [{"send": "^a$"}, {"expect": "b"}, {"wait_s": 60}]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def fill(rest: httpx.Client) -> Gallery:
         {"kind": "open", "name": "arriving", "rate_per_s": 150.0, "duration_s": 0.4},
     ]
     taken = {"model": "sequential", "port": standing["address"]["port"]}
-    cancelled = _ask(rest, "to be cancelled", own, {"kind": "script", "count": 3, "script": ENDLESS})
+    cancelled = _ask(rest, "to be cancelled", own, {"kind": "script", "count": 3, "script": UNLIMITED})
     _cancel(rest, cancelled["id"])
     completed = _ask(rest, "shown everywhere", own, script, wait_s=20)["id"]
     return Gallery(
@@ -85,7 +85,7 @@ def fill(rest: httpx.Client) -> Gallery:
 def endless(lab: LabProcess) -> Iterator[int]:
     """A run that goes on, or waits for its turn, as long as the block lasts; its id."""
     with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
-        script = {"kind": "script", "count": 3, "script": ENDLESS}
+        script = {"kind": "script", "count": 3, "script": UNLIMITED}
         run = _ask(rest, "goes on", {"model": "bounded_pool", "workers": 2}, script)
         while not [other for other in rest.get("/runs?state=running").json()["runs"] if other["progress"]]:
             pass

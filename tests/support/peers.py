@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from coreserver.clients.schedule import plan_of
-from coreserver.clients.worker.context import Stage
-from coreserver.clients.worker.counts import Tally
+from coreserver.clients.worker.context import WorkerContext
+from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.groups import GroupClients, groups_of
 from coreserver.clients.worker.loop_timers import LoopTimers
 from coreserver.clients.worker.source_addresses import Target
@@ -106,16 +106,16 @@ def play(
     target: Target | Address,
     load: LoadConfig,
     loop_factory: LoopFactory | None = None,
-    on_start: Callable[[Stage, list[GroupClients]], None] | None = None,
+    on_start: Callable[[WorkerContext, list[GroupClients]], None] | None = None,
     *,
     most_open: int = sys.maxsize,
 ) -> list[ClientRecord]:
     """The records of `load`, played in this process."""
 
-    async def run() -> Stage:
+    async def run() -> WorkerContext:
         timers = LoopTimers(asyncio.get_running_loop())
         to = target if isinstance(target, Target) else Target(*target)
-        stage = Stage(to, timers, Tally(), most_open=most_open)
+        stage = WorkerContext(to, timers, ClientCounts(), most_open=most_open)
         plans = [plan_of(group, load.seed) for group in load.clients]
         started_ns = now_ns()
         groups = groups_of(load, plans, stage)
@@ -145,7 +145,7 @@ def played(*groups: Mapping[str, object], talk: Talk = honest, loop: LoopFactory
         return play(address, load(*groups), loop)
 
 
-def cancel(stage: Stage, groups: list[GroupClients]) -> None:
+def cancel(stage: WorkerContext, groups: list[GroupClients]) -> None:
     """End all traffic, as a client process does."""
     stage.cancel()
     for group in groups:

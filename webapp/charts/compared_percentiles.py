@@ -18,7 +18,7 @@ from webapp.charts.theme import (
     BACKLOG,
     BLUE,
     INK,
-    LEAST_MS,
+    MIN_MS,
     MS_LABEL,
     QUEUE,
     QUIET,
@@ -125,7 +125,7 @@ def _points(report: Report) -> list[dict[str, float | str]]:
     last = found.total / SAMPLES_BEYOND
     inverse = np.append(2 ** (np.arange(int(np.log2(last) * POINTS_PER_DOUBLING) + 1) / POINTS_PER_DOUBLING), last)
     shares = 1 - 1 / inverse
-    times = np.maximum(found.at(shares), LEAST_MS).tolist()
+    times = np.maximum(found.at(shares), MIN_MS).tolist()
     return [
         {
             "run": _short(report),

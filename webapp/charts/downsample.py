@@ -6,11 +6,11 @@ from typing import Any
 
 from webapp.charts.base import Report
 
-MOST = 120  # steps: a point every few pixels
+MAX_STEPS = 120  # steps: a point every few pixels
 SUMMED = ("messages_due", "messages_answered")
 
 
-def steps(report: Report, most: int = MOST) -> tuple[float, list[dict[str, Any]]]:
+def steps(report: Report, most: int = MAX_STEPS) -> tuple[float, list[dict[str, Any]]]:
     """How long a step is, in seconds, and the rows by the names of the series' columns, each with its `length_s`.
 
     The last step may be shorter. Counts of messages are added up. Of all else each step has the highest value, so that

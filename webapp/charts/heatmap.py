@@ -13,20 +13,20 @@ from webapp import formatting
 from webapp.charts.base import Report, Table
 from webapp.charts.histogram import Distribution, decoded, lower_ms
 from webapp.charts.spec import AnyChart, finished, named, run_title
-from webapp.charts.theme import EMBER, INK, LEAST_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
+from webapp.charts.theme import EMBER, INK, MIN_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
 
 HEIGHT = 300
-MOST = 90  # columns of cells
+MAX_COLUMNS = 90  # columns of cells
 PER_DECADE = 10  # rows of cells
-MOST_ROWS = 24  # of the table
-LEAST_MESSAGES = 20
+MAX_ROWS = 24  # of the table
+MIN_MESSAGES = 20
 LINES = {"median": ("p50", INK), f"99{formatting.NARROW}%": ("p99", EMBER)}
 
 
 def missing(report: Report) -> str:
     """Why there is no map."""
     count = report["latency"]["response_ms"]["count"]
-    if count >= LEAST_MESSAGES:
+    if count >= MIN_MESSAGES:
         return ""
     if not count:
         return "No message was answered after the warm-up, so there is no response time to draw."
@@ -93,7 +93,7 @@ def _worst_s(report: Report) -> float:
 def rows(report: Report) -> Table:
     """How many messages were due in each part of the run, and how long the middle and the slowest took."""
     table = []
-    for from_s, _, part in _parts(report, MOST_ROWS):
+    for from_s, _, part in _parts(report, MAX_ROWS):
         if part.total:
             known = (formatting.ms(_percentile(part, name)) for name, _ in LINES.values())
             slowest = formatting.ms(float(part.at(np.ones(1))[0]))
@@ -122,7 +122,7 @@ def _drawn(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The cells that hold any message, and the points of the percentile lines."""
     cells: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
-    for from_s, to_s, part in _parts(report, MOST):
+    for from_s, to_s, part in _parts(report, MAX_COLUMNS):
         cells += _column(round(from_s, 3), round(to_s, 3), part)
         middle_s = round((from_s + to_s) / 2, 3)
         for line, (name, _) in LINES.items():
@@ -134,7 +134,7 @@ def _drawn(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def _column(from_s: float, to_s: float, part: Distribution) -> list[dict[str, Any]]:
     """One part of the run: how many messages fell between each two neighbours of the logarithmic scale."""
     places = np.flatnonzero(part.counts)
-    rungs = np.floor(PER_DECADE * np.log10(np.maximum(lower_ms(places), LEAST_MS)) + 1e-9).astype(np.int64)
+    rungs = np.floor(PER_DECADE * np.log10(np.maximum(lower_ms(places), MIN_MS)) + 1e-9).astype(np.int64)
     found = []
     for rung in np.unique(rungs).tolist():
         low_ms, high_ms = 10 ** (rung / PER_DECADE), 10 ** ((rung + 1) / PER_DECADE)

@@ -14,12 +14,12 @@ import altair as alt
 
 from webapp import formatting
 from webapp.charts.base import Report, Table
-from webapp.charts.downsample import MOST, steps
+from webapp.charts.downsample import MAX_STEPS, steps
 from webapp.charts.spec import Pointer, Rows, finished, named, run_title
 from webapp.charts.theme import ARRIVAL, BACKLOG, BLUE, EMBER, QUEUE, QUIET, SERVED, SOFT, WASH, WIDTH, Spec
 
 HEIGHT = 64
-MOST_ROWS = 24  # of the table
+MAX_ROWS = 24  # of the table
 SOLID, DASHED, DOTTED = [1, 0], [6, 3], [2, 2]
 
 
@@ -69,7 +69,7 @@ def missing(report: Report) -> str:
 
 def spec(report: Report, title: str) -> Spec:
     """A small chart for each panel of which anything was measured."""
-    step_s, found = _rows(report, MOST)
+    step_s, found = _rows(report, MAX_STEPS)
     known = _known(found)
     pointer = Pointer("t_s", {"time": "time", **{line.text: line.name for line in known}})
     base = named("steps").properties(width=WIDTH, height=HEIGHT)
@@ -96,7 +96,7 @@ def spec(report: Report, title: str) -> Spec:
 
 def summary(report: Report) -> str:
     """The peaks, and what was not measured."""
-    step_s, found = _rows(report, MOST)
+    step_s, found = _rows(report, MAX_STEPS)
     answered = max(row["answered_per_s"] for row in found)
     named = {"in_flight": "in flight", "waiting": "waiting", "queue_depth": "queued", "threads_alive": "threads"}
     peaks = {
@@ -113,8 +113,8 @@ def summary(report: Report) -> str:
 
 
 def rows(report: Report) -> Table:
-    """The same in at most `MOST_ROWS` steps."""
-    _, found = _rows(report, MOST_ROWS)
+    """The same in at most `MAX_ROWS` steps."""
+    _, found = _rows(report, MAX_ROWS)
     known = _known(found)
     return Table(
         ("from", *(line.name for line in known)),

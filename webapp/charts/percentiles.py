@@ -14,7 +14,7 @@ from webapp import formatting
 from webapp.charts.base import Report, Table
 from webapp.charts.histogram import decoded
 from webapp.charts.spec import Pointer, finished, named, run_title
-from webapp.charts.theme import ARRIVAL, LEAST_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
+from webapp.charts.theme import ARRIVAL, MIN_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
 from webapp.formatting import NARROW
 
 HEIGHT = 300
@@ -119,8 +119,8 @@ def _points(report: Report) -> list[dict[str, float | str]]:
         for place, share, due, sent in zip(
             inverse,
             shares.tolist(),
-            np.maximum(response.at(shares), LEAST_MS).tolist(),
-            np.maximum(round_trip.at(shares), LEAST_MS).tolist(),
+            np.maximum(response.at(shares), MIN_MS).tolist(),
+            np.maximum(round_trip.at(shares), MIN_MS).tolist(),
             strict=True,
         )
     ]

@@ -46,7 +46,7 @@ WIDTH = 720  # of a plot, without what stands beside it
 LEFT = 64  # what stands there: labels of the vertical axis
 RIGHT = 14  # so that the last label of the horizontal one is not cut off
 
-LEAST_MS = 0.001  # the finest the records tell; a logarithmic scale has no room for 0
+MIN_MS = 0.001  # the finest the records tell; a logarithmic scale has no room for 0
 
 
 def ms_text(value: str) -> str:
@@ -68,7 +68,7 @@ def log_ticks(low_ms: float, high_ms: float) -> list[float]:
 
 def positive(value_ms: float) -> float:
     """The value where a logarithmic scale can show it."""
-    return max(value_ms, LEAST_MS)
+    return max(value_ms, MIN_MS)
 
 
 CONFIG: dict[str, Any] = {

@@ -15,11 +15,11 @@ from typing import Any
 from coreserver.reports.build import SCHEMA_VERSION
 from webapp.cli.run_flags import Request
 from webapp.cli.run_output import ProgressLine, summary, why
-from webapp.cli.signals import EXIT_INTERRUPTED, Interruption
+from webapp.cli.signals import EXIT_INTERRUPTED, SignalGuard
 from webapp.cli.stdout import put
 from webapp.client import LabClient, LabError, LabUnreachable
 from webapp.lab.limits import raise_descriptor_limit
-from webapp.objectives import Judged
+from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import RunResource
 from webapp.serving import CannotServe, embedded
 from webapp.settings import Settings
@@ -45,7 +45,7 @@ def carry_out(request: Request, settings: Settings, url: str | None, *, as_json:
         Failure: it could not even begin.
         CannotWrite: it could not be printed.
     """
-    with Interruption() as interruption:
+    with SignalGuard() as interruption:
         try:
             with _lab(settings, url, interruption) as lab:
                 run, report, log = _measured(lab, request, interruption, with_log=not as_json)
@@ -59,7 +59,7 @@ def carry_out(request: Request, settings: Settings, url: str | None, *, as_json:
 
 
 def _measured(
-    lab: LabClient, request: Request, interruption: Interruption, *, with_log: bool
+    lab: LabClient, request: Request, interruption: SignalGuard, *, with_log: bool
 ) -> tuple[RunResource, dict[str, Any] | None, str | None]:
     """The run when it is over, its report if it has one, and its log where it is asked for."""
     try:
@@ -74,7 +74,7 @@ def _measured(
 
 
 @contextlib.contextmanager
-def _lab(settings: Settings, url: str | None, interruption: Interruption) -> Iterator[LabClient]:
+def _lab(settings: Settings, url: str | None, interruption: SignalGuard) -> Iterator[LabClient]:
     with contextlib.ExitStack() as stack:
         with interruption.heard():
             address = url or running_lab(settings)
@@ -116,7 +116,7 @@ def failure(error: LabError) -> Failure:
 # --- the wait --------------------------------------------------------------------------------------------------------
 
 
-def _waited_for(lab: LabClient, run: RunResource, interruption: Interruption) -> RunResource:
+def _waited_for(lab: LabClient, run: RunResource, interruption: SignalGuard) -> RunResource:
     """The run when it is over, by itself or because the person at the shell wants its end."""
     line = ProgressLine(sys.stderr)
     try:
@@ -129,7 +129,7 @@ def _waited_for(lab: LabClient, run: RunResource, interruption: Interruption) ->
         line.clear()
 
 
-def _exit_code(run: RunResource, judged: Sequence[Judged]) -> int:
+def _exit_code(run: RunResource, judged: Sequence[ObjectiveResult]) -> int:
     code = run.reason.code if run.reason else None
     never_began = code == "server_failed" and run.verdict is None  # one that failed on the way leaves a report
     if never_began or code in NO_SERVER_CODES:
@@ -142,13 +142,15 @@ def _exit_code(run: RunResource, judged: Sequence[Judged]) -> int:
 # --- what is printed -------------------------------------------------------------------------------------------------
 
 
-def _text(run: RunResource, report: Mapping[str, Any] | None, judged: Sequence[Judged], log: str | None) -> str:
+def _text(
+    run: RunResource, report: Mapping[str, Any] | None, judged: Sequence[ObjectiveResult], log: str | None
+) -> str:
     if report is None:
         return "\n".join([why(run), *(f"objective    {one.objective} {one.detail}" for one in judged)])
     return "\n".join([*([log] if log else []), *summary(run, report, judged)])
 
 
-def _document(run: RunResource, report: Mapping[str, Any] | None, judged: Sequence[Judged]) -> str:
+def _document(run: RunResource, report: Mapping[str, Any] | None, judged: Sequence[ObjectiveResult]) -> str:
     document = dict(report or _stand_in(run))
     if judged:
         document["objectives"] = [one.document() for one in judged]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
-from webapp.objectives import Judged
+from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import RunResource
 
 _ERASE_LINE = "\r\x1b[K"
@@ -57,7 +57,7 @@ class ProgressLine:
             self._last = (at_s, messages)
 
 
-def summary(run: RunResource, report: Mapping[str, Any], objectives: Sequence[Judged]) -> Iterator[str]:
+def summary(run: RunResource, report: Mapping[str, Any], objectives: Sequence[ObjectiveResult]) -> Iterator[str]:
     """The verdict and what was asked of the run first, then its figures."""
     yield f"verdict      {report['verdict']['status']}"
     for reason in report["verdict"]["reasons"]:

@@ -14,7 +14,7 @@ EXIT_INTERRUPTED = 130
 SAME_S = 0.5
 
 
-class Interruption:
+class SignalGuard:
     """Whether the person at the shell wants the end. Use it in a `with` block, in the main thread.
 
     The first signal raises KeyboardInterrupt where the work is `heard`, and is only remembered elsewhere; a later one
@@ -32,7 +32,7 @@ class Interruption:
         """Whether there was a signal."""
         return self._asked_at is not None
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> SignalGuard:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._stack.callback(signal.signal, number, signal.signal(number, self._on_signal))
         return self

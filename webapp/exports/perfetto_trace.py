@@ -26,7 +26,7 @@ Event = dict[str, Any]
 
 RUN, WORKERS, FIRST_GROUP = 1, 2, 3  # pids; tids are of their own, so that no thread passes for a process's first
 FIRST_TRACK = 1001
-MOST_MESSAGES = 50_000  # some 8 MB; viewers take far more, but a person who zooms does not
+MAX_MESSAGES = 50_000  # some 8 MB; viewers take far more, but a person who zooms does not
 COUNTERS = {
     "connections": ("in_service", "waiting", "in_flight"),
     "threads": ("threads_alive", "threads_busy"),
@@ -223,9 +223,9 @@ def _messages(
 
 def _messages_shown(joined: Sequence[JoinedConnection]) -> int | None:
     """How many messages of each connection there is room for; None: all of them."""
-    if sum(len(one.client.messages) for one in joined) <= MOST_MESSAGES:
+    if sum(len(one.client.messages) for one in joined) <= MAX_MESSAGES:
         return None
-    return MOST_MESSAGES // len(joined)
+    return MAX_MESSAGES // len(joined)
 
 
 def _bytes(client: ClientRecord) -> dict[str, int]:

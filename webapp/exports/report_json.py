@@ -22,7 +22,7 @@ from coreserver.reports.build import SCHEMA_VERSION
 from coreserver.reports.import_check import check_records, disagreements, miscounted
 from coreserver.reports.schema import ReportFile
 from webapp.parsing import strict_json
-from webapp.parsing.validation_errors import MOST_ERRORS, field_errors
+from webapp.parsing.validation_errors import MAX_ERRORS, field_errors
 from webapp.problems import FieldError, Invalid
 
 # A run of the largest size that the lab lets itself be asked for fits; a file of some kilobytes can hold far more.
@@ -142,4 +142,4 @@ def _config(report: Mapping[str, Any]) -> dict[str, Any]:
 def _invalid(errors: Sequence[FieldError]) -> Invalid:
     first = errors[0]
     more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
-    return Invalid(f"the file cannot be imported: {first.field}: {first.message}{more}", errors=errors[:MOST_ERRORS])
+    return Invalid(f"the file cannot be imported: {first.field}: {first.message}{more}", errors=errors[:MAX_ERRORS])

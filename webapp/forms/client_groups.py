@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from coreserver.config.load import MOST_GROUPS, ClientGroup
+from coreserver.config.load import MAX_GROUPS, ClientGroup
 from webapp.forms.schema_form import (
     FormField,
     Problems,
@@ -78,7 +78,7 @@ class GroupForm:
 def kinds_in(submitted: Submitted) -> list[str]:
     """The kinds of the groups that were asked for, at least one; what is no kind is left out."""
     asked = submitted.get("kinds", DEFAULT_KIND).split(",")
-    return [kind for kind in asked if kind in KINDS][:MOST_GROUPS] or [DEFAULT_KIND]
+    return [kind for kind in asked if kind in KINDS][:MAX_GROUPS] or [DEFAULT_KIND]
 
 
 def group_forms(submitted: Submitted, problems: Problems) -> tuple[GroupForm, ...]:
@@ -90,7 +90,7 @@ def group_forms(submitted: Submitted, problems: Problems) -> tuple[GroupForm, ..
 def one_more(submitted: Submitted) -> str:
     """The kinds with one group more; empty where there is no room."""
     kinds = kinds_in(submitted)
-    return ",".join([*kinds, "closed"]) if len(kinds) < MOST_GROUPS else ""
+    return ",".join([*kinds, "closed"]) if len(kinds) < MAX_GROUPS else ""
 
 
 def _group_form(number: int, kinds: Sequence[str], submitted: Submitted, problems: Problems) -> GroupForm:

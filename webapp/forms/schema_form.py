@@ -24,7 +24,7 @@ Problems = Mapping[str, str]
 Schema = dict[str, Any]
 S = TypeVar("S", bound=BaseModel)
 
-MOST_FIELDS = 300  # a form of ours has about 50, and 12 more for each group of clients
+MAX_FIELDS = 300  # a form of ours has about 50, and 12 more for each group of clients
 LONG_TEXT = 500  # letters; a setting that may have so many is written in more than one line
 UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
 NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
@@ -80,7 +80,7 @@ def read_form(body: bytes) -> dict[str, str]:
     Raises:
         ValueError: more fields than any form of ours has.
     """
-    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     return dict(pairs)
 
 

@@ -16,7 +16,7 @@ from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp.lab.run_history import Errors, Point, Points
 from webapp.lab.run_phases import WORDS, Expectation, expectation, phase_at, queued_words
 from webapp.lab.run_target import Destination
-from webapp.lab.server_entry import Claim
+from webapp.lab.server_entry import ServerLease
 from webapp.schemas.resources import Reason, RunSpec
 from webapp.schemas.run_progress import LiveServer, RunHistory, RunPhase, RunProgress, RunStage
 
@@ -48,7 +48,7 @@ class LiveRun:
         self._expected = expectation(self.spec.clients)
 
     @property
-    def claim(self) -> Claim | None:
+    def claim(self) -> ServerLease | None:
         """Its hold on a server of the lab."""
         return self.destination.claim
 

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from coreserver.records.client import ClientOutcome, ClientRecord
 from webapp.schemas.run_progress import RunError, RunHistory
 
-MOST_POINTS = 600
+MAX_POINTS = 600
 EVERY_S = 0.2
 RATE_OVER_S = 1.0  # a rate of this instant is the mean of the last second
 KINDS_KEPT, KINDS_TOLD = 200, 20
@@ -47,7 +47,7 @@ class Points:
     def add(self, point: Point) -> None:
         """Keep it; points come in the order of time."""
         self._points.append(point)
-        if len(self._points) > MOST_POINTS:
+        if len(self._points) > MAX_POINTS:
             del self._points[1::2]
             self._every_s *= 2
 

@@ -13,7 +13,7 @@ from coreserver.hosting.host import ServerHost
 from coreserver.reports.build import ServerInfo
 from coreserver.reports.verdict.evidence import NOT_OURS
 from webapp.lab.limits import refuse_too_much
-from webapp.lab.server_entry import Claim
+from webapp.lab.server_entry import ServerLease
 from webapp.lab.servers import Servers, start_host
 from webapp.problems import Conflict, FieldError, Invalid, Problem
 from webapp.schemas.resources import RunSpec, ServerRef, ServerTarget
@@ -35,7 +35,7 @@ class Destination:
     """What a run's `server` stands for. `claim`: its hold on a server of the lab; `target`: where one not ours is."""
 
     model: str
-    claim: Claim | None = None
+    claim: ServerLease | None = None
     target: Address | None = None
     config: ServerOptions | None = None
 

@@ -12,7 +12,7 @@ from webapp.schemas.resources import AddressResource, Reason, ServerResource, Se
 
 
 @dataclass(eq=False)
-class Claim:
+class ServerLease:
     """A run's hold on a server: while it lasts, the server cannot be deleted."""
 
     server_id: int
@@ -31,7 +31,7 @@ class Entry:
     phase: ServerState = "stopped"
     host: ServerHost | None = None  # of its present life, or of its last one
     reason: Reason | None = None
-    claims: set[Claim] = field(default_factory=set)
+    claims: set[ServerLease] = field(default_factory=set)
 
     @property
     def state(self) -> ServerState:

@@ -25,7 +25,7 @@ from coreserver.models import ServerConfig
 from coreserver.models.shared.base import State
 from webapp.lab.change_feed import LAB, Feed
 from webapp.lab.limits import refuse_too_much
-from webapp.lab.server_entry import Claim, Entry, resource_of
+from webapp.lab.server_entry import Entry, ServerLease, resource_of
 from webapp.lab.server_snapshot import Look, Seen, look_at
 from webapp.problems import Conflict, FieldError, Invalid, NotFound, Problem, Quota, Unavailable
 from webapp.schemas.resources import Reason, ServerResource, ServerState
@@ -201,18 +201,18 @@ class Servers:
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
-    def claim(self, server_id: int) -> Claim:
+    def claim(self, server_id: int) -> ServerLease:
         """Hold a listening server for a run; Conflict if it does not listen."""
         with self._moved:
             entry = self._entry(server_id, field_name="server.id")
             if entry.state != "listening":
                 message = f"server {server_id} is {entry.state}; start it first"
                 raise Conflict(message, errors=[FieldError("server.id", message)])
-            claim = Claim(server_id, entry.config.model)
+            claim = ServerLease(server_id, entry.config.model)
             entry.claims.add(claim)
             return claim
 
-    def release(self, claim: Claim | None) -> None:
+    def release(self, claim: ServerLease | None) -> None:
         """The run has ended."""
         if claim is not None:
             with self._moved:

@@ -84,8 +84,8 @@ async def run_events(lab: Lab, run_id: int, last_event_id: str | None) -> AsyncG
     topic = run_topic(run_id)
     shown = _version_of(last_event_id)
     is_first = shown != lab.feed.version(topic)
-    drawings = Drawings(lab, run_id)
-    quiet = Quiet()
+    drawings = TimelineRenderer(lab, run_id)
+    quiet = KeepaliveTimer()
     try:
         while not lab.feed.is_closed:
             version = lab.feed.version(topic)  # read before the state, so that a change in between is seen next time
@@ -113,7 +113,7 @@ async def run_events(lab: Lab, run_id: int, last_event_id: str | None) -> AsyncG
         await drawings.end()
 
 
-class Drawings:
+class TimelineRenderer:
     """The drawings of one run, made one after the other in another thread, each for so long as its share of the time
     allows."""
 
@@ -165,7 +165,7 @@ async def lab_events(lab: Lab, last_event_id: str | None) -> AsyncGenerator[byte
     shown: dict[str, str] = {}
     if _version_of(last_event_id) == lab.feed.version(LAB):
         shown = await run_in_threadpool(_lists, lab)
-    quiet = Quiet()
+    quiet = KeepaliveTimer()
     while not lab.feed.is_closed:
         version = lab.feed.version(LAB)
         lists = await run_in_threadpool(_lists, lab)
@@ -186,7 +186,7 @@ def _changes(shown: Mapping[str, str], lists: Mapping[str, str], version: int) -
     return [event(name, text, version) for name, text in lists.items() if text != shown[name]]
 
 
-class Quiet:
+class KeepaliveTimer:
     """How long nothing was sent: a comment now and then lets both ends notice that the other has gone."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from coreserver.records.samples import Sample
 from webapp.lab.change_feed import LAB
 from webapp.lab.lab import Lab
 from webapp.lab.server_snapshot import Seen
-from webapp.live.events import DRAWING_SHARE, PING_S, Quiet, event
+from webapp.live.events import DRAWING_SHARE, PING_S, KeepaliveTimer, event
 from webapp.live.server_json import view
 from webapp.live.sparklines import RATES_OVER, rows_of
 from webapp.live.worker_lanes import WINDOW_S
@@ -71,7 +71,7 @@ def minute_ago() -> Seen:
 async def server_events(lab: Lab, server_id: int) -> AsyncGenerator[bytes, None]:
     """The events of one server, until it is deleted or the lab ends."""
     watch = ServerWatch(lab, server_id)
-    quiet = Quiet()
+    quiet = KeepaliveTimer()
     shown = None
     while not lab.feed.is_closed:
         version = lab.feed.version(LAB)

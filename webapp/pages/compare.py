@@ -12,8 +12,17 @@ from markupsafe import Markup
 
 from webapp import formatting
 from webapp.charts import Table
-from webapp.compare import MOST, ComparedFigure, ComparedRun, ComparedValue, Comparison, Difference, Setting, compare
-from webapp.formatting import Mark
+from webapp.compare import (
+    MAX_RUNS,
+    ComparedFigure,
+    ComparedRun,
+    ComparedValue,
+    Comparison,
+    Difference,
+    Setting,
+    compare,
+)
+from webapp.formatting import StatusBadge
 from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page
 from webapp.recipes.recipes import Recipe
@@ -38,8 +47,8 @@ class RunCard:
     id: int
     label: str
     model: str
-    mark: Mark
-    verdict: Mark
+    mark: StatusBadge
+    verdict: StatusBadge
     sentence: str
     is_imported: bool
     is_baseline: bool
@@ -158,7 +167,7 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
         percentiles=chart.rows(reports),
         recipes=_recipes(base_url, found),
         api_url=found.links["self"],
-        has_room=len(run_ids) < MOST,
+        has_room=len(run_ids) < MAX_RUNS,
     )
 
 

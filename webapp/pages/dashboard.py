@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from webapp import formatting
 from webapp.assets import asset_dir
 from webapp.charts.rendering.vega_version import BUNDLE_PATH
-from webapp.formatting import Figure, Mark
+from webapp.formatting import Figure, StatusBadge
 from webapp.forms.experiment_form import (
     DEFAULT_MODEL,
     ELSEWHERE,
@@ -68,7 +68,7 @@ class ServerRow:
     id: int
     name: str
     model: str
-    mark: Mark
+    mark: StatusBadge
     address: str
     waiting: str
     in_service: str
@@ -82,8 +82,8 @@ class RunRow:
     id: int
     label: str
     model: str
-    mark: Mark
-    verdict: Mark | None
+    mark: StatusBadge
+    verdict: StatusBadge | None
     clients: str
     sentence: str
     note: str

@@ -8,7 +8,7 @@ from webapp.schemas.resources import RunResource
 
 
 @dataclass(frozen=True)
-class Takeaway:
+class Download:
     """A file: what it is called, where it is, what one does with it, and whether a click keeps it."""
 
     name: str
@@ -17,28 +17,28 @@ class Takeaway:
     is_download: bool = False
 
 
-def takeaways(run: RunResource) -> tuple[Takeaway, ...]:
+def downloads(run: RunResource) -> tuple[Download, ...]:
     """Every file of a run that has ended with a report; none of any other."""
     if not run.is_over or run.verdict is None:
         return ()
     base = f"/api/v1/runs/{run.id}"
     whole = (
-        Takeaway("report.json", f"{base}/report.json", "the whole run; another lab can import it", is_download=True),
+        Download("report.json", f"{base}/report.json", "the whole run; another lab can import it", is_download=True),
     )
     report = (
-        Takeaway(
+        Download(
             "report.html", f"{base}/report.html", "this page with its charts as one file that opens offline", True
         ),
-        Takeaway("report", f"{base}/report", "its figures, for scripts, as its JSON Schema describes them"),
-        Takeaway("histogram", f"{base}/histogram", "response times as HdrHistogram's plotter opens them"),
+        Download("report", f"{base}/report", "its figures, for scripts, as its JSON Schema describes them"),
+        Download("histogram", f"{base}/histogram", "response times as HdrHistogram's plotter opens them"),
     )
     records = (
-        Takeaway("connections.csv", f"{base}/connections.csv", "a line a connection, for a spreadsheet", True),
-        Takeaway("connections.json", f"{base}/connections", "the same for scripts"),
-        Takeaway("log", f"{base}/log", "what each client did, in the article's format"),
-        Takeaway("trace.json", f"{base}/trace", "every connection and worker, for Perfetto (ui.perfetto.dev)", True),
-        Takeaway("timeline.svg", f"{base}/charts/timeline.svg", "the drawing above, for a slide"),
-        Takeaway("lanes.svg", f"{base}/charts/lanes.svg", "the same from the workers' side"),
+        Download("connections.csv", f"{base}/connections.csv", "a line a connection, for a spreadsheet", True),
+        Download("connections.json", f"{base}/connections", "the same for scripts"),
+        Download("log", f"{base}/log", "what each client did, in the article's format"),
+        Download("trace.json", f"{base}/trace", "every connection and worker, for Perfetto (ui.perfetto.dev)", True),
+        Download("timeline.svg", f"{base}/charts/timeline.svg", "the drawing above, for a slide"),
+        Download("lanes.svg", f"{base}/charts/lanes.svg", "the same from the workers' side"),
     )
     has_records = run.imported_from is None or run.imported_from.has_records
     return (*whole, *report, *(records if has_records else ()))

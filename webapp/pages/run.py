@@ -11,13 +11,13 @@ from markupsafe import Markup
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp import formatting
-from webapp.formatting import Figure, Mark
+from webapp.formatting import Figure, StatusBadge
 from webapp.forms.experiment_form import submitted_from_run
 from webapp.forms.schema_form import FormField, Problems, Submitted, check, fields_of
 from webapp.lab.lab import Lab
 from webapp.pages.chart_figures import ChartFigure, chart_figures
 from webapp.pages.dashboard import Page, RunRow, run_row
-from webapp.pages.downloads import Takeaway, takeaways
+from webapp.pages.downloads import Download, downloads
 from webapp.pages.run_progress import UnderWay, under_way
 from webapp.pages.time_breakdown import PartsTable, parts_table
 from webapp.problems import Conflict, NotFound
@@ -45,7 +45,7 @@ COUNTS = {
     "warm_up": "of these in the warm-up: no part of latency and waits",
     "bytes": "bytes",
 }
-MOST_LOG_LINES = 2000  # shown in the page; the file has them all
+MAX_LOG_LINES = 2000  # shown in the page; the file has them all
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class RunPage(Page):
     note: str
     server_id: int | None
     target: str
-    verdict: Mark | None
+    verdict: StatusBadge | None
     reasons: tuple[Reason, ...]
     notes: tuple[Reason, ...]
     sentence: str
@@ -127,7 +127,7 @@ class RunPage(Page):
     recipes: tuple[Recipe, ...]
     change_url: str
     events_url: str
-    takeaways: tuple[Takeaway, ...]
+    downloads: tuple[Download, ...]
     imported: str
     problem: str
     label: FormField
@@ -174,7 +174,7 @@ def run_page(
         recipes=recipes(base_url, run.config) if is_known else (),
         change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",
         events_url=f"/api/v1/runs/{run.id}/events",
-        takeaways=takeaways(run),
+        downloads=downloads(run),
         imported=_imported(run),
         problem=problem,
         label=label,
@@ -253,8 +253,8 @@ def _results(lab: Lab, run: RunResource) -> Results | None:
         server=formatting.pairs(measured, missing="not measured"),
         config=formatting.pairs(server["config"]),
         environment=formatting.pairs(report["environment"], missing="not known"),
-        log="\n".join(lines[:MOST_LOG_LINES]),
-        log_left_out=formatting.count(len(lines) - MOST_LOG_LINES) if len(lines) > MOST_LOG_LINES else "",
+        log="\n".join(lines[:MAX_LOG_LINES]),
+        log_left_out=formatting.count(len(lines) - MAX_LOG_LINES) if len(lines) > MAX_LOG_LINES else "",
     )
 
 

@@ -14,7 +14,7 @@ from webapp.live.worker_lanes import WINDOW_S
 from webapp.schemas.resources import RunResource, RunSpec
 from webapp.schemas.run_progress import RunHistory, RunProgress, RunStage
 
-LEAST_WINDOW_S = 10.0  # across a chart, while the run is young
+MIN_WINDOW_S = 10.0  # across a chart, while the run is young
 PHASES = {
     "due": "due so far",
     "connecting": "connecting",
@@ -98,7 +98,7 @@ def _rates(progress: RunProgress | None) -> tuple[Figure, ...]:
 def _charts(history: RunHistory | None) -> tuple[Chart, ...]:
     rows = [tuple(row) for row in history.rows] if history else []
     at_s = (rows[-1][0] or 0.0) if rows else 0.0
-    window_s = min(max(at_s, LEAST_WINDOW_S), WINDOW_S)
+    window_s = min(max(at_s, MIN_WINDOW_S), WINDOW_S)
 
     def chart(label: str, *columns: str) -> Chart:
         return chart_of(label, columns, rows, round(at_s * NS_PER_S), of=COLUMNS, window_s=window_s)

@@ -10,7 +10,7 @@ from webapp import formatting
 from webapp.timeline.explorer import part_ms
 from webapp.timeline.geometry import outcome_words
 
-MOST_ROWS = 200
+MAX_ROWS = 200
 PARTS = ("lateness", "connect", "kernel's queue", "server's queue", "greeting", "session")
 
 
@@ -40,10 +40,10 @@ def parts_table(rows: Sequence[TimelineRow], run_id: int) -> PartsTable | None:
     """The table of a run that has ended; None where nothing is known of its connections."""
     if not rows:
         return None
-    more = len(rows) - MOST_ROWS
+    more = len(rows) - MAX_ROWS
     return PartsTable(
         parts=PARTS,
-        rows=tuple(_row(row) for row in rows[:MOST_ROWS]),
+        rows=tuple(_row(row) for row in rows[:MAX_ROWS]),
         left_out=formatting.count(more) if more > 0 else "",
         address=f"/api/v1/runs/{run_id}/connections",
     )

@@ -13,14 +13,14 @@ from coreserver.config.base import ALPHABETS
 from webapp.parsing.paths import as_written, dotted
 from webapp.problems import FieldError, Invalid
 
-MOST_ERRORS = 20  # a body of 64 KiB can hold thousands; the first ones are the ones a person mends
+MAX_ERRORS = 20  # a body of 64 KiB can hold thousands; the first ones are the ones a person mends
 _FLOURISH = re.compile(r"^(Input|String|List) should ")
 
 
 def field_errors(found: Iterable[Mapping[str, Any]], value: Any) -> list[FieldError]:
     """What `ValidationError.errors()` found in `value`, one line a field and fault."""
     errors = [_field_error(error, value) for error in found]
-    return list(dict.fromkeys(errors))[:MOST_ERRORS]
+    return list(dict.fromkeys(errors))[:MAX_ERRORS]
 
 
 def request_problem(found: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
@@ -32,7 +32,7 @@ def request_problem(found: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
             errors += field_errors([{**error, "loc": location}], body)
         else:
             errors.append(FieldError(dotted(location), _message(error)))
-    return Invalid(_detail(errors), errors=list(dict.fromkeys(errors))[:MOST_ERRORS])
+    return Invalid(_detail(errors), errors=list(dict.fromkeys(errors))[:MAX_ERRORS])
 
 
 def _detail(errors: list[FieldError]) -> str:

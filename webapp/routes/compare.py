@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from webapp.compare import LEAST, MOST, Comparison, compare
+from webapp.compare import MAX_RUNS, MIN_RUNS, Comparison, compare
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound
@@ -20,7 +20,9 @@ router = APIRouter(tags=["compare"], route_class=StrictRoute)
 
 Compared = Annotated[
     list[Id],
-    Query(alias="run", min_length=LEAST, max_length=MOST, description="a run to compare; the first is the baseline"),
+    Query(
+        alias="run", min_length=MIN_RUNS, max_length=MAX_RUNS, description="a run to compare; the first is the baseline"
+    ),
 ]
 
 
@@ -57,7 +59,7 @@ def get_percentiles(lab: LabDep, form: ChartForm, runs: Distinct) -> Response:
 @router.get("/compare", include_in_schema=False, response_class=HTMLResponse)
 def show_comparison(request: Request, lab: LabDep) -> HTMLResponse:
     """The same as a page; a run that is named twice counts once."""
-    chosen = run_ids([text for text in request.query_params.getlist("run") if text], least=LEAST, most=MOST)
+    chosen = run_ids([text for text in request.query_params.getlist("run") if text], least=MIN_RUNS, most=MAX_RUNS)
     page = compare_page(
         lab, chosen, str(request.base_url).rstrip("/"), draw_all=request.query_params.get("timelines") == "all"
     )

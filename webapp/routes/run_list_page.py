@@ -15,21 +15,21 @@ from webapp.problems import FieldError, Invalid
 from webapp.routes.dependencies import LabDep
 from webapp.schemas.resources import RunFilter
 
-MOST_TICKED = 500  # a page of the list has no more
+MAX_TICKED = 500  # a page of the list has no more
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
 def _ticked(request: Request) -> list[int]:
-    return run_ids(request.query_params.getlist("run"), most=MOST_TICKED)
+    return run_ids(request.query_params.getlist("run"), most=MAX_TICKED)
 
 
 async def _submitted(request: Request) -> list[int]:
     try:
-        typed = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=MOST_TICKED)
+        typed = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=MAX_TICKED)
     except ValueError:
         raise Invalid("the form has more fields than any form of this lab") from None
-    return run_ids(typed.get("run", []), most=MOST_TICKED)
+    return run_ids(typed.get("run", []), most=MAX_TICKED)
 
 
 Ticked = Annotated[list[int], Depends(_ticked)]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from coreserver.config.base import Label, Note, Settings
+from coreserver.config.base import FrozenSettings, Label, Note
 from coreserver.config.load import LoadConfig
 from coreserver.models import ServerConfig
 from webapp.schemas.answer import Answer
@@ -44,7 +44,7 @@ Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive whole number")
 # --- asked -----------------------------------------------------------------------------------------------------------
 
 
-class StopOptions(Settings):
+class StopOptions(FrozenSettings):
     """How to stop a server."""
 
     drain_s: float = Field(
@@ -52,17 +52,17 @@ class StopOptions(Settings):
     )
 
 
-class NoOptions(Settings):
+class NoOptions(FrozenSettings):
     """A body without fields; leaving it out means the same."""
 
 
-class ServerRef(Settings):
+class ServerRef(FrozenSettings):
     """A server of this lab, which must be listening."""
 
     id: Id
 
 
-class ServerTarget(Settings):
+class ServerTarget(FrozenSettings):
     """A server of somebody else that speaks the protocol; the lab must have been told that it may be reached."""
 
     address: str = Field(
@@ -73,7 +73,9 @@ class ServerTarget(Settings):
 
 
 def _server_kind(server: Any) -> str:
-    named = server if isinstance(server, dict) else type(server).model_fields if isinstance(server, Settings) else {}
+    named = (
+        server if isinstance(server, dict) else type(server).model_fields if isinstance(server, FrozenSettings) else {}
+    )
     return "server by id" if "id" in named else "target" if "address" in named else "server config"
 
 
@@ -100,14 +102,14 @@ class RunSpec(LoadConfig):
         return LoadConfig(**{name: getattr(self, name) for name in LoadConfig.model_fields})
 
 
-class RunPatch(Settings):
+class RunPatch(FrozenSettings):
     """What may be changed of a run afterwards; a field left out stays as it is."""
 
     label: Label | None = None
     note: Note | None = None
 
 
-class RunFilter(Settings):
+class RunFilter(FrozenSettings):
     """Which runs to list, and how."""
 
     model_config = ConfigDict(strict=False)  # a query string has text only

@@ -10,7 +10,7 @@ from coreserver.records.codec import decode_connections
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp.storage.store import Store
 
-MOST_ROWS = 50_000  # that are kept, about a kilobyte each
+MAX_ROWS = 50_000  # that are kept, about a kilobyte each
 
 
 class Rows(list[TimelineRow]):
@@ -45,6 +45,6 @@ class RunRows:
         rows = Rows(timeline_rows(decode_connections(result.connections, messages=False), result.started_ns))
         with self._lock:
             self._held[run_id] = self._kept[run_id] = rows
-            while sum(map(len, self._kept.values())) > MOST_ROWS:
+            while sum(map(len, self._kept.values())) > MAX_ROWS:
                 self._kept.popitem(last=False)
         return rows

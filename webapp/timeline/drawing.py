@@ -25,7 +25,7 @@ from webapp.timeline.frame import MARGIN, SMALL, TEXT, Frame, document, empty, g
 from webapp.timeline.geometry import Span, counted, end_of, horizon, is_failed, marks, outcome_words, peak_served
 from webapp.timeline.glyphs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
 from webapp.timeline.svg import num, safe, shortened, text_width
-from webapp.timeline.viewport import Scene, Spot, View
+from webapp.timeline.viewport import HitArea, Scene, View
 from webapp.timeline.worker_lanes import LaneScene, draw_lanes
 
 __all__ = ["RowScene", "TimelineRow", "at_both_widths", "draw", "draw_lanes", "responsive", "scene_of"]
@@ -125,11 +125,11 @@ class RowScene:
         """How far down each line is, and the place of its row."""
         return [(y, line.place) for line, y in zip(self._lines, self._offsets, strict=True)]
 
-    def spots(self) -> list[Spot]:
+    def spots(self) -> list[HitArea]:
         """Where each connection is, from its arrival to its end."""
         edge = self.whole_s if self._now_s is None else self._now_s
         return [
-            Spot(line.row, y, (line.row.due_s, end_of(line.row, edge)), line.place, line.stands_for)
+            HitArea(line.row, y, (line.row.due_s, end_of(line.row, edge)), line.place, line.stands_for)
             for line, y in zip(self._lines, self._offsets, strict=True)
         ]
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from coreserver.clock import milliseconds
-from coreserver.config.base import Settings
+from coreserver.config.base import FrozenSettings
 from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.timing import parts
 from webapp.problems import FieldError, Invalid
 from webapp.schemas.answer import Answer
 from webapp.timeline.drawing import responsive, scene_of
-from webapp.timeline.viewport import Scene, Spot, View
+from webapp.timeline.viewport import HitArea, Scene, View
 
 SHORTEST_S = 1e-4  # of a view: a tenth of a millisecond across the screen
 PARTS = ("lateness", "connect", "backlog", "queue", "greeting", "session")
@@ -24,7 +24,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class TimelineQuery(Settings):
+class TimelineQuery(FrozenSettings):
     """The part of a picture that is wanted; by default all of it."""
 
     model_config = ConfigDict(strict=False)  # a query string has text only
@@ -114,7 +114,7 @@ def part_ms(row: TimelineRow) -> list[float | None]:
     return [None if span is None else milliseconds(span) for span in spans]
 
 
-def _entry(spot: Spot) -> list[Any]:
+def _entry(spot: HitArea) -> list[Any]:
     row = spot.row
     begin, end = (round(at, 6) for at in spot.span)
     place = [round(spot.y, 2), begin, end, spot.place, spot.stands_for]

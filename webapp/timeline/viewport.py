@@ -44,7 +44,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class HitArea:
     """One connection's place: how many pixels below the plot's top, and over which span of time.
 
     `place` is that of its row among all rows, or of its worker among all workers; `stands_for` counts it and those
@@ -73,7 +73,7 @@ class Scene(Protocol):
     def lines(self) -> list[tuple[float, int]]:
         """How far down each line is, and the place of its row or worker."""
 
-    def spots(self) -> list[Spot]:
+    def spots(self) -> list[HitArea]:
         """Where each connection is; none where they are too many to be told apart."""
 
     def paint(self, *, width: int, title: str, embedded: bool) -> str:

@@ -17,7 +17,7 @@ from webapp.timeline.geometry import Span, counted, end_of, horizon, marks
 from webapp.timeline.glyphs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many_bars, row_size, tooltip
 from webapp.timeline.stacking import levels_of
 from webapp.timeline.svg import num, safe, text_width
-from webapp.timeline.viewport import Spot, View
+from webapp.timeline.viewport import HitArea, View
 
 LANES_UP_TO = 96  # lanes in all, when workers serve several at once: as many as a tall screen shows apart
 BARS_UP_TO = 400  # bars with an element of their own
@@ -94,12 +94,12 @@ class LaneScene:
         """How far down each level is, and the place of its worker."""
         return [(TOP_GAP + y, self._first + self._each * lane) for lane, ys in enumerate(self._blocks) for y in ys]
 
-    def spots(self) -> list[Spot]:
+    def spots(self) -> list[HitArea]:
         """Where each connection is while it is served; none where they are too many to be told apart."""
         if sum(map(len, self._levels())) > LINES_UP_TO:
             return []
         return [
-            Spot(served.row, y, served.span, place)
+            HitArea(served.row, y, served.span, place)
             for level, (y, place) in zip(self._levels(), self.lines(), strict=True)
             for served in level
         ]

@@ -24,11 +24,11 @@ from coreserver.clients import worker_protocol
 from coreserver.clients.limits import raise_descriptor_limit
 from coreserver.clients.result_file import WorkerResult, write_result
 from coreserver.clients.schedule import plan_of, schedule_hash
-from coreserver.clients.worker.context import Stage
-from coreserver.clients.worker.counts import Tally
+from coreserver.clients.worker.context import WorkerContext
+from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.groups import groups_of
 from coreserver.clients.worker.loop_timers import LoopTimers
-from coreserver.clients.worker.session import Playing
+from coreserver.clients.worker.session import WorkerSession
 from coreserver.clients.worker.source_addresses import Target
 from coreserver.errors import CannotStart
 
@@ -58,7 +58,7 @@ def main() -> int:
         loop = runner.get_loop()
         loop.set_exception_handler(_die)
         target = Target(spec.host, spec.port, process=spec.process, processes=spec.processes)
-        stage = Stage(target, LoopTimers(loop), Tally(), most_open=most_open)
+        stage = WorkerContext(target, LoopTimers(loop), ClientCounts(), most_open=most_open)
         groups = groups_of(spec.load, plans, stage, (spec.process, spec.processes))
         gc.collect()
         gc.freeze()
@@ -67,7 +67,9 @@ def main() -> int:
         order = next(lines, None)
         if order is None:
             return worker_protocol.EXIT_ORPHANED
-        playing = Playing(stage, groups, out, worker_protocol.read_start(order).started_ns, processes=spec.processes)
+        playing = WorkerSession(
+            stage, groups, out, worker_protocol.read_start(order).started_ns, processes=spec.processes
+        )
         threading.Thread(target=_obey, args=(lines, playing.cancel), name="lifeline", daemon=True).start()
         results: list[WorkerResult] = []
         runner.run(_measure(playing, results))
@@ -77,7 +79,7 @@ def main() -> int:
     return worker_protocol.EXIT_DONE
 
 
-async def _measure(playing: Playing, results: list[WorkerResult]) -> None:
+async def _measure(playing: WorkerSession, results: list[WorkerResult]) -> None:
     """Put what comes of it into `results`. Returned, it would be written out as text, every record of it, by asyncio.
 
     (`Runner.run` compares signal handlers; ours holds the task, and the comparison makes a message of its repr.)

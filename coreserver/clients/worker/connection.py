@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.counts import Phase
 from coreserver.clients.worker.epoll import READ, WRITE
 from coreserver.clients.worker.reply_check import Replies, shown
@@ -41,7 +41,7 @@ _CONNECT_OUTCOMES = {
 }
 
 
-class CheckedConnection(ABC):
+class ClientConnection(ABC):
     """A client from its due time to its end; `record` tells the whole story.
 
     `timeout_s` bounds how long the client waits for its greeting or for a reply without any progress. Only clients with
@@ -50,7 +50,7 @@ class CheckedConnection(ABC):
 
     keeps_log = False
 
-    def __init__(self, stage: Stage, record: ClientRecord, place: Place, *, timeout_s: float) -> None:
+    def __init__(self, stage: WorkerContext, record: ClientRecord, place: Place, *, timeout_s: float) -> None:
         self.record = record
         self._stage = stage
         self._timers = stage.timers

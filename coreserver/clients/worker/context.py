@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from coreserver.clients.worker.counts import Tally
+from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.epoll import Poller
 from coreserver.clients.worker.loop_timers import LoopTimers
 from coreserver.clients.worker.source_addresses import Target
@@ -16,17 +16,19 @@ from coreserver.records.message_columns import MessageColumns
 from coreserver.records.place import Place
 
 if TYPE_CHECKING:
-    from coreserver.clients.worker.connection import CheckedConnection
+    from coreserver.clients.worker.connection import ClientConnection
 
 
-class Stage:
+class WorkerContext:
     """One run in one process. The loop's own thread alone may use it.
 
     `records` has every connection there has been; a connection's index there stands for it in `columns`. No more than
     `most_open` are open at a time: the rest of the process's descriptors is for itself.
     """
 
-    def __init__(self, target: Target, timers: LoopTimers, tally: Tally, *, most_open: int = sys.maxsize) -> None:
+    def __init__(
+        self, target: Target, timers: LoopTimers, tally: ClientCounts, *, most_open: int = sys.maxsize
+    ) -> None:
         self.target = target
         self.timers = timers
         self.poller = Poller(timers.loop, timers.catch_up)
@@ -35,7 +37,7 @@ class Stage:
         self.columns = MessageColumns()
         self.records: list[ClientRecord] = []
         self.places: list[Place] = []
-        self.open: dict[CheckedConnection, None] = {}  # begun and not ended, in the order of their begin
+        self.open: dict[ClientConnection, None] = {}  # begun and not ended, in the order of their begin
         self.is_over = False  # nothing new may begin
         self._timeouts: dict[int, Timeouts] = {}
 

@@ -19,7 +19,7 @@ class Phase(StrEnum):
     FAILED = "failed"  # ended in any other way
 
 
-class Tally:
+class ClientCounts:
     """Counts clients by phase and remembers changed records. The loop's own thread alone may call it."""
 
     def __init__(self) -> None:

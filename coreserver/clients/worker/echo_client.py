@@ -1,7 +1,7 @@
 """A client that sends one message after the other's reply: closed groups and open ones are made of it.
 
 A hundred thousand times a second the same few things happen: a whole reply comes, it is right, it is stamped, and the
-next message goes out. `on_event` and `_send` do no more than that; everything else is for `CheckedConnection`.
+next message goes out. `on_event` and `_send` do no more than that; everything else is for `ClientConnection`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from coreserver.clients.schedule import Message
-from coreserver.clients.worker.connection import READ_BYTES, CheckedConnection
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.connection import READ_BYTES, ClientConnection
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.epoll import READ
 from coreserver.clock import now_ns
 from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.message_columns import NOT_ANSWERED, REPLIED
 from coreserver.records.place import Place
 
-ENDLESS = sys.maxsize
+UNLIMITED = sys.maxsize
 
 
-class EchoPlayer(CheckedConnection):
+class EchoClient(ClientConnection):
     """Sends `messages` messages out of `pool`, beginning with number `first`, and closes.
 
     A message is due one of `think_ns` after the reply before it, from number `think_from` on in turn; one that would be
@@ -33,17 +33,17 @@ class EchoPlayer(CheckedConnection):
 
     def __init__(
         self,
-        stage: Stage,
+        stage: WorkerContext,
         record: ClientRecord,
         place: Place,
         pool: Sequence[Message],
         *,
         timeout_s: float,
         first: int,
-        messages: int = ENDLESS,
+        messages: int = UNLIMITED,
         think_ns: Sequence[int] = (0,),
         think_from: int = 0,
-        until_ns: int = ENDLESS,
+        until_ns: int = UNLIMITED,
         again: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(stage, record, place, timeout_s=timeout_s)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from coreserver.clients.schedule import GroupPlan
 from coreserver.clients.script_plan import Action, actions_of
-from coreserver.clients.worker.connection import CheckedConnection
-from coreserver.clients.worker.context import Stage
-from coreserver.clients.worker.echo_client import ENDLESS, EchoPlayer
+from coreserver.clients.worker.connection import ClientConnection
+from coreserver.clients.worker.context import WorkerContext
+from coreserver.clients.worker.echo_client import UNLIMITED, EchoClient
 from coreserver.clients.worker.personas import (
     FloodPlayer,
     HalfClosePlayer,
@@ -36,7 +36,7 @@ from coreserver.config.load import (
 from coreserver.records.client import ClientRecord, GroupCount
 from coreserver.records.place import Place
 
-_Here = tuple[Stage, ClientRecord, Place]  # what every client is given
+_Here = tuple[WorkerContext, ClientRecord, Place]  # what every client is given
 THINK_STRIDE = 61  # between the first pauses of clients one after the other
 
 
@@ -47,7 +47,14 @@ class GroupClients:
     """
 
     def __init__(
-        self, stage: Stage, group: ClientGroup, plan: GroupPlan, *, index: int, prefix: str, share: tuple[int, int]
+        self,
+        stage: WorkerContext,
+        group: ClientGroup,
+        plan: GroupPlan,
+        *,
+        index: int,
+        prefix: str,
+        share: tuple[int, int],
     ) -> None:
         self._stage = stage
         self._group = group
@@ -102,7 +109,7 @@ class GroupClients:
         self._make(number, self._plan.due_ns[number] + self._zero_ns).start()
         self._wait_for_next()
 
-    def _make(self, number: int, due_ns: int) -> CheckedConnection:
+    def _make(self, number: int, due_ns: int) -> ClientConnection:
         group, pool, timeout_s = self._group, self._plan.pool, self._group.timeout_s
         turn, first = self._returns.get(number, 0), self._plan.first[number]
         here: _Here = (self._stage, self._record(number, turn, due_ns), (self._index, number, turn))
@@ -110,7 +117,7 @@ class GroupClients:
             case ScriptGroup():
                 return ScriptPlayer(*here, self._actions, timeout_s=timeout_s)
             case OpenGroup():
-                return EchoPlayer(*here, pool, timeout_s=timeout_s, first=first, messages=group.messages_per_connection)
+                return EchoClient(*here, pool, timeout_s=timeout_s, first=first, messages=group.messages_per_connection)
             case ClosedGroup():
                 return self._returning(here, group, number, turn)
             case IdleGroup():
@@ -144,15 +151,15 @@ class GroupClients:
     def _begins_ns(self) -> int:
         return self._zero_ns + round(self._group.start_s * NS_PER_S)
 
-    def _returning(self, here: _Here, group: ClosedGroup, number: int, turn: int) -> CheckedConnection:
+    def _returning(self, here: _Here, group: ClosedGroup, number: int, turn: int) -> ClientConnection:
         plan, until_ns = self._plan, self._begins_ns() + round(group.duration_s * NS_PER_S)
         sent = turn * (group.messages_per_connection or 0)  # in its connections before: it goes on where it was
-        return EchoPlayer(
+        return EchoClient(
             *here,
             plan.pool,
             timeout_s=group.timeout_s,
             first=(plan.first[number] + sent) % len(plan.pool),
-            messages=group.messages_per_connection or ENDLESS,
+            messages=group.messages_per_connection or UNLIMITED,
             think_ns=plan.think_ns,
             think_from=number * THINK_STRIDE + sent,
             until_ns=until_ns,
@@ -174,7 +181,7 @@ class GroupClients:
 
 
 def groups_of(
-    load: LoadConfig, plans: Sequence[GroupPlan], stage: Stage, share: tuple[int, int] = (0, 1)
+    load: LoadConfig, plans: Sequence[GroupPlan], stage: WorkerContext, share: tuple[int, int] = (0, 1)
 ) -> list[GroupClients]:
     """Every group of `load` with this process's `share` of its clients, in their order."""
     return [

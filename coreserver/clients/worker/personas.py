@@ -7,21 +7,23 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from coreserver.clients.schedule import Message
-from coreserver.clients.worker.connection import CheckedConnection
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.connection import ClientConnection
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.place import Place
 
 TICK_NS = NS_PER_S // 50  # between the steps of a slow client, unless a single byte takes longer
 SMALL_BUFFER_BYTES = 4096  # to receive in: what a slow reader has not taken is soon the server's to keep
-MOST_OWED_BYTES = 4 << 20  # to a slow reader; what it asks for grows no further
+MAX_OWED_BYTES = 4 << 20  # to a slow reader; what it asks for grows no further
 
 
-class IdlePlayer(CheckedConnection):
+class IdlePlayer(ClientConnection):
     """Connects and holds its connection until `hold_ns` after it was due."""
 
-    def __init__(self, stage: Stage, record: ClientRecord, place: Place, *, timeout_s: float, hold_ns: int) -> None:
+    def __init__(
+        self, stage: WorkerContext, record: ClientRecord, place: Place, *, timeout_s: float, hold_ns: int
+    ) -> None:
         super().__init__(stage, record, place, timeout_s=timeout_s)
         self._hold_ns = hold_ns
 
@@ -48,12 +50,12 @@ class IdlePlayer(CheckedConnection):
             self.end(ClientOutcome.COMPLETED)
 
 
-class _SlowPlayer(CheckedConnection):
+class _SlowPlayer(ClientConnection):
     """Does `step` so often that `bytes_per_s` bytes pass, for `duration_ns` from its greeting."""
 
     def __init__(
         self,
-        stage: Stage,
+        stage: WorkerContext,
         record: ClientRecord,
         place: Place,
         pool: Sequence[Message],
@@ -175,7 +177,7 @@ class SlowReaderPlayer(_SlowPlayer):
 
     def step(self, due_ns: int) -> None:
         """Ask for more where there is room, and read a little; nothing there for too long is the peer's doing."""
-        while not self.is_write_blocked and self.replies.owed < MOST_OWED_BYTES:
+        while not self.is_write_blocked and self.replies.owed < MAX_OWED_BYTES:
             data, reply = self._take_message()
             self._note_sent(due_ns, data, reply)
         had_bytes = self.record.bytes_received
@@ -195,11 +197,11 @@ class SlowReaderPlayer(_SlowPlayer):
         self._progress_ns = sent_ns
 
 
-class ResetPlayer(CheckedConnection):
+class ResetPlayer(ClientConnection):
     """Sends `data`, the beginning of a message, and vanishes with a RST."""
 
     def __init__(
-        self, stage: Stage, record: ClientRecord, place: Place, *, timeout_s: float, data: bytes, reply: bytes
+        self, stage: WorkerContext, record: ClientRecord, place: Place, *, timeout_s: float, data: bytes, reply: bytes
     ) -> None:
         super().__init__(stage, record, place, timeout_s=timeout_s)
         self._data, self._reply = data, reply
@@ -225,10 +227,12 @@ class ResetPlayer(CheckedConnection):
         self.end(ClientOutcome.COMPLETED)
 
 
-class HalfClosePlayer(CheckedConnection):
+class HalfClosePlayer(ClientConnection):
     """Sends one message, closes its own side, and wants the whole reply and then the peer's end."""
 
-    def __init__(self, stage: Stage, record: ClientRecord, place: Place, message: Message, *, timeout_s: float) -> None:
+    def __init__(
+        self, stage: WorkerContext, record: ClientRecord, place: Place, message: Message, *, timeout_s: float
+    ) -> None:
         super().__init__(stage, record, place, timeout_s=timeout_s)
         self._message = message
 
@@ -260,7 +264,7 @@ class HalfClosePlayer(CheckedConnection):
             self.close_own_side()
 
 
-class FloodPlayer(CheckedConnection):
+class FloodPlayer(ClientConnection):
     """Connects, and resets the connection when it is made."""
 
     def on_connected(self) -> bool:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coreserver.clients.script_plan import Action, Await, Pause, Say
-from coreserver.clients.worker.connection import CheckedConnection
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.connection import ClientConnection
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clock import now_ns
 from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.place import Place
 
 
-class ScriptPlayer(CheckedConnection):
+class ScriptPlayer(ClientConnection):
     """Plays `actions` once it was greeted."""
 
     keeps_log = True
 
     def __init__(
-        self, stage: Stage, record: ClientRecord, place: Place, actions: Sequence[Action], *, timeout_s: float
+        self, stage: WorkerContext, record: ClientRecord, place: Place, actions: Sequence[Action], *, timeout_s: float
     ) -> None:
         super().__init__(stage, record, place, timeout_s=timeout_s)
         self._actions = actions

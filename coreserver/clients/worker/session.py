@@ -12,7 +12,7 @@ from typing import Protocol
 
 from coreserver.clients import worker_protocol
 from coreserver.clients.result_file import WorkerResult
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.groups import GroupClients
 from coreserver.clients.worker.loop_timers import LoopTimers
 from coreserver.clock import NS_PER_MS, NS_PER_S, milliseconds, now_ns, seconds
@@ -26,8 +26,8 @@ LAG_EVERY_NS = 10 * NS_PER_MS
 
 # A run keeps every fact it finds, so that it must end before they fill the memory: about 250 MB here, and as much again
 # a few times over where they are put together.
-MOST_MESSAGES = 8_000_000
-MOST_CONNECTIONS = 500_000
+MAX_MESSAGES = 8_000_000
+MAX_CONNECTIONS = 500_000
 
 
 class Out(Protocol):
@@ -40,18 +40,18 @@ class Out(Protocol):
         """Send `line`, never waiting."""
 
 
-class Playing:
+class WorkerSession:
     """The clients of `groups` on their `stage`; the run's zero is `started_ns`, in the near future."""
 
     def __init__(
-        self, stage: Stage, groups: Sequence[GroupClients], out: Out, started_ns: int, *, processes: int
+        self, stage: WorkerContext, groups: Sequence[GroupClients], out: Out, started_ns: int, *, processes: int
     ) -> None:
         self._stage = stage
         self._groups = groups
         self._out = out
         self._started_ns = started_ns
-        self._most_messages = MOST_MESSAGES // processes
-        self._most_connections = MOST_CONNECTIONS // processes
+        self._most_messages = MAX_MESSAGES // processes
+        self._most_connections = MAX_CONNECTIONS // processes
         self._cpu_before_s = 0.0
         self._last_line_ns = 0
         self._cancelled = False
@@ -126,9 +126,9 @@ class Playing:
         messages, connections = len(self._stage.columns), len(self._stage.records)
         if self._stopped_by is None and (messages > self._most_messages or connections > self._most_connections):
             self._stopped_by = (
-                f"MOST_MESSAGES: a run keeps {MOST_MESSAGES:,}"
+                f"MAX_MESSAGES: a run keeps {MAX_MESSAGES:,}"
                 if messages > self._most_messages
-                else f"MOST_CONNECTIONS: a run keeps {MOST_CONNECTIONS:,}"
+                else f"MAX_CONNECTIONS: a run keeps {MAX_CONNECTIONS:,}"
             )
             self._stage.is_over = True
             for group in self._groups:

@@ -18,7 +18,7 @@ from coreserver.errors import CannotStart
 from coreserver.models.shared.accept_loop import AcceptLoop, accept_queue_length, address_of, listen
 from coreserver.models.shared.base import Address, ServerModel, Snapshot
 from coreserver.models.shared.blocking_session import Session
-from coreserver.models.shared.open_connections import TELL_EVERY_S, Admission, Connection, OpenConnections
+from coreserver.models.shared.open_connections import TELL_EVERY_S, Connection, ConnectionLimit, OpenConnections
 from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
@@ -30,7 +30,7 @@ class BlockingServer(ServerModel):
         self, config: ServerOptions, recorder: Recorder | None = None, *, connection_limit: int | None = None
     ) -> None:
         super().__init__(config, recorder)
-        self.connections = OpenConnections(self.recorder, Admission(connection_limit or config.max_connections))
+        self.connections = OpenConnections(self.recorder, ConnectionLimit(connection_limit or config.max_connections))
         self.cutting_off = threading.Event()
         self.threads = ThreadGroup()
         self._loop: AcceptLoop | None = None

@@ -20,8 +20,8 @@ from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.shared.accept_loop import EXHAUSTED, PAUSE_S, TRANSIENT, accept_queue_length, address_of, listen
 from coreserver.models.shared.base import Address, ServerModel, Snapshot
-from coreserver.models.shared.event_driven_session import Exchange, Terms
-from coreserver.models.shared.open_connections import Admission, Connection, OpenConnections
+from coreserver.models.shared.event_driven_session import EventDrivenSession, SessionLimits
+from coreserver.models.shared.open_connections import Connection, ConnectionLimit, OpenConnections
 from coreserver.models.shared.timer_wheel import Deadlines
 from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
@@ -32,7 +32,7 @@ ACCEPT_BATCH = (
 )
 WORKER = "loop"
 
-Peer = TypeVar("Peer", bound=Exchange)
+Peer = TypeVar("Peer", bound=EventDrivenSession)
 
 
 class EventedServer(ServerModel, Generic[Peer]):
@@ -40,9 +40,9 @@ class EventedServer(ServerModel, Generic[Peer]):
 
     def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
-        self.connections = OpenConnections(self.recorder, Admission(config.max_connections))
+        self.connections = OpenConnections(self.recorder, ConnectionLimit(config.max_connections))
         self.cutting_off = threading.Event()
-        self.terms = Terms.of(config, self.cutting_off)
+        self.terms = SessionLimits.of(config, self.cutting_off)
         self.deadlines: Deadlines[Peer] = Deadlines(self.call_at, self._look_at)
         self.held = ExitStack()  # what set_up made; closed when the loop's thread has ended, or was never started
         self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)

@@ -25,7 +25,7 @@ LOOK_S = 1.0  # how often, at most, a connection with unsent replies is looked a
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SessionLimits:
     """What a server's settings mean to each of its connections; spans in nanoseconds, None for no limit."""
 
     config: ServerOptions
@@ -37,7 +37,7 @@ class Terms:
     session_ns: int | None
 
     @classmethod
-    def of(cls, config: ServerOptions, cutting_off: threading.Event) -> Terms:
+    def of(cls, config: ServerOptions, cutting_off: threading.Event) -> SessionLimits:
         """The terms of `config`."""
         return cls(
             config=config,
@@ -54,7 +54,7 @@ def _ns(span_s: float | None) -> int | None:
     return None if span_s is None else int(span_s * NS_PER_S)
 
 
-class Exchange(ABC):
+class EventDrivenSession(ABC):
     """One connection from its greeting to its end. Only the loop's thread touches it.
 
     At any time one clock runs: while replies are unsent the write clock, while work is done none, else the idle clock.
@@ -85,7 +85,7 @@ class Exchange(ABC):
         "written",
     )
 
-    def __init__(self, connection: Connection, terms: Terms) -> None:
+    def __init__(self, connection: Connection, terms: SessionLimits) -> None:
         config = terms.config
         self.connection = connection
         self.terms = terms

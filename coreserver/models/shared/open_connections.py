@@ -60,7 +60,7 @@ class DescriptorBudget:
 BUDGET = DescriptorBudget()
 
 
-class Admission:
+class ConnectionLimit:
     """Room for one server's connections: its own `limit`, and the descriptors left to all servers of the process.
 
     The accept loop reserves room for a connection before it accepts it, so a full server leaves it to the kernel.
@@ -124,7 +124,7 @@ class Connection:
 class OpenConnections:
     """Every connection from accept to close. Any thread may call any method."""
 
-    def __init__(self, recorder: Recorder, admission: Admission) -> None:
+    def __init__(self, recorder: Recorder, admission: ConnectionLimit) -> None:
         self._recorder = recorder
         self.admission = admission
         admission.on_shortage = self._tell_shortage

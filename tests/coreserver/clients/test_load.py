@@ -27,7 +27,7 @@ from tests.support.peers import honest, peer
 OPEN = {"kind": "open", "name": "open", "rate_per_s": 200.0, "duration_s": 0.4}
 CLOSED = {"kind": "closed", "name": "closed", "count": 5, "duration_s": 0.5, "warm_up_s": 0.1, "think_s": 0.01}
 UNBOUND = "0.0.0.0"  # noqa: S104  # it will be 127.0.0.1, as that is where it connects to
-ENDLESS = {"kind": "closed", "count": 4, "duration_s": 600.0, "think_s": 0.01}
+UNLIMITED = {"kind": "closed", "count": 4, "duration_s": 600.0, "think_s": 0.01}
 
 
 def load(*groups: dict[str, Any], **more: Any) -> LoadConfig:
@@ -104,7 +104,7 @@ def test_one_dead_process_ends_the_run_and_the_others_results_are_kept(
             others.append(clients.pids[0])
 
     with pytest.raises(LoadProcessesDied, match=rf"client process \d+ .*{how}") as died:
-        measure(load(ENDLESS, client_processes=2), tmp_path, hit_one)
+        measure(load(UNLIMITED, client_processes=2), tmp_path, hit_one)
     assert time.monotonic() - hit[0][1] < 5
     assert "the end of 2 of its 2 clients is unknown" in str(died.value)
     partial = died.value.partial
@@ -134,7 +134,7 @@ def test_cancel_reaches_every_process(tmp_path: Path) -> None:
 
     with (
         peer(honest) as address,
-        LoadProcesses(address, load(ENDLESS, client_processes=2), result_path=tmp_path / "result") as clients,
+        LoadProcesses(address, load(UNLIMITED, client_processes=2), result_path=tmp_path / "result") as clients,
     ):
         result = clients.measure(cancel, ask)
     assert time.monotonic() - asked[0] < 1.5

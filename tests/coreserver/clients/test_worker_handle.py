@@ -24,7 +24,7 @@ from coreserver.records.client import ClientOutcome, LoadResult
 from tests.support.peers import Address, honest, peer, script
 
 QUICK = script({"send": "^ab$"}, {"expect": "bc"})
-ENDLESS = script({"send": "^ab$"}, {"wait_s": 600.0}, count=3)
+UNLIMITED = script({"send": "^ab$"}, {"wait_s": 600.0}, count=3)
 
 
 def measure(
@@ -96,7 +96,7 @@ def test_cancel_ends_the_traffic_and_keeps_what_was_gathered(tmp_path: Path) -> 
             cancel.set()
 
     with peer(honest) as address:
-        result = measure(address, ENDLESS, tmp_path, cancel=cancel, on_progress=cancel_in_service)
+        result = measure(address, UNLIMITED, tmp_path, cancel=cancel, on_progress=cancel_in_service)
         assert time.monotonic() - asked_at[0] < 1.0
     assert not result.complete
     assert {record.outcome for record in result.records} == {ClientOutcome.CANCELLED}
@@ -117,7 +117,7 @@ def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Pat
             os.kill(clients.pids[0], signal.SIGKILL)
 
     with peer(honest) as address, pytest.raises(LoadProcessesDied, match="was killed by SIGKILL") as died:
-        measure(address, ENDLESS, tmp_path, on_progress=kill_in_service)
+        measure(address, UNLIMITED, tmp_path, on_progress=kill_in_service)
     assert "the end of 3 of its 3 clients is unknown" in str(died.value)
     partial = died.value.partial
     assert not partial.complete
@@ -135,7 +135,7 @@ def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: py
             stopped.append((clients.pids[0], time.monotonic()))
 
     with peer(honest) as address, pytest.raises(LoadProcessesDied, match=r"no sign of life for 1\.5 s and was killed"):
-        measure(address, ENDLESS, tmp_path, on_progress=stop_in_service)
+        measure(address, UNLIMITED, tmp_path, on_progress=stop_in_service)
     pid, at = stopped[0]
     assert time.monotonic() - at < 4
     assert not Path(f"/proc/{pid}").exists()
@@ -253,7 +253,7 @@ def test_the_end_of_stdin_is_the_end_of_the_process(tmp_path: Path) -> None:
 
     with peer(talk) as (host, port):
         path = str(tmp_path / "result.json")
-        spec = worker_protocol.Spec(host=host, port=port, load=ENDLESS, process=0, processes=1, result_path=path)
+        spec = worker_protocol.Spec(host=host, port=port, load=UNLIMITED, process=0, processes=1, result_path=path)
         command = [sys.executable, "-P", "-m", "coreserver.clients.worker"]
         environment = os.environ | {"PYTHONPATH": str(Path(worker_handle.__file__).parents[2])}
         with subprocess.Popen(

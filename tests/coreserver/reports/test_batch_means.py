@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from coreserver.reports.batch_means import BATCHES, LEAST, estimate_mean, t_quantile
+from coreserver.reports.batch_means import BATCHES, MIN_VALUES, estimate_mean, t_quantile
 
 Z = NormalDist().inv_cdf(0.975)
 
@@ -49,7 +49,9 @@ def test_the_density_is_students() -> None:
     assert quantile_by_hand(4) == pytest.approx(2.776445, abs=2e-6)
 
 
-@pytest.mark.parametrize(("count", "known"), [(0, False), (LEAST - 1, False), (LEAST, True), (LEAST + 5, True)])
+@pytest.mark.parametrize(
+    ("count", "known"), [(0, False), (MIN_VALUES - 1, False), (MIN_VALUES, True), (MIN_VALUES + 5, True)]
+)
 def test_too_few_values_have_no_estimate(count: int, known: bool) -> None:
     assert (estimate_mean(np.ones(count)) is not None) is known
 
@@ -61,7 +63,7 @@ def test_a_constant_has_no_error() -> None:
 
 
 def test_what_does_not_fill_the_batches_is_left_out_at_the_beginning() -> None:
-    estimate = estimate_mean([1000.0] * 3 + [2.0] * LEAST)
+    estimate = estimate_mean([1000.0] * 3 + [2.0] * MIN_VALUES)
     assert estimate is not None
     assert estimate.mean == 2.0
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from coreserver.records.samples import Sample
 from coreserver.records.server import Event, ServerOutcome
 from coreserver.telemetry.frames import (
-    MOST_TEXT_BYTES,
+    MAX_TEXT_BYTES,
     Accepted,
     Decoder,
     Ended,
@@ -66,9 +66,9 @@ def test_frames_survive_every_cut_of_the_stream(sent: list[Frame], cuts: random.
 
 
 def test_a_text_too_long_for_a_frame_is_cut() -> None:
-    [event] = Decoder().feed(encode(Event(1, "error", "ä" * MOST_TEXT_BYTES)))
+    [event] = Decoder().feed(encode(Event(1, "error", "ä" * MAX_TEXT_BYTES)))
     assert isinstance(event, Event)
-    assert event.detail == "ä" * (MOST_TEXT_BYTES // 2)
+    assert event.detail == "ä" * (MAX_TEXT_BYTES // 2)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from coreserver.reports.percentiles import PERCENTILES
 from tests.support.made_records import client, pool_of_two
 from tests.support.made_reports import report_of, samples, visitors
 from webapp.charts import CHARTS
-from webapp.charts.theme import DARK, LEAST_MS
+from webapp.charts.theme import DARK, MIN_MS
 
-MOST_BYTES = 300_000
+MAX_BYTES = 300_000
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def spec_of(name: str, report: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_spec_is_valid_and_small(busy: dict[str, Any], name: str) -> None:
     spec = spec_of(name, busy)
-    assert len(json.dumps(spec)) < MOST_BYTES
+    assert len(json.dumps(spec)) < MAX_BYTES
     alt.Chart.from_dict({**spec, "datasets": {key: list(rows)[:2] for key, rows in spec["datasets"].items()}})
 
 
@@ -101,7 +101,7 @@ def test_the_curve_goes_through_the_reports_percentiles(busy: dict[str, Any]) ->
     for name, per_mille in PERCENTILES.items():
         for field, of in (("response_ms", "response_ms"), ("round_trip_ms", "round_trip_ms")):
             if (known := busy["latency"][of][name]) is not None:
-                assert points[1000 / (1000 - per_mille)][field] == pytest.approx(known, rel=2e-3, abs=2 * LEAST_MS)
+                assert points[1000 / (1000 - per_mille)][field] == pytest.approx(known, rel=2e-3, abs=2 * MIN_MS)
 
 
 def test_the_curve_ends_where_ten_samples_are_left(busy: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ def test_the_clients_own_lateness_stands_apart(few: dict[str, Any]) -> None:
     data = spec_of("waits", few)["datasets"]
     assert "lateness" in {span["name"] for span in data["spans"]}
     assert "lateness" not in {bar["part"] for bar in data["bars"]}
-    assert all(span["ms"] >= LEAST_MS for span in data["spans"])  # a logarithmic axis has no 0
+    assert all(span["ms"] >= MIN_MS for span in data["spans"])  # a logarithmic axis has no 0
 
 
 # --- over time -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.shell import ROOT, serverlab
 from webapp.cli import run
-from webapp.cli.signals import Interruption
+from webapp.cli.signals import SignalGuard
 from webapp.client import LabClient
 
 LOAD = ("--clients", "2", "--duration", "200ms", "--client-processes", "1", "--format", "json")
@@ -28,14 +28,14 @@ def press(number: signal.Signals = signal.SIGINT) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with Interruption() as interruption:
+    with SignalGuard() as interruption:
         with interruption.heard():
             pass
         press(number)
         assert interruption.is_asked
         with pytest.raises(KeyboardInterrupt), interruption.heard():
             pytest.fail("it was asked for before")
-    with Interruption() as another, pytest.raises(KeyboardInterrupt), another.heard():
+    with SignalGuard() as another, pytest.raises(KeyboardInterrupt), another.heard():
         press(number)
         pytest.fail("it was asked for now")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
@@ -43,7 +43,7 @@ def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(numbe
 
 def test_a_second_one_is_heard_everywhere_but_not_what_arrives_twice() -> None:
     now = [0.0]
-    with Interruption(clock=lambda: now[0]) as interruption:
+    with SignalGuard(clock=lambda: now[0]) as interruption:
         press()
         now[0] = 0.4
         press()

@@ -138,7 +138,7 @@ def test_messages_under_way_together_stand_side_by_side() -> None:
 
 
 def test_of_too_many_messages_the_first_of_each_connection_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.exports.perfetto_trace.MOST_MESSAGES", 100)
+    monkeypatch.setattr("webapp.exports.perfetto_trace.MAX_MESSAGES", 100)
     joined = pool_of_two()[:2]
     for one in joined:
         one.client.messages = [MessageRecord(at(10), at(10 + k / 100), at(10 + k / 100)) for k in range(60)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from coreserver.config.base import Settings
+from coreserver.config.base import FrozenSettings
 from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
 from webapp.forms.client_groups import (
@@ -29,16 +29,16 @@ MUST: dict[str, dict[str, Any]] = {"open": {"rate_per_s": 3.0}}
 BAD_STAGES = parse_stages("9")[1]
 
 
-class Brew(Settings):
+class Brew(FrozenSettings):
     kind: Literal["brew"]
     minutes: float = Field(default=4.0, gt=0)
 
 
-class Instant(Settings):
+class Instant(FrozenSettings):
     kind: Literal["instant"] = "instant"
 
 
-class Kettle(Settings):
+class Kettle(FrozenSettings):
     """A settings class that no form was ever written for."""
 
     model: Literal["kettle"] = "kettle"

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 from coreserver.config.load import ClientGroup
 from coreserver.records.client import ClientOutcome, ClientRecord
 from tests.support.fake_lab import FakeLab
-from webapp.lab.run_history import COLUMNS, KINDS_TOLD, MOST_POINTS, Errors, Point, Points
+from webapp.lab.run_history import COLUMNS, KINDS_TOLD, MAX_POINTS, Errors, Point, Points
 from webapp.lab.run_phases import Expectation, expectation, phase_at, queued_words
-from webapp.live.events import Drawings
+from webapp.live.events import TimelineRenderer
 
 GROUPS = TypeAdapter(list[ClientGroup])
 
@@ -86,7 +86,7 @@ def test_a_points_rate_is_what_happened_since_the_one_before() -> None:
 
 def test_a_long_run_keeps_fewer_points_and_no_holes() -> None:
     rows = long_run(600).table().rows
-    assert MOST_POINTS / 2 <= len(rows) <= MOST_POINTS
+    assert MAX_POINTS / 2 <= len(rows) <= MAX_POINTS
     gaps = [round((after[0] or 0) - (before[0] or 0), 3) for before, after in pairwise(rows)]
     assert max(gaps) < 4
     assert rows[0][0] == 0.0
@@ -145,7 +145,7 @@ def test_figures_do_not_wait_for_a_drawing_and_the_last_drawing_is_of_the_end() 
             return f"drawing {len(asked)}"
 
     async def watch() -> None:
-        drawings = Drawings(cast(Any, SlowLab()), run.id)
+        drawings = TimelineRenderer(cast(Any, SlowLab()), run.id)
         for _ in range(3):
             assert await drawings.next(run) is None
         assert len(asked) <= 1

@@ -51,7 +51,7 @@ def add_run(store: Store) -> int:
 
 
 def test_rows_are_kept_while_there_is_room(store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeline_cache, "MOST_ROWS", 6)
+    monkeypatch.setattr(timeline_cache, "MAX_ROWS", 6)
     rows, [first, second, third] = RunRows(store), [add_run(store) for _ in range(3)]
     for run_id in (first, second, first, second):
         assert [row.name for row in rows.of(run_id)] == ["conn1", "conn2", "conn3"]
@@ -68,7 +68,7 @@ def test_rows_are_kept_while_there_is_room(store: Store, reads: list[int], monke
 def test_rows_for_which_there_is_no_room_go_with_their_holder(
     store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeline_cache, "MOST_ROWS", 2)
+    monkeypatch.setattr(timeline_cache, "MAX_ROWS", 2)
     rows, run_id = RunRows(store), add_run(store)
     held = rows.of(run_id)
     assert rows.of(run_id) is held
@@ -81,7 +81,7 @@ def test_rows_for_which_there_is_no_room_go_with_their_holder(
 def test_a_page_reads_the_rows_of_a_large_run_once(
     tmp_path: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeline_cache, "MOST_ROWS", 2)
+    monkeypatch.setattr(timeline_cache, "MAX_ROWS", 2)
     with contextlib.closing(Lab(replace(Settings(), data_dir=tmp_path), store := Store(tmp_path))) as lab:
         page = run_page(lab, add_run(store), "http://lab")
     assert "conn3" in page.timeline

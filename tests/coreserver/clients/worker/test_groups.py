@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from coreserver.clients.schedule import plan_of
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.groups import GroupClients
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
 from coreserver.protocols.article import GREETING, ProtocolEngine
@@ -263,7 +263,7 @@ def test_cancel_ends_every_kind_of_client(loop: LoopFactory) -> None:
     ]
     began = now_ns()
 
-    def cancel_soon(stage: Stage, made: list[GroupClients]) -> None:
+    def cancel_soon(stage: WorkerContext, made: list[GroupClients]) -> None:
         has_thought = any(record.group == "thinking" and record.outcome for record in stage.records)
         if len(stage.open) > 20 and has_thought:
             cancel(stage, made)

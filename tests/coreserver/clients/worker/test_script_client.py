@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from coreserver.clients.worker import source_addresses as target_module
-from coreserver.clients.worker.context import Stage
+from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.groups import GroupClients
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
 from coreserver.config.load import LoadConfig
@@ -231,7 +231,7 @@ def test_a_peer_that_leaves_early_is_named(
             attached.wait(5)  # a reset during the connect is another story
         leave(sock)
 
-    def when_connected(stage: Stage, groups: list[GroupClients]) -> None:
+    def when_connected(stage: WorkerContext, groups: list[GroupClients]) -> None:
         connected = stage.records[0].connected_ns if stage.records else None
         if connected is not None and now_ns() > connected + 20 * NS_PER_MS:
             attached.set()
@@ -305,7 +305,7 @@ def test_cancel_ends_clients_wherever_they_are(loop: LoopFactory) -> None:
         }
     )
 
-    def cancel_when_busy(stage: Stage, groups: list[GroupClients]) -> None:
+    def cancel_when_busy(stage: WorkerContext, groups: list[GroupClients]) -> None:
         if NOT_ANSWERED in stage.columns.stamps or not len(stage.columns):
             stage.timers.at(now_ns() + NS_PER_MS, lambda: cancel_when_busy(stage, groups))
         else:

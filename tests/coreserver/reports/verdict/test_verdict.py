@@ -40,7 +40,7 @@ def test_the_articles_run_is_valid_with_notes() -> None:
         (result(workers=[worker(cpu_s=1.7)]), "clients_busy", "suspect"),
         (result(workers=[worker(), worker(cpu_s=1.9)]), "client_saturated", "invalid"),
         (result(workers=[worker(lag_ms=21)]), "clients_busy", "suspect"),
-        (result(stopped_by="MOST_MESSAGES: a run keeps 20,000,000"), "client_limited", "invalid"),
+        (result(stopped_by="MAX_MESSAGES: a run keeps 20,000,000"), "client_limited", "invalid"),
         (result(machine=use(steal_s=0.2)), "machine_busy", "suspect"),
         (result(machine=use(busy_s=2.0, own_s=1.0)), "machine_busy", "suspect"),
     ],
