@@ -13,6 +13,7 @@ from typing import Any
 from webapp.objectives import Objective
 from webapp.parsing import strict_json
 from webapp.problems import Problem
+from webapp.recipes.flags import FLAG_FIELDS
 
 DEFAULT_CLIENTS = 3  # of a script: enough to see one of them wait behind a pool of two
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?\Z", re.ASCII)
@@ -63,18 +64,6 @@ class LoadFlags:
 
 _ARRIVING = {"rate", "stages", "ramp", "arrivals"}
 _LASTING = {"duration", "warm_up", "think", "think_spread", "message_bytes", "messages_per_connection"}
-_SHARED = {
-    "duration": "duration_s",
-    "warm_up": "warm_up_s",
-    "message_bytes": "message_bytes",
-    "messages_per_connection": "messages_per_connection",
-    "timeout": "timeout_s",
-}
-FLAG_FIELDS = {  # what each flag of a group is called in the group's settings
-    "script": {"clients": "count", "script": "script", "timeout": "timeout_s"},
-    "closed": {"clients": "count", "think": "think_s", "think_spread": "think", **_SHARED},
-    "open": {"rate": "rate_per_s", "stages": "stages", "ramp": "ramp", "arrivals": "arrivals", **_SHARED},
-}
 _ABOUT = {
     "script": "a script",
     "closed": "clients that wait for their replies (--duration and its like)",

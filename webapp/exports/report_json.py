@@ -10,7 +10,6 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,28 +23,11 @@ from coreserver.reports.schema import ReportFile
 from webapp.parsing import strict_json
 from webapp.parsing.validation_errors import MAX_ERRORS, field_errors
 from webapp.problems import FieldError, Invalid
+from webapp.storage.run_files import Imported, Records
 
 # A run of the largest size that the lab lets itself be asked for fits; a file of some kilobytes can hold far more.
 BOUNDS = Bounds(inflated_bytes=256 * 2**20, line_bytes=32 * 2**20, connections=500_000)
 _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """A run's records as `coreserver.records.codec` writes them, and their zero on its clock and on the wall."""
-
-    started_ns: int
-    started_wall_s: float
-    connections: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What a file holds: `config` is the body that repeats the run here; without `records` it has the report alone."""
-
-    report: dict[str, Any]
-    config: dict[str, Any]
-    records: Records | None
 
 
 # --- out -------------------------------------------------------------------------------------------------------------

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
-from coreserver.config.load import MAX_GROUPS, ClientGroup
+from coreserver.config.load import MAX_GROUPS
 from webapp.forms.schema_form import (
     FormField,
     Problems,
@@ -24,10 +24,8 @@ from webapp.forms.schema_form import (
     shown,
     submitted_from,
 )
+from webapp.recipes.group_kinds import GROUP_KINDS
 
-KINDS: dict[str, type[BaseModel]] = {
-    get_args(group.model_fields["kind"].annotation)[0]: group for group in get_args(get_args(ClientGroup)[0])
-}
 DEFAULT_KIND = "script"
 MORE = ("start_s", "timeout_s", "name", "warm_up_s", "stages", "ramp")  # folded away
 FIRST_VALUES = {"script": {"count": "3"}, "open": {"rate_per_s": "50", "duration_s": "5"}}  # instead of the defaults
@@ -78,7 +76,7 @@ class GroupForm:
 def kinds_in(submitted: Submitted) -> list[str]:
     """The kinds of the groups that were asked for, at least one; what is no kind is left out."""
     asked = submitted.get("kinds", DEFAULT_KIND).split(",")
-    return [kind for kind in asked if kind in KINDS][:MAX_GROUPS] or [DEFAULT_KIND]
+    return [kind for kind in asked if kind in GROUP_KINDS][:MAX_GROUPS] or [DEFAULT_KIND]
 
 
 def group_forms(submitted: Submitted, problems: Problems) -> tuple[GroupForm, ...]:
@@ -95,7 +93,7 @@ def one_more(submitted: Submitted) -> str:
 
 def _group_form(number: int, kinds: Sequence[str], submitted: Submitted, problems: Problems) -> GroupForm:
     kind, prefix = kinds[number], f"clients.{number}."
-    group = KINDS[kind]
+    group = GROUP_KINDS[kind]
     own = {name.removeprefix(prefix): reason for name, reason in problems.items() if name.startswith(prefix)}
     first_values = {"name": _name(number, kinds), **FIRST_VALUES.get(kind, {})}
     filled = {**{prefix + name: value for name, value in first_values.items()}, **submitted}
@@ -107,7 +105,7 @@ def _group_form(number: int, kinds: Sequence[str], submitted: Submitted, problem
         summary=_summary(kind),
         choices=tuple(
             Choice(other, ",".join([*before, other, *after]), _summary(other), is_current=other == kind)
-            for other in KINDS
+            for other in GROUP_KINDS
         ),
         without=",".join([*before, *after]),
         fields=fields_of(group, filled, own, prefix=prefix, only=fields),
@@ -124,7 +122,7 @@ def _name(number: int, kinds: Sequence[str]) -> str:
 
 
 def _summary(kind: str) -> str:
-    return (KINDS[kind].__doc__ or "").strip().splitlines()[0]
+    return (GROUP_KINDS[kind].__doc__ or "").strip().splitlines()[0]
 
 
 # --- what was typed to groups and back -------------------------------------------------------------------------------
@@ -137,9 +135,13 @@ def groups_of(submitted: Submitted) -> tuple[list[BaseModel], dict[str, str]]:
     kinds = kinds_in(submitted)
     for number, kind in enumerate(kinds):
         prefix = f"clients.{number}."
-        document = {"name": _name(number, kinds), **document_of(KINDS[kind], submitted, prefix=prefix), "kind": kind}
+        document = {
+            "name": _name(number, kinds),
+            **document_of(GROUP_KINDS[kind], submitted, prefix=prefix),
+            "kind": kind,
+        }
         lists, found = _lists(kind, prefix, submitted)
-        group, wrong = check(KINDS[kind], {**document, **lists})
+        group, wrong = check(GROUP_KINDS[kind], {**document, **lists})
         if group is not None and not found:
             groups.append(group)
         problems |= {prefix + name: reason for name, reason in (wrong | found).items()}

@@ -19,7 +19,6 @@ from coreserver.reports.environment import describe_machine
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.charts import CHARTS
 from webapp.charts.rendering.renderer import ChartRenderer
-from webapp.exports.report_json import Imported, Records
 from webapp.lab import model_catalog
 from webapp.lab.change_feed import Feed
 from webapp.lab.limits import refuse_load
@@ -40,6 +39,7 @@ from webapp.schemas.resources import (
 )
 from webapp.schemas.run_progress import RunHistory
 from webapp.settings import Settings
+from webapp.storage.run_files import Imported, Records
 from webapp.storage.store import Ending, Result, RunRow, Store
 from webapp.storage.timeline_cache import RunRows
 from webapp.timeline.drawing import WIDE, responsive

@@ -26,7 +26,7 @@ from webapp.formatting import StatusBadge
 from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page
 from webapp.recipes.recipes import Recipe
-from webapp.timeline.aligned import draw_aligned
+from webapp.timeline.drawing import draw_aligned
 
 PARTS = {
     "server": "Server",

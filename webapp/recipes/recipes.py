@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coreserver.models import MODELS
-from webapp.forms.client_groups import KINDS
 from webapp.recipes.command_line import command_line
+from webapp.recipes.group_kinds import GROUP_KINDS
 
 PATIENCE_S = 600  # the most that the lab waits for the end of a run before it answers
 RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")
@@ -48,7 +48,7 @@ def _short(config: Mapping[str, Any]) -> dict[str, Any]:
     model = MODELS.get(server.get("model", ""))
     body["server"] = _without_defaults(server, model.Config, "model") if model else dict(server)
     body["clients"] = [
-        _without_defaults(group, KINDS[group["kind"]], "kind", "count", "script") for group in config["clients"]
+        _without_defaults(group, GROUP_KINDS[group["kind"]], "kind", "count", "script") for group in config["clients"]
     ]
     return body
 

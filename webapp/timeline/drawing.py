@@ -28,7 +28,7 @@ from webapp.timeline.svg import num, safe, shortened, text_width
 from webapp.timeline.viewport import HitArea, Scene, View
 from webapp.timeline.worker_lanes import LaneScene, draw_lanes
 
-__all__ = ["RowScene", "TimelineRow", "at_both_widths", "draw", "draw_lanes", "responsive", "scene_of"]
+__all__ = ["RowScene", "TimelineRow", "at_both_widths", "draw", "draw_aligned", "draw_lanes", "responsive", "scene_of"]
 
 WIDE, NARROW = 1040, 380  # pixels: a desk's column of text, a telephone
 GROUP_HEADING = 24.0
@@ -79,6 +79,19 @@ def responsive(scene: Scene, title: str) -> str:
 def at_both_widths(wide: str, narrow: str) -> str:
     """Two drawings of the same, one for a desk and one for a telephone, for a page with timeline.css."""
     return f'<div class="timeline-set">{wide}{narrow}</div>'
+
+
+def draw_aligned(several: Sequence[tuple[str, Sequence[TimelineRow]]]) -> list[str]:
+    """Return one picture per (title, rows), for a page with timeline.css, all on the same time axis and margins."""
+    until_s = max((horizon(rows, None) for _, rows in several), default=0.0)
+    scenes = [(title, RowScene(rows, horizon_s=until_s)) for title, rows in several]
+    return list(map(at_both_widths, _paint_aligned(scenes, WIDE), _paint_aligned(scenes, NARROW)))
+
+
+def _paint_aligned(scenes: Sequence[tuple[str, RowScene]], width: int) -> list[str]:
+    needed = [scene.margins(width) for _, scene in scenes]
+    margins = max((left for left, _ in needed), default=0.0), max((right for _, right in needed), default=0.0)
+    return [scene.paint(width=width, title=title, embedded=True, margins=margins) for title, scene in scenes]
 
 
 @dataclass(frozen=True, slots=True)

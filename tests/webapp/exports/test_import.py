@@ -19,10 +19,11 @@ from tests.support.api_steps import QUICK, finished_run
 from tests.support.made_records import ZERO_NS, pool_of_two, report_of, result
 from tests.support.shell import serverlab
 from webapp.client import LabClient
-from webapp.exports.report_json import Records, written
+from webapp.exports.report_json import written
 from webapp.problems import StorageFull
 from webapp.serving import embedded
 from webapp.settings import Settings
+from webapp.storage.run_files import Records
 
 JSON = {"Content-Type": "application/json"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e{{7*7}}"

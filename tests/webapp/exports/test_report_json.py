@@ -19,8 +19,9 @@ from coreserver.records.codec import FORMAT, decode_connections, encode_connecti
 from coreserver.records.joined import JoinedConnection
 from coreserver.reports.schema import ReportFile
 from tests.support.made_records import ZERO_NS, at, pool_of_two, report_of, result
-from webapp.exports.report_json import Records, opened, written
+from webapp.exports.report_json import opened, written
 from webapp.problems import Invalid
+from webapp.storage.run_files import Records
 
 REPORT = report_of(result(pool_of_two(), ended=4500))
 RECORDS = Records(ZERO_NS, 1_505_889_116.632, encode_connections(pool_of_two()))

@@ -13,7 +13,6 @@ from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
 from webapp.forms.client_groups import (
     ARTICLE_STEPS,
-    KINDS,
     group_forms,
     one_more,
     parse_stages,
@@ -23,6 +22,7 @@ from webapp.forms.client_groups import (
 )
 from webapp.forms.experiment_form import launch_form, run_spec, server_config, submitted_from_run
 from webapp.forms.schema_form import check, document_of, fields_of, read_form, submitted_from
+from webapp.recipes.group_kinds import GROUP_KINDS
 from webapp.schemas.resources import RunSpec
 
 MUST: dict[str, dict[str, Any]] = {"open": {"rate_per_s": 3.0}}
@@ -210,7 +210,7 @@ def test_server_options_have_words_for_everything() -> None:
 
 
 def test_every_kind_of_group_runs_as_the_form_shows_it() -> None:
-    for kind in KINDS:
+    for kind in GROUP_KINDS:
         [form] = group_forms({"kinds": kind}, {})
         typed = {field.name: field.value for field in (*form.fields, *form.more)}
         spec, problems = run_spec({"server": "1", "kinds": kind, **typed})
@@ -259,7 +259,7 @@ def test_stages_come_back_to_the_last_digit() -> None:
 
 
 def test_the_form_reaches_everything_that_a_load_can_be_told() -> None:
-    for kind, group in KINDS.items():
+    for kind, group in GROUP_KINDS.items():
         [form] = group_forms({"kinds": kind}, {})
         offered = {field.name.removeprefix(form.prefix) for field in (*form.fields, *form.more)}
         assert offered | ({"script"} if form.script else set()) == group.model_fields.keys() - {"kind"}
@@ -271,7 +271,9 @@ def test_the_form_reaches_everything_that_a_load_can_be_told() -> None:
 
 def test_a_whole_load_goes_through_the_form_and_back() -> None:
     cpu = min(os.sched_getaffinity(0))
-    groups = [{"kind": kind, "name": f"{kind} {n}"} | MUST.get(kind, {}) for n, kind in enumerate([*KINDS, "open"])]
+    groups = [
+        {"kind": kind, "name": f"{kind} {n}"} | MUST.get(kind, {}) for n, kind in enumerate([*GROUP_KINDS, "open"])
+    ]
     body = {"label": "all", "note": "two\nlines", "seed": 2**62 + 1, "client_processes": 2, "client_cpus": [cpu]}
     spec = RunSpec.model_validate({**body, "server": {"id": 1}, "clients": groups})
     shown = submitted_from_run(spec.model_dump(mode="json"))
