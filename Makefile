@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
 
-.PHONY: help run test check format bench screenshots wheel clean chromium
+.PHONY: help run test check format bench screenshots packages wheel clean chromium
 
 help:  ## what this file can do
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,6 +33,9 @@ bench: $(VENV)/.runtime  ## what the parts cost on this machine
 
 screenshots: $(VENV)/.dev chromium  ## the pictures of the README, from real runs
 	$(BIN)/python -m docs.screenshots
+
+packages: $(VENV)/.runtime  ## update the drawing of the packages in docs/design.md
+	$(BIN)/python -m docs.package_drawing
 
 wheel: $(VENV)/.dev  ## dist/serverlab-*.whl
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
