@@ -95,7 +95,7 @@ def _crossings(chains: _Chains) -> int:
     total = 0
     for lower, upper in pairwise(chains.rows):
         position = {place: number for number, place in enumerate(lower)}
-        ends = [position[other] for place in upper for other in sorted(chains.below.get(place, ()), key=position.get)]  # type: ignore[arg-type]
+        ends = [end for place in upper for end in sorted(position[other] for other in chains.below.get(place, ()))]
         total += sum(left > right for number, left in enumerate(ends) for right in ends[number + 1 :])
     return total
 
