@@ -13,6 +13,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from webapp.assets import asset_dir
+from webapp.charts.rendering.renderer import ChartRenderer
+from webapp.charts.rendering.vega_version import BUNDLE_PATH
 from webapp.http.api_responses import as_problem, problem_response
 from webapp.http.guard import LOOPBACK_NAMES, Guard
 from webapp.http.head_requests import HeadAsGet
@@ -24,6 +26,7 @@ from webapp.prometheus import Metrics
 from webapp.routes import api_charts, api_runs, api_servers, compare, files, pages, run_list_page, system
 from webapp.schemas.resources import ProblemDocument
 from webapp.settings import Settings
+from webapp.version import lab_version
 
 DESCRIPTION = """\
 Start concurrent TCP servers of different designs, send real clients at them, and read what happened.
@@ -42,7 +45,9 @@ class LabApp(FastAPI):
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         names = LOOPBACK_NAMES | {host}
         stack = super().build_middleware_stack()
-        guarded = Guard(stack, settings.max_body_bytes, settings.max_import_bytes, names)
+        guarded = Guard(
+            stack, settings.max_body_bytes, settings.max_import_bytes, names, cacheable=frozenset({BUNDLE_PATH})
+        )
         return HeadAsGet(self.state.metrics.counted(guarded))
 
     def openapi(self) -> dict[str, Any]:
@@ -59,11 +64,12 @@ class LabApp(FastAPI):
         return self.openapi_schema
 
 
-def create_app(settings: Settings, lab: Lab) -> FastAPI:
-    """The application that drives `lab`; whoever made the lab closes it."""
-    app = LabApp(title="Serverlab", version=system.lab_version(), docs_url=None, redoc_url=None)
-    app.state.settings, app.state.lab, app.state.streams = settings, lab, Streams(settings.max_streams)
-    app.state.metrics = Metrics(lab, app.state.streams, system.lab_version())
+def create_app(settings: Settings, lab: Lab, charts: ChartRenderer) -> FastAPI:
+    """Build the application on top of `lab` and `charts`. The caller closes both."""
+    app = LabApp(title="Serverlab", version=lab_version(), docs_url=None, redoc_url=None)
+    app.state.settings, app.state.lab, app.state.charts = settings, lab, charts
+    app.state.streams = Streams(settings.max_streams)
+    app.state.metrics = Metrics(lab, app.state.streams, lab_version())
     for routes in (system, api_servers, files, api_runs, compare, run_list_page, api_charts, pages):
         app.include_router(routes.router)
     app.include_router(files.pages)

@@ -84,12 +84,12 @@ class _LabCollector(Collector):
         yield _gauge("serverlab_event_streams_open", "Live pages that are open", self._streams.open)
         yield _gauge("serverlab_event_streams_limit", "Live pages that may be open", self._streams.limit)
         yield from self._runs()
-        servers = self._lab.servers()
+        servers = self._lab.servers.all()
         yield _of_servers(servers)
         yield from _per_server(servers)
 
     def _runs(self) -> Iterator[Metric]:
-        counts = self._lab.run_counts()
+        counts = self._lab.runs.counts()
         runs = GaugeMetricFamily("serverlab_runs", "Runs that are kept", labels=["state", "verdict"])
         for (state, verdict), count in sorted(counts.items()):
             runs.add_metric([state, verdict or "none"], count)

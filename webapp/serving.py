@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from coreserver.models.c_threads import cache_dir
 from webapp.app import create_app
+from webapp.charts import CHARTS
+from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.http.uvicorn_server import BACKLOG, LabServer
 from webapp.lab.lab import Lab
 from webapp.lab.limits import raise_descriptor_limit
@@ -37,8 +40,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         CannotServe: nothing was started and nothing is left behind.
     """
     raise_descriptor_limit()
-    with _made_ready(settings, announce) as (lab, server, listener):
-        lab.charts.prepare()
+    with _prepare(settings, announce) as (charts, server, listener):
+        charts.prepare()
         server.run(sockets=[listener])
 
 
@@ -50,7 +53,7 @@ def embedded(settings: Settings) -> Iterator[str]:
         CannotServe: as for `serve`.
     """
     addresses: queue.SimpleQueue[str] = queue.SimpleQueue()
-    with _made_ready(settings, addresses.put) as (_, server, listener):
+    with _prepare(settings, addresses.put) as (_, server, listener):
         thread = threading.Thread(target=server.run, args=([listener],), name="embedded lab", daemon=True)
         thread.start()
         try:
@@ -61,14 +64,16 @@ def embedded(settings: Settings) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator[tuple[Lab, LabServer, socket.socket]]:
+def _prepare(
+    settings: Settings, announce: Callable[[str], None]
+) -> Iterator[tuple[ChartRenderer, LabServer, socket.socket]]:
     """Everything a lab needs, in the order in which it is refused; closed in reverse."""
     host = loopback(settings.host)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_held(settings))
         listener = stack.enter_context(_listener(host, settings.port))
         settings = replace(settings, port=listener.getsockname()[1])  # no run may be sent to it
-        lab = stack.enter_context(_lab(settings))
+        lab, charts = stack.enter_context(_lab(settings))
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{settings.port}/"
 
@@ -76,9 +81,9 @@ def _made_ready(settings: Settings, announce: Callable[[str], None]) -> Iterator
             write_address(settings.data_dir, url)
             announce(url)
 
-        app = create_app(settings, lab)
+        app = create_app(settings, lab, charts)
         try:
-            yield lab, LabServer(app, settings, on_listening=on_listening, on_shutdown=lab.begin_close), listener
+            yield charts, LabServer(app, settings, on_listening=on_listening, on_shutdown=lab.begin_close), listener
         finally:
             remove_address(settings.data_dir)
 
@@ -127,13 +132,15 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _lab(settings: Settings) -> Iterator[Lab]:
+def _lab(settings: Settings) -> Iterator[tuple[Lab, ChartRenderer]]:
+    """The lab and the chart renderer, which refuses to draw while a run is queued or in progress."""
     try:
         store = Store(settings.data_dir)
     except DatabaseError as error:
         raise CannotServe(str(error)) from error
-    lab = Lab(settings, store)
-    try:
-        yield lab
-    finally:
-        lab.close()
+    with contextlib.ExitStack() as stack:
+        lab = Lab(settings, store, before_run=lambda: charts.end_process(), chart_names=tuple(CHARTS))
+        stack.callback(lab.close)
+        charts = ChartRenderer(settings.data_dir / "charts", cache_dir() / "charts", lab.runs.is_busy)
+        stack.callback(charts.close)
+        yield lab, charts

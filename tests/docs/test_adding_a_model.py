@@ -20,15 +20,12 @@ REGISTER = "coreserver/models/__init__.py"
 ASK_THE_LAB = """
 import json, sys
 from pathlib import Path
-from fastapi.testclient import TestClient
-from webapp.app import create_app
-from webapp.lab.lab import Lab
+import httpx
+from webapp.serving import embedded
 from webapp.settings import Settings
-from webapp.storage.store import Store
 
-settings = Settings(data_dir=Path(sys.argv[1]))
-app = create_app(settings, Lab(settings, Store(settings.data_dir)))
-with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+settings = Settings(port=0, data_dir=Path(sys.argv[1]))
+with embedded(settings) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
     models = client.get("/api/v1/models").json()["models"]
     page = client.get("/?model=round_robin").text
     server = client.post("/api/v1/servers", json={"model": "round_robin", "workers": 3})

@@ -1,4 +1,4 @@
-"""A lab made of hand-written facts: what the pages show can be known before any server is started."""
+"""Lab with hand-written servers and runs: what its pages show is known, and no server is started."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp.lab.lab import Lab
+from webapp.lab.run_results import RunResults
+from webapp.lab.runs import Runs
 from webapp.lab.server_snapshot import Look, Seen
+from webapp.lab.servers import Servers
 from webapp.problems import Conflict, NoResult, NotFound, Problem
 from webapp.schemas.resources import (
     AddressResource,
-    ModelResource,
     Reason,
     RunFilter,
     RunList,
@@ -83,10 +85,13 @@ def report_of(run: RunResource, connections: list[JoinedConnection]) -> dict[str
 
 
 class FakeLab(Lab):
-    """Keeps what it is given and refuses what it is told to refuse."""
+    """Lab that holds the servers and runs that a test adds, and raises the refusal that a test sets."""
 
     def __init__(self) -> None:
         self.settings = Settings()
+        self.servers = FakeServers(self)
+        self.runs = FakeRuns(self)
+        self.results = FakeResults(self)
         self.all_servers: dict[int, ServerResource] = {}
         self.all_runs: dict[int, RunResource] = {}
         self.joined: dict[int, list[JoinedConnection]] = {}
@@ -103,7 +108,7 @@ class FakeLab(Lab):
     def add_server(self, model: str = "bounded_pool", state: str = "listening", **options: Any) -> ServerResource:
         """One more server."""
         config = MODELS[model].Config.model_validate({"model": model, **options})
-        return self._add_server(config, state)
+        return self.add_configured_server(config, state)
 
     def add_run(
         self, state: str = "completed", label: str = "", connections: Iterable[JoinedConnection] = (), **changes: Any
@@ -144,7 +149,7 @@ class FakeLab(Lab):
         self.all_runs[number] = run.model_copy(update=changes)
         return self.all_runs[number]
 
-    def _add_server(self, config: ServerOptions, state: str) -> ServerResource:
+    def add_configured_server(self, config: ServerOptions, state: str) -> ServerResource:
         number = len(self.all_servers) + 1
         stats = ServerStats(
             accepted=7, waiting=1, in_service=2, outcomes={"completed": 4, "reset": 0}, events={}, threads_alive=3,
@@ -169,72 +174,75 @@ class FakeLab(Lab):
         return server
 
     def close(self) -> None:
-        """There is nothing to end."""
+        pass
 
-    def _refuse(self) -> None:
+    def refuse(self) -> None:
+        """Raise the refusal that the test has set, if any."""
         if self.refusal is not None:
             raise self.refusal
 
-    # --- what a lab can be asked ---------------------------------------------------------------------------------
 
-    def models(self) -> list[ModelResource]:
-        return [self.model(name) for name in MODELS]
+class FakeServers(Servers):
+    """The servers of a fake lab."""
 
-    def model(self, name: str) -> ModelResource:
-        text = (MODELS[name].__doc__ or "").strip()
-        return ModelResource(
-            name=name, summary=text.splitlines()[0], description=text, options={}, source_file=f"{name}.py",
-            source="def accept() -> None: ...  # <the design>\n",
-        )  # fmt: skip
+    def __init__(self, lab: FakeLab) -> None:
+        self._lab = lab
 
-    def create_server(self, config: ServerOptions) -> ServerResource:
-        self._refuse()
-        return self._add_server(config, "listening")
+    def create(self, config: ServerOptions) -> ServerResource:
+        self._lab.refuse()
+        return self._lab.add_configured_server(config, "listening")
 
-    def servers(self) -> list[ServerResource]:
-        return list(self.all_servers.values())
+    def all(self) -> list[ServerResource]:
+        return list(self._lab.all_servers.values())
 
-    def server(self, server_id: int) -> ServerResource:
-        if server_id not in self.all_servers:
+    def get(self, server_id: int) -> ServerResource:
+        if server_id not in self._lab.all_servers:
             raise NotFound("there is no such server")
-        return self.all_servers[server_id]
+        return self._lab.all_servers[server_id]
 
     def look(self, server_id: int, seen: Seen) -> Look:
+        lab = self._lab
         return Look(
             at_ns=now_ns(),
-            server=self.server(server_id),
-            life=self,
-            details=self.details,
-            open=tuple(replace(record) for record in self.open),
-            ended=tuple(self.ended),
-            samples=tuple(self.samples),
-            events=tuple(self.happened),
+            server=self.get(server_id),
+            life=lab,
+            details=lab.details,
+            open=tuple(replace(record) for record in lab.open),
+            ended=tuple(lab.ended),
+            samples=tuple(lab.samples),
+            events=tuple(lab.happened),
         )
 
-    def start_server(self, server_id: int) -> ServerResource:
+    def start(self, server_id: int) -> ServerResource:
         return self._change_state(server_id, "listening")
 
-    def stop_server(self, server_id: int, drain_s: float = 0.0) -> ServerResource:
+    def stop(self, server_id: int, drain_s: float = 0.0) -> ServerResource:
         return self._change_state(server_id, "stopped")
 
-    def delete_server(self, server_id: int) -> None:
-        self._refuse()
-        del self.all_servers[server_id]
+    def delete(self, server_id: int) -> None:
+        self._lab.refuse()
+        del self._lab.all_servers[server_id]
 
     def _change_state(self, server_id: int, state: str) -> ServerResource:
-        self._refuse()
-        self.all_servers[server_id] = self.server(server_id).model_copy(update={"state": state})
-        return self.all_servers[server_id]
+        self._lab.refuse()
+        self._lab.all_servers[server_id] = self.get(server_id).model_copy(update={"state": state})
+        return self._lab.all_servers[server_id]
 
-    def create_run(self, spec: RunSpec) -> RunResource:
-        self._refuse()
-        run = self.add_run("queued", spec.label)
-        self.all_runs[run.id] = run.model_copy(update={"config": spec.model_dump(mode="json")})
-        return self.all_runs[run.id]
 
-    def runs(self, which: RunFilter | None = None) -> RunList:
+class FakeRuns(Runs):
+    """The runs of a fake lab."""
+
+    def __init__(self, lab: FakeLab) -> None:
+        self._lab = lab
+
+    def create(self, spec: RunSpec) -> RunResource:
+        self._lab.refuse()
+        run = self._lab.add_run("queued", spec.label)
+        return self._change(run.id, {"config": spec.model_dump(mode="json")})
+
+    def find(self, which: RunFilter | None = None) -> RunList:
         which = which or RunFilter()
-        newest = sorted(self.all_runs.values(), key=lambda run: -run.id)
+        newest = sorted(self._lab.all_runs.values(), key=lambda run: -run.id)
         found = [run for run in newest if which.state in (None, run.state) and (which.label or "") in run.label]
         found = [run for run in found if which.server_id in (None, run.server_id)]
         before = int(which.cursor) if which.cursor else 2**53
@@ -242,44 +250,47 @@ class FakeLab(Lab):
         page = found[: which.limit]
         return RunList(runs=page, next_cursor=str(page[-1].id) if len(found) > len(page) else None)
 
-    def run(self, run_id: int) -> RunResource:
-        if run_id not in self.all_runs:
+    def get(self, run_id: int) -> RunResource:
+        if run_id not in self._lab.all_runs:
             raise NotFound("there is no such run")
-        return self.all_runs[run_id]
+        return self._lab.all_runs[run_id]
 
-    def patch_run(self, run_id: int, patch: RunPatch) -> RunResource:
-        self.all_runs[run_id] = self.run(run_id).model_copy(update=patch.model_dump(exclude_none=True))
-        return self.all_runs[run_id]
+    def edit(self, run_id: int, patch: RunPatch) -> RunResource:
+        return self._change(run_id, patch.model_dump(exclude_none=True))
 
-    def cancel_run(self, run_id: int) -> RunResource:
-        self.all_runs[run_id] = self.run(run_id).model_copy(update={"state": "cancelled"})
-        return self.all_runs[run_id]
+    def cancel(self, run_id: int) -> RunResource:
+        return self._change(run_id, {"state": "cancelled"})
 
-    def delete_run(self, run_id: int) -> None:
-        if not self.run(run_id).is_over:
+    def delete(self, run_id: int) -> None:
+        if not self.get(run_id).is_over:
             raise Conflict("it is still running; cancel it first")
-        del self.all_runs[run_id]
-
-    def report(self, run_id: int) -> dict[str, Any]:
-        run = self.run(run_id)
-        if not self.joined[run_id]:
-            raise NoResult("it ended without a report")
-        return report_of(run, self.joined[run_id])
-
-    def log(self, run_id: int) -> str:
-        return self.logs.get(run_id, "INFO:2026-03-01 12:00:00,000:conn1 connected...\n")
+        del self._lab.all_runs[run_id]
 
     def history(self, run_id: int) -> RunHistory | None:
         return None
 
     def timeline(self, run_id: int) -> tuple[list[TimelineRow], float | None]:
-        return timeline_rows(self.joined[run_id], 0), None
+        return timeline_rows(self._lab.joined[run_id], 0), None
 
-    def _chart_title(self, run_id: int) -> str:
-        return self.run(run_id).label or "run"
+    def _change(self, run_id: int, changes: dict[str, Any]) -> RunResource:
+        self._lab.all_runs[run_id] = self.get(run_id).model_copy(update=changes)
+        return self._lab.all_runs[run_id]
 
-    def machine(self) -> dict[str, Any]:
-        return {"cpu": "a hand-made one", "cores": 2, "memory_bytes": 2**31, "versions": {"serverlab": "0.1.0"}}
+
+class FakeResults(RunResults):
+    """The results of a fake lab's runs."""
+
+    def __init__(self, lab: FakeLab) -> None:
+        self._lab = lab
+
+    def report(self, run_id: int) -> dict[str, Any]:
+        run = self._lab.runs.get(run_id)
+        if not self._lab.joined[run_id]:
+            raise NoResult("it ended without a report")
+        return report_of(run, self._lab.joined[run_id])
+
+    def log(self, run_id: int) -> str:
+        return self._lab.logs.get(run_id, "INFO:2026-03-01 12:00:00,000:conn1 connected...\n")
 
 
 def in_service(number: int, worker: str) -> ConnectionRecord:

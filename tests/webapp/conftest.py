@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from tests.support.fake_lab import BROWSER, ORIGIN, FakeLab
 from webapp.app import create_app
+from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.serving import embedded
 from webapp.settings import Settings
 
@@ -47,6 +49,7 @@ def lab() -> FakeLab:
 @pytest.fixture
 def visitor(lab: FakeLab, tmp_path: Path) -> Iterator[TestClient]:
     """A browser's view of the application over the fake lab; it does not follow redirects."""
-    app = create_app(Settings(data_dir=tmp_path), lab)
-    with TestClient(app, base_url=ORIGIN, headers=BROWSER, follow_redirects=False) as client:
+    charts = ChartRenderer(tmp_path / "pictures", tmp_path / "bundles", lambda: False)
+    app = create_app(Settings(data_dir=tmp_path), lab, charts)
+    with closing(charts), TestClient(app, base_url=ORIGIN, headers=BROWSER, follow_redirects=False) as client:
         yield client

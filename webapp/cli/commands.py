@@ -28,9 +28,9 @@ from webapp.cli.run_flags import (
     strict,
 )
 from webapp.cli.stdout import CannotWrite, put
-from webapp.routes.system import lab_version
 from webapp.serving import CannotServe, NotLoopback, serve
 from webapp.settings import Settings
+from webapp.version import lab_version
 
 app = typer.Typer(
     help="A lab for concurrent TCP server designs.", no_args_is_help=True, add_completion=False, rich_markup_mode=None

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from webapp import formatting
 from webapp.assets import asset_dir
 from webapp.charts import CHARTS
+from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.charts.theme import DARK
 from webapp.lab.lab import Lab
 from webapp.pages.chart_figures import ChartFigure
@@ -53,29 +54,29 @@ class ReportPage(Page):
         return f"{self.run.title} (Serverlab report)"
 
 
-def report_page(lab: Lab, run_id: int, base_url: str, version: str) -> ReportPage:
+def report_page(lab: Lab, charts: ChartRenderer, run_id: int, base_url: str, version: str) -> ReportPage:
     """The page of a run that has ended with a report.
 
     Raises:
         Conflict, NotFound: there is no report (yet).
         Unavailable: another run is queued or under way, and not all of this one's charts were drawn before.
     """
-    report, run = lab.report(run_id), run_page(lab, run_id, base_url)
+    report, run = lab.results.report(run_id), run_page(lab, run_id, base_url)
     return ReportPage(
         run=run,
-        charts=tuple(_drawn(lab, figure, report) for figure in run.results.charts) if run.results else (),
+        charts=tuple(_drawn(charts, figure, report) for figure in run.results.charts) if run.results else (),
         css=_style(),
         version=version,
         written=formatting.moment(datetime.now(UTC)),
     )
 
 
-def _drawn(lab: Lab, figure: ChartFigure, report: Mapping[str, Any]) -> DrawnChart:
+def _drawn(charts: ChartRenderer, figure: ChartFigure, report: Mapping[str, Any]) -> DrawnChart:
     spec = CHARTS[figure.name].spec(report)
     if spec is None:
         return DrawnChart(figure, Markup(""), missing=figure.summary)
     try:
-        svg = of_its_own(lab.charts.svg(spec), figure.name)
+        svg = of_its_own(charts.svg(spec), figure.name)
     except Unavailable:
         raise
     except Problem as problem:

@@ -15,7 +15,6 @@ from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from webapp.charts.rendering.vega_version import BUNDLE_PATH
 from webapp.http.api_responses import problem_response
 from webapp.problems import BadRequest, Forbidden, Problem, TooLarge, WrongMediaType
 
@@ -50,19 +49,24 @@ _COMMON = [
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """ASGI middleware around the whole application, its error pages included."""
+    """ASGI middleware around the whole application, including its error pages.
+
+    `names` are the host names of the lab. `cacheable` are paths whose successful responses may be cached without limit,
+    because the path contains the version of the content.
+    """
 
     app: ASGIApp
     max_body_bytes: int
     max_import_bytes: int
     names: frozenset[str] = LOOPBACK_NAMES
+    cacheable: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        send = _with_headers(send, scope["path"])
+        send = _with_headers(send, scope["path"], is_cacheable=scope["path"] in self.cacheable)
         headers = Headers(scope["headers"])
         try:
             own_origin = check_host(headers, self.names, scope["server"][1])
@@ -190,10 +194,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _with_headers(send: Send, path: str) -> Send:
+def _with_headers(send: Send, path: str, *, is_cacheable: bool) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            cache = _cache_control(path, message["status"])
+            cache = _cache_control(path, is_cacheable=is_cacheable and message["status"] == 200)
             ours = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
             names = {name for name, _ in ours}
             theirs = [(name, value) for name, value in message.get("headers", []) if name.lower() not in names]
@@ -203,12 +207,8 @@ def _with_headers(send: Send, path: str) -> Send:
     return send_with_headers
 
 
-def _cache_control(path: str, status: int) -> bytes:
-    """How long an answer may be kept.
-
-    Files of the installation have an ETag and are asked for again each time; the script for charts has its version in
-    its address; everything else is never kept.
-    """
+def _cache_control(path: str, *, is_cacheable: bool) -> bytes:
+    """Return the value of Cache-Control: no-cache for files that have an ETag, no-store for all pages and JSON."""
     if path.startswith("/static/"):
         return b"no-cache"
-    return b"public, max-age=31536000, immutable" if path == BUNDLE_PATH and status == 200 else b"no-store"
+    return b"public, max-age=31536000, immutable" if is_cacheable else b"no-store"

@@ -34,7 +34,7 @@ STORE_ATTEMPTS = 3  # each waits for its turn as long as the database's busy tim
 CLOSE_S = 5.0
 
 
-class Runner:
+class RunQueue:
     """The queue and the run in progress. `_changed` guards both; the thread named `runs` does the work.
 
     Args:
@@ -117,7 +117,7 @@ class Runner:
         run.stop(reason)
         with self._changed:
             if run not in self._queue:
-                return  # it is under way: the runner sees the cancel
+                return  # it is under way: the thread `runs` sees the cancel
             self._queue.remove(run)
         self._end(run, Ending("cancelled", now(), reason))
 

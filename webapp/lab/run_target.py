@@ -104,6 +104,6 @@ def described(destination: Destination, host: ServerHost | None, servers: Server
         config = {"address": address, "placement": NOT_OURS}
         return ServerInfo(model=EXTERNAL, config=config, name=address, scope=NOT_OURS)
     server_id = destination.claim.server_id if destination.claim else None
-    name = servers.one(server_id).name if server_id else host.config.name
+    name = servers.get(server_id).name if server_id else host.config.name
     config = host.config.model_dump(mode="json")
     return ServerInfo(model=host.config.model, config=config, id=server_id, name=name, details=dict(host.details))

@@ -86,7 +86,7 @@ class Servers:
         with self._moved:
             return [resource_of(entry) for entry in self._entries.values()]
 
-    def one(self, server_id: int) -> ServerResource:
+    def get(self, server_id: int) -> ServerResource:
         """One server, or NotFound."""
         with self._moved:
             return resource_of(self._entry(server_id))
@@ -132,7 +132,7 @@ class Servers:
             with self._moved:
                 self._coming.remove(config)
         self._feed.touch(LAB)
-        return self.one(server_id)
+        return self.get(server_id)
 
     def start(self, server_id: int) -> ServerResource:
         """Start a stopped or failed one; of many callers one wins, the others get Conflict."""
@@ -156,7 +156,7 @@ class Servers:
             raise
         finally:
             self._settle(entry, "stopped" if reason else "listening", host, reason)
-        return self.one(server_id)
+        return self.get(server_id)
 
     def stop(self, server_id: int, drain_s: float = 0.0) -> ServerResource:
         """Stop it; a second caller waits for the first one's end."""
@@ -169,7 +169,7 @@ class Servers:
             entry.phase, entry.reason = "draining", None
         self._feed.touch(LAB)
         self._end(entry, host, drain_s)
-        return self.one(server_id)
+        return self.get(server_id)
 
     def delete(self, server_id: int) -> None:
         """Stop and forget it; Conflict while a run holds it."""

@@ -18,8 +18,9 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import TypeAdapter
@@ -31,6 +32,7 @@ from webapp.http.api_responses import problem_response
 from webapp.lab.change_feed import LAB, run_topic
 from webapp.lab.lab import Lab
 from webapp.problems import NotFound, Quota
+from webapp.run_drawings import timeline_svg
 from webapp.schemas.resources import RunFilter, RunResource, ServerResource
 
 PING_S = 15.0
@@ -84,7 +86,7 @@ async def run_events(lab: Lab, run_id: int, last_event_id: str | None) -> AsyncG
     topic = run_topic(run_id)
     shown = _version_of(last_event_id)
     is_first = shown != lab.feed.version(topic)
-    drawings = TimelineRenderer(lab, run_id)
+    drawings = TimelineRenderer(partial(timeline_svg, lab, run_id, embedded=True))
     quiet = KeepaliveTimer()
     try:
         while not lab.feed.is_closed:
@@ -117,9 +119,8 @@ class TimelineRenderer:
     """The drawings of one run, made one after the other in another thread, each for so long as its share of the time
     allows."""
 
-    def __init__(self, lab: Lab, run_id: int) -> None:
-        self._lab = lab
-        self._run_id = run_id
+    def __init__(self, draw: Callable[[], str]) -> None:
+        self._draw = draw
         self._making: asyncio.Task[tuple[str, float]] | None = None
         self._not_before = 0.0
         self._drawn = ""
@@ -152,12 +153,12 @@ class TimelineRenderer:
             self._making = None
 
     def _make(self) -> None:
-        self._making = asyncio.create_task(run_in_threadpool(self._draw))
+        self._making = asyncio.create_task(run_in_threadpool(self._draw_timed))
 
-    def _draw(self) -> tuple[str, float]:
+    def _draw_timed(self) -> tuple[str, float]:
         """The drawing, and how long it took."""
         began = time.monotonic()
-        return self._lab.timeline_svg(self._run_id, embedded=True), time.monotonic() - began
+        return self._draw(), time.monotonic() - began
 
 
 async def lab_events(lab: Lab, last_event_id: str | None) -> AsyncGenerator[bytes, None]:
@@ -206,16 +207,16 @@ class KeepaliveTimer:
 
 def _run(lab: Lab, run_id: int, with_history: bool) -> tuple[RunResource, str]:
     """The run, and as JSON; a snapshot of a running one has its `history` beside the resource's fields."""
-    run = lab.run(run_id)
-    history = lab.history(run_id) if with_history else None
+    run = lab.runs.get(run_id)
+    history = lab.runs.history(run_id) if with_history else None
     if history is None:
         return run, run.model_dump_json()
     return run, json.dumps(run.model_dump(mode="json") | {"history": history.model_dump()})
 
 
 def _lists(lab: Lab) -> dict[str, str]:
-    runs = lab.runs(RunFilter(limit=SHOWN_RUNS)).runs
-    return {"servers": _SERVERS.dump_json(lab.servers()).decode(), "runs": _RUNS.dump_json(runs).decode()}
+    runs = lab.runs.find(RunFilter(limit=SHOWN_RUNS)).runs
+    return {"servers": _SERVERS.dump_json(lab.servers.all()).decode(), "runs": _RUNS.dump_json(runs).decode()}
 
 
 def event(name: str, data: str, version: int) -> bytes:

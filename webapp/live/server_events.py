@@ -47,11 +47,11 @@ class ServerWatch:
     def next(self) -> tuple[str, dict[str, Any], ServerResource, float]:
         """The event to send, its data, the server, and how long the look took. Raises NotFound."""
         began = time.monotonic()
-        look = self._lab.look(self._server_id, self._seen or minute_ago())
+        look = self._lab.servers.look(self._server_id, self._seen or minute_ago())
         is_new = self._seen is None or look.life is not self._life
         if is_new:
             self._samples, self._seen = [], minute_ago()
-            look = self._lab.look(self._server_id, self._seen)
+            look = self._lab.servers.look(self._server_id, self._seen)
         self._life, self._seen = look.life, look.seen(self._seen or minute_ago())
         known = len(self._samples)
         self._samples += look.samples

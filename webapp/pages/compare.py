@@ -140,13 +140,13 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
     """
     from webapp.charts import compared_percentiles as chart  # Altair takes 0.3 s to import
 
-    reports = lab.compared(run_ids)
+    reports = lab.results.reports(run_ids)
     found = compare(reports)
     connections = sum(report["totals"]["connections"]["due"] for report in reports)
     chart_url = "" if chart.missing(reports) else found.links["chart_percentiles"]
     is_drawn = draw_all or connections <= DRAWN_AT_ONCE
     return ComparePage(
-        runs=tuple(_card(run, run_ids, is_imported=lab.run(run.id).imported) for run in found.runs),
+        runs=tuple(_card(run, run_ids, is_imported=lab.runs.get(run.id).imported) for run in found.runs),
         remarks=tuple(
             (formatting.SEVERITY_TONES[remark.severity], remark.code.replace("_", " "), remark.detail)
             for remark in found.remarks
@@ -197,7 +197,7 @@ def _address(run_ids: Iterable[int]) -> str:
 
 def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
     """A drawing a run; an empty one of a run that came here without its records."""
-    rows = {run.id: lab.timeline_rows(run.id) for run in runs}
+    rows = {run.id: lab.runs.timeline(run.id)[0] for run in runs}
     there = [run for run in runs if rows[run.id]]
     drawn = draw_aligned([(f"Run {run.id}: {run.label or run.model}", rows[run.id]) for run in there])
     by_id = dict(zip((run.id for run in there), drawn, strict=True))

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from coreserver.reports.environment import describe_machine
 from webapp import formatting
 from webapp.assets import asset_dir
 from webapp.charts.rendering.vega_version import BUNDLE_PATH
@@ -23,6 +24,7 @@ from webapp.forms.experiment_form import (
     targets_of,
 )
 from webapp.forms.schema_form import Problems, Submitted
+from webapp.lab import model_catalog
 from webapp.lab.demonstrations import demonstrations
 from webapp.lab.lab import Lab
 from webapp.schemas.resources import ModelResource, RunFilter, RunResource, ServerResource
@@ -195,10 +197,10 @@ def dashboard(
     problem: str = "",
 ) -> DashboardPage:
     """The dashboard, its forms holding `submitted`; `problem` is said above the form that was sent."""
-    models, machine = lab.models(), lab.machine()
+    models, machine = model_catalog.all_models(), describe_machine()
     known = {model.name: model for model in models}
     model = known.get(submitted.get("model", ""), known[DEFAULT_MODEL])
-    servers = lab.servers()
+    servers = lab.servers.all()
     run_problems = run_problems or {}
     inline = {name.removeprefix("server."): why for name, why in run_problems.items() if name.startswith("server.")}
     about_run = bool(run_problems) or server_problems is None
@@ -216,7 +218,7 @@ def dashboard(
             run_problems,
             problem * about_run,
         ),
-        runs=tuple(run_row(run) for run in lab.runs(RunFilter(limit=RECENT_RUNS)).runs),
+        runs=tuple(run_row(run) for run in lab.runs.find(RunFilter(limit=RECENT_RUNS)).runs),
         machine=formatting.pairs({name: machine[name] for name in MACHINE if name in machine}, missing="not known"),
         demonstrations=tuple(DemonstrationRow(name, spec.label, spec.note) for name, spec in demonstrations().items()),
     )

@@ -22,6 +22,7 @@ from webapp.pages.run_progress import UnderWay, under_way
 from webapp.pages.time_breakdown import PartsTable, parts_table
 from webapp.problems import Conflict, NotFound
 from webapp.recipes.recipes import Recipe, recipes
+from webapp.run_drawings import lanes_svg, timeline_svg
 from webapp.schemas.resources import RunPatch, RunResource, RunSpec
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
@@ -149,12 +150,12 @@ def run_page(
     problems: Problems | None = None,
 ) -> RunPage:
     """The page of one run as it is now; the form for its label and note holds `submitted`."""
-    run = lab.run(run_id)
+    run = lab.runs.get(run_id)
     spec, _ = check(RunSpec, run.config)
     is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
-    rows = lab.timeline_rows(run.id) if run.is_over else []  # held, so that those of a large run are read once
+    rows = lab.runs.timeline(run.id)[0] if run.is_over else []  # held, so that those of a large run are read once
     return RunPage(
         row=run_row(run),
         note=run.note,
@@ -166,7 +167,7 @@ def run_page(
         sentence=run.sentence or "",
         is_over=run.is_over,
         has_begun=run.started_at is not None,
-        under_way=under_way(run, spec, lab.history(run_id)),
+        under_way=under_way(run, spec, lab.runs.history(run_id)),
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run, rows),
         parts=parts_table(rows, run.id) if run.is_over else None,
@@ -209,7 +210,7 @@ def _timeline(lab: Lab, run: RunResource) -> Markup:
     if run.started_at is None:
         return Markup("")
     try:
-        return Markup(lab.timeline_svg(run.id, embedded=True))  # noqa: S704
+        return Markup(timeline_svg(lab, run.id, embedded=True))  # noqa: S704
     except (Conflict, NotFound):
         return Markup("")
 
@@ -218,7 +219,7 @@ def _lanes(lab: Lab, run: RunResource, rows: Sequence[TimelineRow]) -> Markup:
     """What each worker did, once the run has ended; nothing where no server record says who served."""
     if not any(row.worker for row in rows):
         return Markup("")
-    return Markup(lab.lanes_svg(run.id, embedded=True))  # noqa: S704
+    return Markup(lanes_svg(lab, run.id, embedded=True))  # noqa: S704
 
 
 # --- the report ------------------------------------------------------------------------------------------------------
@@ -228,11 +229,11 @@ def _results(lab: Lab, run: RunResource) -> Results | None:
     if not run.is_over:
         return None
     try:
-        report = lab.report(run.id)
+        report = lab.results.report(run.id)
     except (Conflict, NotFound):
         return None  # it ended without a report: interrupted, or it never reached its server
     has_records = run.imported_from is None or run.imported_from.has_records
-    log = lab.log(run.id) if has_records else ""
+    log = lab.results.log(run.id) if has_records else ""
     lines = log.splitlines()
     totals = report["totals"]
     groups, server = report["groups"], report["server"]

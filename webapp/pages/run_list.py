@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from webapp import formatting
 from webapp.forms.schema_form import FormField, Problems, Submitted, fields_of
+from webapp.lab import model_catalog
 from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page, RunRow, run_row
 from webapp.problems import Invalid, NotFound, Problem
@@ -93,7 +94,7 @@ def runs_page(
         import_reasons: why a file that was sent along was not imported.
     """
     try:
-        listed = None if problems else lab.runs(which)
+        listed = None if problems else lab.runs.find(which)
     except Invalid as problem:
         listed, problems = None, {error.field: error.message for error in problem.errors}
     chosen = {name: value for name, value in submitted.items() if name in RunFilter.model_fields and name != "cursor"}
@@ -102,7 +103,9 @@ def runs_page(
     return RunsPage(
         runs=tuple(run_row(run) for run in listed.runs) if listed else (),
         headings=_headings(which.sort, chosen),
-        filters=tuple(_filter(field, [*(model.name for model in lab.models()), EXTERNAL]) for field in fields),
+        filters=tuple(
+            _filter(field, [*(model.name for model in model_catalog.all_models()), EXTERNAL]) for field in fields
+        ),
         servers=_servers(lab, submitted.get("server_id", "")),
         sorts=tuple(Choice(value, words, value == which.sort) for value, words in SORTS.items()),
         limit=submitted.get("limit", ""),
@@ -151,7 +154,7 @@ def _filter(field: FormField, models: Sequence[str]) -> FormField:
 
 def _servers(lab: Lab, chosen: str) -> tuple[Choice, ...]:
     """Any server, or one of the lab's; also a chosen one that is there no more, as its runs may be."""
-    named = {str(server.id): server.name for server in lab.servers()}
+    named = {str(server.id): server.name for server in lab.servers.all()}
     if chosen.isdecimal():
         named.setdefault(chosen, f"server {chosen}")
     return tuple(Choice(value, words, value == chosen) for value, words in {"": "any", **named}.items())
@@ -187,7 +190,7 @@ def delete_page(lab: Lab, run_ids: Iterable[int]) -> DeletePage:
     rows, gone = [], []
     for run_id in run_ids:
         try:
-            rows.append(run_row(lab.run(run_id)))
+            rows.append(run_row(lab.runs.get(run_id)))
         except NotFound:
             gone.append(f"run {run_id}")
     return DeletePage(
@@ -227,8 +230,8 @@ def deleted_page(lab: Lab, run_ids: Iterable[int]) -> DeletedPage:
     for run_id in run_ids:
         name = f"run {run_id}"
         try:
-            label = lab.run(run_id).label
-            lab.delete_run(run_id)
+            label = lab.runs.get(run_id).label
+            lab.runs.delete(run_id)
         except Problem as problem:
             refused.append(Refused(name, problem.detail))
         else:

@@ -12,6 +12,7 @@ from webapp import formatting
 from webapp.formatting import Figure
 from webapp.forms.experiment_form import LaunchForm, launch_form, targets_of
 from webapp.forms.schema_form import FormField, Problems, Submitted, fields_of
+from webapp.lab import model_catalog
 from webapp.lab.lab import Lab
 from webapp.lab.server_snapshot import Look, Seen
 from webapp.live.server_json import EVENTS_SHOWN, WAITING_SHOWN, peer
@@ -104,7 +105,7 @@ def server_page(
 ) -> ServerPage:
     """The page of one server, its forms holding `submitted`."""
     minute_ago = now_ns() - WINDOW_S * NS_PER_S
-    look = lab.look(server_id, Seen(minute_ago, minute_ago, event_ns=0))
+    look = lab.servers.look(server_id, Seen(minute_ago, minute_ago, event_ns=0))
     server = look.server
     problems = problems or {}
     listening = targets_of([server])
@@ -129,14 +130,14 @@ def server_page(
         config=formatting.pairs(
             {name: value for name, value in server.config.items() if name not in ("model", "name")}
         ),
-        model=lab.model(server.model),
+        model=model_catalog.one_model(server.model),
         launch=launch_form("server", f"/servers/{server.id}", listening, submitted, problems, problem)
         if listening
         else None,
         drain=drain,
         is_up=server.state in ("starting", "listening", "draining"),
         in_use=", ".join(f"run {run_id}" for run_id in server.run_ids),
-        runs=tuple(run_row(run) for run in lab.runs(RunFilter(server_id=server.id, limit=RECENT_RUNS)).runs),
+        runs=tuple(run_row(run) for run in lab.runs.find(RunFilter(server_id=server.id, limit=RECENT_RUNS)).runs),
         problem="" if listening and "clients" in " ".join(problems) else problem,
     )
 

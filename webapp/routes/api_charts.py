@@ -11,12 +11,14 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from webapp.charts import CHARTS
+from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.charts.rendering.vega_version import BUNDLE_PATH
 from webapp.exports.row_streams import json_list
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.lab.lab import Lab
 from webapp.problems import NotFound
-from webapp.routes.dependencies import LabDep, RunId
+from webapp.routes.dependencies import ChartsDep, LabDep, RunId
+from webapp.run_drawings import lanes_svg, timeline_svg
 from webapp.timeline.explorer import TimelineQuery
 from webapp.timeline.plain_css import on_paper
 
@@ -43,21 +45,25 @@ FILES: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/api/v1/runs/{run_id}/charts/timeline.{form}", response_class=Response, responses=documented(404) | FILES)
-def get_timeline(lab: LabDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]) -> Response:
+def get_timeline(
+    lab: LabDep, charts: ChartsDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]
+) -> Response:
     """The article's picture: when each client arrived, waited and was served; of a run under way, up to now."""
-    return _drawing(lab, run_id, form, lambda: lab.timeline_svg(run_id, query))
+    return _drawing(lab, charts, run_id, form, lambda: timeline_svg(lab, run_id, query))
 
 
 @router.get("/api/v1/runs/{run_id}/charts/lanes.{form}", response_class=Response, responses=documented(404) | FILES)
-def get_lanes(lab: LabDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]) -> Response:
+def get_lanes(
+    lab: LabDep, charts: ChartsDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]
+) -> Response:
     """The same time seen from the workers: whom each of them served when."""
-    return _drawing(lab, run_id, form, lambda: lab.lanes_svg(run_id, query))
+    return _drawing(lab, charts, run_id, form, lambda: lanes_svg(lab, run_id, query))
 
 
 @router.get(
     "/api/v1/runs/{run_id}/charts/{name}.{form}", response_class=Response, responses=documented(404, 409) | FILES
 )
-def get_chart(lab: LabDep, run_id: RunId, name: ChartName, form: ChartForm) -> Response:
+def get_chart(lab: LabDep, charts: ChartsDep, run_id: RunId, name: ChartName, form: ChartForm) -> Response:
     """A chart of a run that has ended.
 
     Pictures are not made while a run is queued or under way: 503, unless they are there already.
@@ -65,20 +71,20 @@ def get_chart(lab: LabDep, run_id: RunId, name: ChartName, form: ChartForm) -> R
     check_form(form)
     if name not in CHARTS:
         raise NotFound(f"there is no such chart; there are {_NAMES}")
-    report = lab.report(run_id)
+    report = lab.results.report(run_id)
     spec = CHARTS[name].spec(report)
     if spec is None:
         raise NotFound(CHARTS[name].missing(report))
-    return chart_response(lab, spec, form)
+    return chart_response(charts, spec, form)
 
 
-def chart_response(lab: Lab, spec: dict[str, Any], form: str) -> Response:
+def chart_response(charts: ChartRenderer, spec: dict[str, Any], form: str) -> Response:
     """A spec as it was asked for."""
     match form:
         case "svg":
-            return Response(lab.charts.svg(spec), media_type=SVG)
+            return Response(charts.svg(spec), media_type=SVG)
         case "png":
-            return Response(lab.charts.png(spec), media_type=PNG)
+            return Response(charts.png(spec), media_type=PNG)
     return Response(json.dumps(spec, separators=(",", ":")), media_type="application/json")
 
 
@@ -88,20 +94,20 @@ def check_form(form: str) -> None:
         raise NotFound(f"a chart comes as one of {', '.join(FORMS)}")
 
 
-def _drawing(lab: Lab, run_id: int, form: str, draw: Callable[[], str]) -> Response:
+def _drawing(lab: Lab, charts: ChartRenderer, run_id: int, form: str, draw: Callable[[], str]) -> Response:
     check_form(form)
     if form == "json":
-        rows = [{name: getattr(row, name) for name in ROW} for row in lab.timeline_rows(run_id)]
+        rows = [{name: getattr(row, name) for name in ROW} for row in lab.runs.timeline(run_id)[0]]
         return StreamingResponse(json_list("rows", rows), media_type="application/json")
     if form == "svg":
         return Response(draw(), media_type=SVG)
-    return Response(lab.charts.png_of_svg(on_paper(draw())), media_type=PNG)
+    return Response(charts.png_of_svg(on_paper(draw())), media_type=PNG)
 
 
 @router.get(BUNDLE_PATH, include_in_schema=False)
-def get_bundle(request: Request, lab: LabDep) -> Response:
+def get_bundle(request: Request, charts: ChartsDep) -> Response:
     """The script that draws Vega-Lite specs in a page; its address changes with its version."""
-    packed = lab.charts.bundle()
+    packed = charts.bundle()
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(packed, media_type="text/javascript", headers={**headers, "Content-Encoding": "gzip"})

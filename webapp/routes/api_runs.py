@@ -17,6 +17,7 @@ from webapp.lab.change_feed import run_topic
 from webapp.lab.lab import Lab
 from webapp.live.events import EventStream, run_events
 from webapp.routes.dependencies import LabDep, LastEventId, RunId, StreamsDep, download
+from webapp.run_drawings import timeline_picture
 from webapp.schemas.resources import (
     ConnectionList,
     ConnectionRow,
@@ -54,7 +55,7 @@ def _of_type(media_type: str, description: str) -> dict[int | str, dict[str, Any
 )
 async def create_run(lab: LabDep, spec: RunSpec, response: Response, wait_s: WaitS = 0.0) -> RunResource:
     """Send clients at a server. One run is carried out at a time; the others wait their turn."""
-    run = await run_in_threadpool(lab.create_run, spec)
+    run = await run_in_threadpool(lab.runs.create, spec)
     run = await _when_over(lab, run, wait_s)
     response.headers["Location"] = run.links["self"]
     response.status_code = 200 if run.is_over else 202
@@ -66,7 +67,7 @@ async def _when_over(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
     deadline = time.monotonic() + wait_s
     while not run.is_over and not lab.feed.is_closed and (left_s := deadline - time.monotonic()) > 0:
         version = lab.feed.version(run_topic(run.id))
-        run = await run_in_threadpool(lab.run, run.id)
+        run = await run_in_threadpool(lab.runs.get, run.id)
         if not run.is_over:
             await lab.feed.wait(run_topic(run.id), version, left_s)
     return run
@@ -75,31 +76,31 @@ async def _when_over(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
 @router.get("/runs", responses=documented())
 def list_runs(lab: LabDep, which: Annotated[RunFilter, Query()]) -> RunList:
     """One page of runs, newest first unless `sort` says otherwise."""
-    return lab.runs(which)
+    return lab.runs.find(which)
 
 
 @router.get("/runs/{run_id}", responses=documented(404))
 def get_run(lab: LabDep, run_id: RunId) -> RunResource:
     """One run as it is now."""
-    return lab.run(run_id)
+    return lab.runs.get(run_id)
 
 
 @router.patch("/runs/{run_id}", responses=documented(404, 413, 415, 507))
 def patch_run(lab: LabDep, run_id: RunId, patch: RunPatch) -> RunResource:
     """Change a run's label or note."""
-    return lab.patch_run(run_id, patch)
+    return lab.runs.edit(run_id, patch)
 
 
 @router.post("/runs/{run_id}/cancel", responses=documented(404, 413, 415))
 def cancel_run(lab: LabDep, run_id: RunId, options: NoOptions | None = None) -> RunResource:
     """End a run soon and keep what it has gathered; cancelling one that is over does nothing."""
-    return lab.cancel_run(run_id)
+    return lab.runs.cancel(run_id)
 
 
 @router.delete("/runs/{run_id}", status_code=204, responses=documented(404, 409, 507))
 def delete_run(lab: LabDep, run_id: RunId) -> None:
     """Forget a run that is over, with all its records."""
-    lab.delete_run(run_id)
+    lab.runs.delete(run_id)
 
 
 @router.get(
@@ -110,7 +111,7 @@ def delete_run(lab: LabDep, run_id: RunId) -> None:
 )
 async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event_id: LastEventId = None) -> EventStream:
     """The run as it goes on (server-sent events), until its end."""
-    await run_in_threadpool(lab.run, run_id)
+    await run_in_threadpool(lab.runs.get, run_id)
     return EventStream(run_events(lab, run_id, last_event_id), streams)
 
 
@@ -124,14 +125,14 @@ def get_report(lab: LabDep, run_id: RunId) -> Response:
     Its JSON Schema is at `/api/v1/report.schema.json`. An imported run's is word for word what it was, so that its
     `run.id` is the one that it had where it was made.
     """
-    return JSONResponse(lab.original_report(run_id))  # as it was made: nothing is gained by checking it once more
+    return JSONResponse(lab.results.original_report(run_id))  # validated when it was made
 
 
 @router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=documented(404, 409))
 @router.get("/runs/{run_id}/connections.json", include_in_schema=False)
 def get_connections(lab: LabDep, run_id: RunId) -> Response:
     """Every connection of the run; `.csv` after the address gives the same as a table."""
-    return StreamingResponse(json_list("connections", lab.connections(run_id)), media_type="application/json")
+    return StreamingResponse(json_list("connections", lab.results.connections(run_id)), media_type="application/json")
 
 
 @router.get(
@@ -141,7 +142,7 @@ def get_connections(lab: LabDep, run_id: RunId) -> Response:
 )
 def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
     """Every connection of the run as a table."""
-    table = csv_table(list(ConnectionRow.model_fields), lab.connections(run_id))
+    table = csv_table(list(ConnectionRow.model_fields), lab.results.connections(run_id))
     name = f"run-{run_id}-connections.csv"
     return StreamingResponse(table, media_type="text/csv", headers=download(name))
 
@@ -149,22 +150,22 @@ def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404, 409))
 def get_log(lab: LabDep, run_id: RunId) -> str:
     """The clients' log in the article's format, from the times things really happened."""
-    return lab.log(run_id)
+    return lab.results.log(run_id)
 
 
 @router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=documented(404, 409))
 def get_histogram(lab: LabDep, run_id: RunId, of: Distribution = "response") -> str:
     """Percentiles of response times or round trips in milliseconds, as the public HdrHistogram plotter opens them."""
-    return percentile_text(lab.report(run_id)["histograms"][of])
+    return percentile_text(lab.results.report(run_id)["histograms"][of])
 
 
 @router.get("/runs/{run_id}/timeline", responses=documented(404))
 def explore_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
     """The timeline or a part of it: where each connection is, the parts of its time, and the drawing for a page."""
-    return lab.timeline_picture(run_id, query)
+    return timeline_picture(lab, run_id, query)
 
 
 @router.get("/runs/{run_id}/lanes", responses=documented(404))
 def explore_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
     """The same of the worker lanes."""
-    return lab.timeline_picture(run_id, query, lanes=True)
+    return timeline_picture(lab, run_id, query, lanes=True)

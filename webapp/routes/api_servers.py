@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from coreserver.models import ServerConfig
 from webapp.http.api_responses import StrictRoute, documented
+from webapp.lab import model_catalog
 from webapp.live.events import EventStream
 from webapp.live.server_events import server_events
 from webapp.routes.dependencies import LabDep, ServerId, StreamsDep
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/api/v1", tags=["servers"], route_class=StrictRoute)
 @router.get("/models", responses=documented())
 def list_models(lab: LabDep) -> ModelList:
     """Every server design: what it is, the JSON Schema of its options with defaults, and its source."""
-    return ModelList(models=lab.models())
+    return ModelList(models=model_catalog.all_models())
 
 
 @router.post(
@@ -29,7 +30,7 @@ def list_models(lab: LabDep) -> ModelList:
 )
 def create_server(lab: LabDep, config: ServerConfig, response: Response) -> ServerResource:
     """Start a server. The answer has its real port; a client can connect at once."""
-    server = lab.create_server(config)
+    server = lab.servers.create(config)
     response.headers["Location"] = server.links["self"]
     return server
 
@@ -37,31 +38,31 @@ def create_server(lab: LabDep, config: ServerConfig, response: Response) -> Serv
 @router.get("/servers", responses=documented())
 def list_servers(lab: LabDep) -> ServerList:
     """Every server, oldest first; stopped ones stay listed until they are deleted."""
-    return ServerList(servers=lab.servers())
+    return ServerList(servers=lab.servers.all())
 
 
 @router.get("/servers/{server_id}", responses=documented(404))
 def get_server(lab: LabDep, server_id: ServerId) -> ServerResource:
     """One server with its live figures."""
-    return lab.server(server_id)
+    return lab.servers.get(server_id)
 
 
 @router.post("/servers/{server_id}/start", responses=documented(404, 409, 413, 415))
 def start_server(lab: LabDep, server_id: ServerId, options: NoOptions | None = None) -> ServerResource:
     """Start a stopped or failed server again, with the config it has."""
-    return lab.start_server(server_id)
+    return lab.servers.start(server_id)
 
 
 @router.post("/servers/{server_id}/stop", responses=documented(404, 413, 415))
 def stop_server(lab: LabDep, server_id: ServerId, options: StopOptions | None = None) -> ServerResource:
     """Stop a server; stopping a stopped one does nothing. From the answer on its port refuses connections."""
-    return lab.stop_server(server_id, (options or StopOptions()).drain_s)
+    return lab.servers.stop(server_id, (options or StopOptions()).drain_s)
 
 
 @router.delete("/servers/{server_id}", status_code=204, responses=documented(404, 409, 507))
 def delete_server(lab: LabDep, server_id: ServerId) -> None:
     """Stop a server and forget it. Its runs stay."""
-    lab.delete_server(server_id)
+    lab.servers.delete(server_id)
 
 
 @router.get(
@@ -73,5 +74,5 @@ def delete_server(lab: LabDep, server_id: ServerId) -> None:
 )
 async def stream_server(lab: LabDep, streams: StreamsDep, server_id: ServerId) -> EventStream:
     """Whom the server serves, who waits, and its figures (server-sent events), until it is deleted."""
-    await run_in_threadpool(lab.server, server_id)
+    await run_in_threadpool(lab.servers.get, server_id)
     return EventStream(server_events(lab, server_id), streams)

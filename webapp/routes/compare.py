@@ -12,7 +12,7 @@ from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound
 from webapp.routes.api_charts import FILES, ChartForm, chart_response, check_form
-from webapp.routes.dependencies import LabDep
+from webapp.routes.dependencies import ChartsDep, LabDep
 from webapp.routes.run_list_page import run_ids
 from webapp.schemas.resources import Id
 
@@ -39,21 +39,21 @@ Distinct = Annotated[list[int], Depends(_distinct)]
 @router.get("/api/v1/compare", responses=documented(404, 409))
 def compare_runs(lab: LabDep, runs: Distinct) -> Comparison:
     """Two to eight runs with a report side by side: what differs in their configs, and every figure with its delta."""
-    return compare(lab.compared(runs))
+    return compare(lab.results.reports(runs))
 
 
 @router.get(
     "/api/v1/compare/charts/percentiles.{form}", response_class=Response, responses=documented(404, 409) | FILES
 )
-def get_percentiles(lab: LabDep, form: ChartForm, runs: Distinct) -> Response:
+def get_percentiles(lab: LabDep, charts: ChartsDep, form: ChartForm, runs: Distinct) -> Response:
     """Response times by percentile, a line a run; pictures (svg, png) are not made while a run is under way: 503."""
     from webapp.charts import compared_percentiles as chart  # Altair takes 0.3 s to import
 
     check_form(form)
-    reports = lab.compared(runs)
+    reports = lab.results.reports(runs)
     if why := chart.missing(reports):
         raise NotFound(why)
-    return chart_response(lab, chart.spec(reports), form)
+    return chart_response(charts, chart.spec(reports), form)
 
 
 @router.get("/compare", include_in_schema=False, response_class=HTMLResponse)

@@ -1,4 +1,4 @@
-"""What route functions ask for by type: the lab, its open streams, and ids that are whole numbers within bounds."""
+"""Dependencies of route functions, by type: the lab, the chart renderer, the open streams, and ids within bounds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Header, Path, Request
 
+from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.lab.lab import Lab
 from webapp.live.events import Streams
 from webapp.prometheus import Metrics
@@ -13,6 +14,10 @@ from webapp.prometheus import Metrics
 
 def _lab(request: Request) -> Lab:
     return cast(Lab, request.app.state.lab)
+
+
+def _charts(request: Request) -> ChartRenderer:
+    return cast(ChartRenderer, request.app.state.charts)
 
 
 def _streams(request: Request) -> Streams:
@@ -24,6 +29,7 @@ def _metrics(request: Request) -> Metrics:
 
 
 LabDep = Annotated[Lab, Depends(_lab)]
+ChartsDep = Annotated[ChartRenderer, Depends(_charts)]
 StreamsDep = Annotated[Streams, Depends(_streams)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 ServerId = Annotated[int, Path(ge=1, lt=2**53, description="the server's id")]

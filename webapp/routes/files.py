@@ -18,9 +18,9 @@ from webapp.exports.standalone_report import report_page
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.run_list import runs_page
 from webapp.problems import Invalid, Problem
-from webapp.routes.dependencies import LabDep, RunId, download
-from webapp.routes.system import lab_version
+from webapp.routes.dependencies import ChartsDep, LabDep, RunId, download
 from webapp.schemas.resources import RunFilter, RunResource
+from webapp.version import lab_version
 
 router = APIRouter(prefix="/api/v1", tags=["files"], route_class=StrictRoute)
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
@@ -54,7 +54,7 @@ def _schema_text() -> str:
 @router.get("/runs/{run_id}/report.json", response_model=ReportFile, responses=documented(404, 409))
 def get_report_file(lab: LabDep, run_id: RunId) -> Response:
     """The report as a download, with the `bundle` that brings the run back whole when it is imported."""
-    report, records = lab.exported(run_id)
+    report, records = lab.results.export(run_id)
     name = f"run-{run_id}-report.json"
     return StreamingResponse(written(report, records), media_type="application/json", headers=download(name))
 
@@ -64,12 +64,12 @@ def get_report_file(lab: LabDep, run_id: RunId) -> Response:
     response_class=HTMLResponse,
     responses=documented(404, 409) | _content("text/html", "one file without script", {"type": "string"}),
 )
-def get_report_page(request: Request, lab: LabDep, run_id: RunId) -> Response:
+def get_report_page(request: Request, lab: LabDep, charts: ChartsDep, run_id: RunId) -> Response:
     """The run as one page that opens offline, with its timeline, charts, tables, settings and how to repeat it.
 
     While a run is queued or under way no chart is drawn: 503, unless all of this run's were drawn before.
     """
-    page = report_page(lab, run_id, str(request.base_url).rstrip("/"), lab_version())
+    page = report_page(lab, charts, run_id, str(request.base_url).rstrip("/"), lab_version())
     return HTMLResponse(page.html(), headers=download(f"run-{run_id}-report.html"))
 
 
@@ -83,8 +83,8 @@ def get_trace(lab: LabDep, run_id: RunId) -> Response:
 
     Of very many messages only the first of each connection are in it; `otherData` says how many.
     """
-    report = lab.report(run_id)
-    joined, started_ns = lab.joined_connections(run_id)
+    report = lab.results.report(run_id)
+    joined, started_ns = lab.results.joined_connections(run_id)
     title = f"Run {run_id}: {report['run']['label'] or report['server']['model']}"
     pieces = trace_file(title, report, joined, started_ns)
     return StreamingResponse(pieces, media_type="application/json", headers=download(f"run-{run_id}-trace.json"))
@@ -115,7 +115,7 @@ def import_run(lab: LabDep, body: Annotated[bytes, Depends(_body)], response: Re
     The file is checked as a whole, and nothing is kept of one that does not fit. The run gets a new id and is marked
     as imported.
     """
-    run = lab.import_run(opened(body))
+    run = lab.runs.import_file(opened(body))
     response.headers["Location"] = run.links["self"]
     return run
 
@@ -138,7 +138,7 @@ def import_file(lab: LabDep, uploaded: Annotated[bytes | Problem, Depends(_uploa
     try:
         if isinstance(uploaded, Problem):
             raise uploaded
-        run = lab.import_run(opened(uploaded))
+        run = lab.runs.import_file(opened(uploaded))
     except Problem as problem:
         reasons = tuple(f"{error.field}: {error.message}" for error in problem.errors) or (problem.detail,)
         page = runs_page(lab, RunFilter(), {}, {}, import_reasons=reasons)

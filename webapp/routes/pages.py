@@ -65,7 +65,7 @@ def start_server(lab: LabDep, submitted: FormDep) -> Response:
     if config is None:
         return _page(dashboard(lab, submitted, server_problems=problems), 422)
     try:
-        server = lab.create_server(config)
+        server = lab.servers.create(config)
     except Problem as problem:
         found = _fields(problem)
         return _page(
@@ -84,7 +84,7 @@ def show_server(request: Request, lab: LabDep, server_id: ServerId) -> HTMLRespo
 def start_again(lab: LabDep, server_id: ServerId) -> Response:
     """Start a server that was stopped."""
     try:
-        lab.start_server(server_id)
+        lab.servers.start(server_id)
     except Conflict as problem:
         return _page(server_page(lab, server_id, {}, problem=problem.detail), problem.status)
     return _see(f"/servers/{server_id}")
@@ -96,7 +96,7 @@ def stop_server(lab: LabDep, server_id: ServerId, submitted: FormDep) -> Respons
     options, problems = check(StopOptions, document_of(StopOptions, submitted))
     if options is None:
         return _page(server_page(lab, server_id, submitted, problems=problems), 422)
-    lab.stop_server(server_id, options.drain_s)
+    lab.servers.stop(server_id, options.drain_s)
     return _see(f"/servers/{server_id}")
 
 
@@ -104,7 +104,7 @@ def stop_server(lab: LabDep, server_id: ServerId, submitted: FormDep) -> Respons
 def delete_server(lab: LabDep, server_id: ServerId) -> Response:
     """Stop a server and forget it."""
     try:
-        lab.delete_server(server_id)
+        lab.servers.delete(server_id)
     except Conflict as problem:
         return _page(server_page(lab, server_id, {}, problem=problem.detail), problem.status)
     return _see("/")
@@ -120,7 +120,7 @@ def launch(lab: LabDep, submitted: FormDep) -> Response:
     if spec is None:
         return _launch_again(lab, submitted, problems, "", 422)
     try:
-        run = lab.create_run(spec)
+        run = lab.runs.create(spec)
     except Problem as problem:
         found = _fields(problem)
         return _launch_again(lab, submitted, found, _unplaced(problem, found), problem.status)
@@ -133,7 +133,7 @@ def demonstrate(lab: LabDep, name: str) -> Response:
     if name not in demonstrations():
         raise NotFound("there is no such demonstration")
     try:
-        run = lab.create_run(demonstrations()[name])
+        run = lab.runs.create(demonstrations()[name])
     except Problem as problem:
         return _page(dashboard(lab, {}, problem=problem.detail), problem.status)
     return _see(f"/runs/{run.id}")
@@ -142,7 +142,7 @@ def demonstrate(lab: LabDep, name: str) -> Response:
 def _launch_again(lab: Lab, submitted: Submitted, problems: dict[str, str], problem: str, status: int) -> HTMLResponse:
     """The page that the launch form stood on, with what was typed and what was wrong."""
     server = submitted.get("server", "")
-    if submitted.get("origin") == "server" and any(str(known.id) == server for known in lab.servers()):
+    if submitted.get("origin") == "server" and any(str(known.id) == server for known in lab.servers.all()):
         return _page(server_page(lab, int(server), submitted, problems=problems, problem=problem), status)
     return _page(dashboard(lab, submitted, run_problems=problems, problem=problem), status)
 
@@ -156,19 +156,19 @@ def show_run(request: Request, lab: LabDep, run_id: RunId) -> HTMLResponse:
 @router.post("/runs/{run_id}/cancel")
 def cancel_run(lab: LabDep, run_id: RunId) -> RedirectResponse:
     """End a run soon and keep what it gathered."""
-    lab.cancel_run(run_id)
+    lab.runs.cancel(run_id)
     return _see(f"/runs/{run_id}")
 
 
 @router.post("/runs/{run_id}/again")
 def run_again(request: Request, lab: LabDep, run_id: RunId) -> Response:
     """Ask for the same run once more."""
-    spec, _ = check(RunSpec, lab.run(run_id).config)
+    spec, _ = check(RunSpec, lab.runs.get(run_id).config)
     if spec is None:
         stale = "its settings do not fit this version of the lab, or this machine"
         return _page(run_page(lab, run_id, _base_url(request), stale), 409)
     try:
-        again = lab.create_run(spec)
+        again = lab.runs.create(spec)
     except Problem as problem:
         return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
     return _see(f"/runs/{again.id}")
@@ -181,7 +181,7 @@ def edit_run(request: Request, lab: LabDep, run_id: RunId, submitted: FormDep) -
     patch, problems = check(RunPatch, typed)
     if patch is None:
         return _page(run_page(lab, run_id, _base_url(request), submitted=typed, problems=problems), 422)
-    lab.patch_run(run_id, patch)
+    lab.runs.edit(run_id, patch)
     return _see(f"/runs/{run_id}")
 
 
@@ -189,7 +189,7 @@ def edit_run(request: Request, lab: LabDep, run_id: RunId, submitted: FormDep) -
 def delete_run(request: Request, lab: LabDep, run_id: RunId) -> Response:
     """Forget a run."""
     try:
-        lab.delete_run(run_id)
+        lab.runs.delete(run_id)
     except Conflict as problem:
         return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
     return _see("/runs")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -15,6 +14,7 @@ from webapp.live.events import EventStream, lab_events
 from webapp.pages.dashboard import Page
 from webapp.routes.dependencies import LabDep, LastEventId, MetricsDep, StreamsDep
 from webapp.schemas.resources import Health, Version
+from webapp.version import lab_version
 
 router = APIRouter(tags=["lab"])
 
@@ -30,14 +30,6 @@ class DocsPage(Page):
     def title(self) -> str:
         """The title of the tab."""
         return "REST API"
-
-
-def lab_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("serverlab")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0+unknown"
 
 
 @router.get("/healthz")

@@ -94,7 +94,7 @@ def test_a_report_alone_says_what_is_not_in_it(shared: httpx.Client) -> None:
     assert shared.get(f"{path}/report").json() == report
     for part in ("/connections", "/connections.csv", "/log"):
         answer = shared.get(path + part)
-        assert (answer.status_code, "not in the file" in answer.text) == (404, True)
+        assert (answer.status_code, "its connections are not in the file" in answer.text) == (404, True)
     whole = shared.post("/api/v1/runs/import", content=made(), headers=JSON).json()["id"]
     compared = shared.get(f"/compare?run={run['id']}&run={whole}").text
     assert "connections are not stored here" in compared

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -138,14 +138,13 @@ def test_figures_do_not_wait_for_a_drawing_and_the_last_drawing_is_of_the_end() 
     gate = threading.Event()
     asked: list[int] = []
 
-    class SlowLab:
-        def timeline_svg(self, run_id: int, *, embedded: bool) -> str:
-            asked.append(run_id)
-            gate.wait()
-            return f"drawing {len(asked)}"
+    def draw() -> str:
+        asked.append(run.id)
+        gate.wait()
+        return f"drawing {len(asked)}"
 
     async def watch() -> None:
-        drawings = TimelineRenderer(cast(Any, SlowLab()), run.id)
+        drawings = TimelineRenderer(draw)
         for _ in range(3):
             assert await drawings.next(run) is None
         assert len(asked) <= 1

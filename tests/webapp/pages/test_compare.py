@@ -76,12 +76,12 @@ def test_any_run_can_be_made_the_baseline_or_left_out(visitor: TestClient, two: 
 
 def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor: TestClient, two: FakeLab) -> None:
     verdict = {"status": "invalid", "reasons": [{"code": "corrupted", "severity": "invalid", "detail": "wrong bytes"}]}
-    report = two.report
+    report = two.results.report
 
     def spoilt(run_id: int) -> dict[str, object]:
         return report(run_id) | ({"verdict": verdict} if run_id == 2 else {})
 
-    two.report = spoilt  # type: ignore[method-assign]
+    two.results.report = spoilt  # type: ignore[method-assign]
     two.all_runs[2] = two.all_runs[2].model_copy(update={"verdict": Verdict.model_validate(verdict)})
     page = see(visitor, "/compare?run=1&run=2")
     notices = page.one("ul", aria_label="What to know before believing a difference").text

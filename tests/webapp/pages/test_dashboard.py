@@ -77,7 +77,7 @@ def test_a_link_can_fill_the_forms_in(visitor: TestClient) -> None:
 def test_a_server_is_started_and_then_looked_at(visitor: TestClient, lab: FakeLab) -> None:
     response = visitor.post("/servers", data={"model": "bounded_pool", "workers": "2", "name": "mine"})
     assert (response.status_code, response.headers["location"]) == (303, "/servers/1")
-    assert lab.server(1).config["workers"] == 2
+    assert lab.servers.get(1).config["workers"] == 2
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_bad_option_comes_back_with_the_reason_beside_it(
     assert response.status_code == 422
     assert (value_of(page, field), problem_beside(page, field)) == (typed, reason)
     assert value_of(page, "queue_limit") == "7"
-    assert lab.servers() == []
+    assert lab.servers.all() == []
 
 
 def test_a_bad_field_is_never_folded_away(visitor: TestClient) -> None:
@@ -126,7 +126,7 @@ def test_an_option_that_the_form_of_this_design_does_not_show_is_refused_by_name
     response = visitor.post(action, data={"server": "new", "clients.0.count": "1", **typed})
     assert response.status_code == 422
     assert read(response.text).one(role="alert").text == reason
-    assert (lab.servers(), lab.runs().runs) == ([], [])
+    assert (lab.servers.all(), lab.runs.find().runs) == ([], [])
 
 
 def test_what_only_the_lab_can_refuse_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:
@@ -151,7 +151,7 @@ def test_clients_are_sent_at_a_fresh_server(visitor: TestClient, lab: FakeLab) -
     form = {"server": "new", "model": "bounded_pool", "workers": "2", "clients.0.count": "3", "run.label": "first"}
     response = visitor.post("/runs", data=form)
     assert (response.status_code, response.headers["location"]) == (303, "/runs/1")
-    config = lab.run(1).config
+    config = lab.runs.get(1).config
     assert (config["label"], config["server"]["workers"], config["clients"][0]["count"]) == ("first", 2, 3)
     assert config["clients"][0]["script"] == "article"
 
@@ -166,8 +166,8 @@ def test_clients_are_sent_at_a_server_that_stands(visitor: TestClient, lab: Fake
         "workers": "junk",
     }
     assert visitor.post("/runs", data=form).status_code == 303
-    assert lab.run(1).config["server"] == {"id": 1}
-    assert lab.run(1).config["clients"][0]["script"] == [{"send": "^a$"}, {"expect": "b"}]
+    assert lab.runs.get(1).config["server"] == {"id": 1}
+    assert lab.runs.get(1).config["clients"][0]["script"] == [{"send": "^a$"}, {"expect": "b"}]
 
 
 @pytest.mark.parametrize("origin", ["dashboard", "server"])
@@ -193,7 +193,7 @@ def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient,
         "jump",
         "<",
     )
-    assert lab.runs().runs == []
+    assert lab.runs.find().runs == []
 
 
 def test_a_bad_option_of_a_fresh_server_stands_beside_that_option(visitor: TestClient) -> None:
@@ -216,7 +216,7 @@ def test_demonstrations_start_in_one_click(visitor: TestClient, lab: FakeLab) ->
     for number, button in enumerate(buttons, start=1):
         answer = visitor.post(button.attributes["action"])
         assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{number}")
-        assert lab.run(number).label == button.one("button").text
+        assert lab.runs.get(number).label == button.one("button").text
 
 
 def test_a_demonstration_that_is_refused_says_so(visitor: TestClient, lab: FakeLab) -> None:
@@ -232,7 +232,7 @@ def test_clients_go_elsewhere_only_where_the_lab_allows_it(visitor: TestClient, 
     lab.settings = replace(lab.settings, allow_target=("127.0.0.1:9000",))
     typed = {"server": "address", "address": "127.0.0.1:9000"}
     assert visitor.post("/runs", data=typed).headers["location"] == "/runs/1"
-    assert lab.run(1).config["server"] == {"address": "127.0.0.1:9000"}
+    assert lab.runs.get(1).config["server"] == {"address": "127.0.0.1:9000"}
     page = see(visitor, "/runs/1")
     assert "at 127.0.0.1:9000" in page.text
     lab.refusal = Invalid("not allowed", errors=[FieldError("server.address", "not allowed")])
@@ -260,7 +260,7 @@ def test_a_server_shows_who_is_served_by_whom_and_who_waits(visitor: TestClient,
     assert page.one("table", data_events="").text.endswith("to 2")  # the newest first
     assert "completed 4" in page.text
     assert "a process of its own, pid 4242, loop uvloop 1.0" in page.text
-    assert "def accept() -> None" in page.one("pre").text
+    assert "class BoundedPool(" in page.one("pre").text
 
 
 def test_a_server_that_is_not_up_has_no_lanes(visitor: TestClient, lab: FakeLab) -> None:
@@ -287,11 +287,11 @@ def test_a_server_is_stopped_started_and_deleted_by_its_forms(visitor: TestClien
     lab.add_server()
     assert visitor.post("/servers/1/stop", data={"drain_s": "0.5"}).headers["location"] == "/servers/1"
     assert "its port is taken" not in see(visitor, "/servers/1").text
-    assert lab.server(1).state == "stopped"
+    assert lab.servers.get(1).state == "stopped"
     assert visitor.post("/servers/1/start").headers["location"] == "/servers/1"
-    assert lab.server(1).state == "listening"
+    assert lab.servers.get(1).state == "listening"
     assert visitor.post("/servers/1/delete").headers["location"] == "/"
-    assert lab.servers() == []
+    assert lab.servers.all() == []
 
 
 def test_a_bad_drain_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:

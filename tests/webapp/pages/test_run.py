@@ -47,7 +47,7 @@ def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestCl
     assert page.one("progress").attributes["value"] == "5"
     assert page.all(data_live_run="/api/v1/runs/1/events")
     assert visitor.post("/runs/1/cancel").headers["location"] == "/runs/1"
-    assert lab.run(1).state == "cancelled"
+    assert lab.runs.get(1).state == "cancelled"
 
 
 def test_a_run_under_way_tells_its_stage_and_what_went_wrong(visitor: TestClient, lab: FakeLab) -> None:
@@ -91,7 +91,7 @@ def test_a_run_says_how_to_repeat_it(visitor: TestClient, lab: FakeLab) -> None:
     assert "httpx.Client(base_url='http://127.0.0.1:8000'" in page.one(id="text-httpx").text
     again = visitor.post("/runs/1/again")
     assert (again.status_code, again.headers["location"]) == (303, "/runs/2")
-    assert lab.run(2).config["server"]["workers"] == 2
+    assert lab.runs.get(2).config["server"]["workers"] == 2
 
 
 def test_a_run_can_be_changed_and_run(visitor: TestClient, lab: FakeLab) -> None:
@@ -107,7 +107,7 @@ def test_label_and_note_are_edited_on_the_page(visitor: TestClient, lab: FakeLab
     lab.add_run(label="article", connections=article_connections())
     answer = visitor.post("/runs/1/edit", data={"label": "pool of two", "note": "first\r\nsecond"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs/1")
-    assert (lab.run(1).label, lab.run(1).note) == ("pool of two", "first\nsecond")
+    assert (lab.runs.get(1).label, lab.runs.get(1).note) == ("pool of two", "first\nsecond")
     page = see(visitor, "/runs/1")
     assert value_of(page, "note") == "first second"
     answer = visitor.post("/runs/1/edit", data={"label": "<b>", "note": "\x07"})
@@ -128,7 +128,7 @@ def test_a_run_under_way_is_not_deleted(visitor: TestClient, lab: FakeLab) -> No
 def test_a_run_is_deleted(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run("interrupted")
     assert visitor.post("/runs/1/delete").headers["location"] == "/runs"
-    assert lab.runs().runs == []
+    assert lab.runs.find().runs == []
 
 
 def test_runs_are_listed_a_page_at_a_time(visitor: TestClient, lab: FakeLab) -> None:

@@ -74,7 +74,7 @@ def test_a_cursor_that_the_list_cannot_use_is_said_on_the_page(
     def refuse(*_: object) -> None:
         raise Invalid("cursor", errors=[FieldError("cursor", "is not a cursor of this list")])
 
-    monkeypatch.setattr(lab, "runs", refuse)
+    monkeypatch.setattr(lab.runs, "find", refuse)
     page = see(visitor, "/runs?cursor=x", 422)
     assert page.one(role="alert").text == "cursor: is not a cursor of this list. Show all runs"
 

@@ -252,7 +252,7 @@ def test_an_unexpected_fault_in_a_route_is_a_bare_problem(api: httpx.Client, mon
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("webapp.lab.lab.Lab.servers", broken)
+    monkeypatch.setattr("webapp.lab.servers.Servers.all", broken)
     answer = api.get("/api/v1/servers")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

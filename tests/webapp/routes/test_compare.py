@@ -23,7 +23,7 @@ def report(number: int = 1, **changes: Any) -> dict[str, Any]:
     """The real report of the article's three clients at a pool of two, with what the test wants changed in it."""
     lab = FakeLab()
     lab.add_run(label="pool", connections=article_connections())
-    made = lab.report(1)
+    made = lab.results.report(1)
     made["run"]["id"] = number
     for path, value in changes.items():
         *above, last = path.split("__")
@@ -90,7 +90,7 @@ def test_a_duration_is_judged_between_the_same_clients_only() -> None:
     lab = FakeLab()
     lab.add_run(connections=article_connections())
     lab.add_run(connections=more)
-    found = compare([lab.report(1), lab.report(2)])
+    found = compare([lab.results.report(1), lab.results.report(2)])
     assert figure(found, "totals.duration_s").better is None
     assert second(found, "totals.duration_s").word == "more"
 
@@ -137,12 +137,11 @@ def test_groups_of_the_same_names_are_set_side_by_side() -> None:
         lab.add_run(connections=article_connections(name=name))
     for run_id in (1, 2):
         lab.all_runs[run_id].config["clients"].append({"kind": "script", "name": "probe", "count": 1})
-    found = compare([lab.report(1), lab.report(2)])
+    found = compare([lab.results.report(1), lab.results.report(2)])
     assert figure(found, "groups.probe.totals.connections.completed").values[0].value == 0
     assert figure(found, "groups.script.latency.response_ms.max").section == "Group script"
-    assert not [
-        figure for figure in compare([lab.report(1), lab.report(3)]).figures if figure.section == "Group script"
-    ]
+    third = compare([lab.results.report(1), lab.results.report(3)])
+    assert not [figure for figure in third.figures if figure.section == "Group script"]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_text_that_a_spreadsheet_would_compute_is_marked(api: httpx.Client, monk
     run = finished_run(api)
     row = api.get(run["links"]["connections"]).json()["connections"][0]
     monkeypatch.setattr(
-        "webapp.lab.lab.Lab.connections", lambda *_: [row | {"name": "=HYPERLINK(1)", "group": "-1", "worker": "@x"}]
+        "webapp.lab.run_results.RunResults.connections",
+        lambda *_: [row | {"name": "=HYPERLINK(1)", "group": "-1", "worker": "@x"}],
     )
     (shown,) = csv.DictReader(io.StringIO(api.get(f"{run['links']['connections']}.csv").text))
     assert (shown["name"], shown["group"], shown["worker"]) == ("'=HYPERLINK(1)", "'-1", "'@x")

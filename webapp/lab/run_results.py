@@ -1,0 +1,87 @@
+"""Results of ended runs: reports, connections, logs, and the parts of an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coreserver.records.codec import decode_connections
+from coreserver.records.joined import JoinedConnection
+from coreserver.reports.article_log import article_log
+from coreserver.reports.connection_rows import connections_rows
+from webapp.lab.runs import Runs
+from webapp.problems import Conflict, NoResult, NotFound
+from webapp.storage.run_files import Records
+from webapp.storage.store import Result, RunRow, Store
+
+
+class RunResults:
+    """Read access to stored results.
+
+    Every method raises NotFound for an unknown run, Conflict for one that has not ended, and NoResult for one that
+    ended without a result.
+    """
+
+    def __init__(self, store: Store, runs: Runs) -> None:
+        self._store, self._runs = store, runs
+
+    def report(self, run_id: int) -> dict[str, Any]:
+        """Return the report, with the id that the run has in this lab."""
+        report = self.original_report(run_id)
+        report["run"]["id"] = run_id
+        return report
+
+    def original_report(self, run_id: int) -> dict[str, Any]:
+        """Return the report with the run id of the lab that wrote it. Label and note are the current ones."""
+        row = self._store.run(run_id)
+        report = self._result(row).report
+        report["run"] |= {"label": row.label, "note": row.note}
+        return report
+
+    def reports(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the reports of runs to compare, as `report` does; Conflict if one of them has none."""
+        try:
+            return [self.report(run_id) for run_id in run_ids]
+        except NoResult as problem:
+            raise Conflict(f"{problem.detail}; leave it out of the comparison") from None
+
+    def connections(self, run_id: int) -> list[dict[str, Any]]:
+        """Return one row per connection, with the fields of `schemas.ConnectionRow`."""
+        joined, started_ns = self.joined_connections(run_id)
+        return connections_rows(joined, started_ns)
+
+    def joined_connections(self, run_id: int) -> tuple[list[JoinedConnection], int]:
+        """Return the records of both sides of every connection, and the run's start on their clock.
+
+        Raises:
+            NotFound: also for a run that was imported without its records.
+        """
+        result = self._result_with_records(run_id)
+        return decode_connections(result.connections), result.started_ns
+
+    def log(self, run_id: int) -> str:
+        """Return the clients' log in the article's format; raises as `joined_connections` does."""
+        result = self._result_with_records(run_id)
+        rows, _ = self._runs.timeline(run_id)
+        clients = (row.connection.client for row in rows if row.connection)
+        return article_log(clients, started_ns=result.started_ns, started_wall_s=result.started_wall_s)
+
+    def export(self, run_id: int) -> tuple[dict[str, Any], Records | None]:
+        """Return the report and, if there are any, the records: together they restore the run in another lab."""
+        result = self._result(self._store.run(run_id))
+        records = Records(result.started_ns, result.started_wall_s, result.connections) if result.connections else None
+        return self.original_report(run_id), records
+
+    def _result_with_records(self, run_id: int) -> Result:
+        result = self._result(self._store.run(run_id))
+        if not result.connections:
+            raise NotFound(f"run {run_id} was imported from a report alone: its connections are not in the file")
+        return result
+
+    def _result(self, row: RunRow) -> Result:
+        if self._runs.is_live(row.id):
+            raise Conflict(f"run {row.id} is {row.state}; its result is available when it has ended")
+        result = self._store.result(row.id)
+        if result is None:
+            raise NoResult(f"run {row.id} ended as {row.state} without a result")
+        return result
