@@ -19,6 +19,7 @@ from coreserver.models.executor_pool import ExecutorPool
 from coreserver.models.sequential import Sequential
 from coreserver.models.shared.base import ServerModel
 from coreserver.models.thread_per_client import ThreadPerClient
+from coreserver.records.server import DesignFacts
 
 MODELS: dict[str, type[ServerModel]] = {
     "sequential": Sequential,
@@ -37,4 +38,16 @@ if TYPE_CHECKING:
 else:
     ServerConfig = Annotated[reduce(or_, (model.Config for model in MODELS.values())), Field(discriminator="model")]
 
-__all__ = ["MODELS", "ServerConfig"]
+
+def facts_of(config: ServerOptions) -> DesignFacts:
+    """Return the facts about the design that `config` configures."""
+    return MODELS[config.model].facts(config)
+
+
+def designs_with(option: str) -> list[str]:
+    """Return the names of the designs that have this option of their own."""
+    shared = ServerOptions.model_fields.keys()
+    return [name for name, model in MODELS.items() if option in model.Config.model_fields.keys() - shared]
+
+
+__all__ = ["MODELS", "ServerConfig", "designs_with", "facts_of"]

@@ -15,11 +15,13 @@ from collections import deque
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from coreserver.config.server import ServerOptions
+from coreserver.models.shared.base import numbered_workers
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
-from coreserver.records.server import ServerOutcome
+from coreserver.records.server import Discipline, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 
@@ -40,6 +42,12 @@ class BoundedPool(BlockingServer):
     """Fixed workers and a bounded queue; when both are full the accept loop blocks, or refuses."""
 
     Config = BoundedPoolConfig
+    discipline = Discipline.FIRST_COME_FIRST_SERVED
+
+    @classmethod
+    @override
+    def worker_names(cls, config: BoundedPoolConfig) -> tuple[str, ...]:
+        return numbered_workers(config.workers)
 
     def __init__(self, config: BoundedPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)

@@ -55,6 +55,7 @@ class CThreads(ChildModel):
     """A thread for every client, in C: no interpreter, no lock that they share."""
 
     Config = CThreadsConfig
+    runs_on_one_core = False
     start_deadline_s: ClassVar[float] = 3.0
 
     def command(self) -> list[str]:

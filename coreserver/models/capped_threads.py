@@ -13,10 +13,12 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from coreserver.config.server import ServerOptions
 from coreserver.models.shared.open_connections import Connection
 from coreserver.models.thread_per_client import ThreadPerClient
+from coreserver.records.server import Discipline
 from coreserver.telemetry.recorder import Recorder
 
 
@@ -34,6 +36,12 @@ class CappedThreads(ThreadPerClient):
     """A thread for every client up to a cap; there it stops accepting, or refuses."""
 
     Config = CappedThreadsConfig
+    discipline = Discipline.FIRST_COME_FIRST_SERVED  # in the backlog
+
+    @classmethod
+    @override
+    def max_threads(cls, config: CappedThreadsConfig) -> int:
+        return config.max_clients
 
     def __init__(self, config: CappedThreadsConfig, recorder: Recorder | None = None) -> None:
         caps = [config.max_connections]

@@ -1,7 +1,7 @@
 """A thread pool that grows while connections wait and shrinks when workers idle.
 
     acceptor:  accept ─ queue ─ accept ─ queue …
-    keeper:    sleeps until the oldest waiting connection has waited `grow_after_ms`, then adds a worker
+    scaler:    sleeps until the oldest waiting connection has waited `grow_after_ms`, then adds a worker
     worker-N:  take, serve, take … ; ends after `shrink_after_s` without work, down to `min_workers`
 
 Growth is paced: each worker added buys the queue another `grow_after_ms`, so a burst shorter than that costs no thread.
@@ -16,13 +16,15 @@ from collections import deque
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
+from typing_extensions import override
 
 from coreserver.config.base import Seconds
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
+from coreserver.models.shared.base import numbered_workers
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
-from coreserver.records.server import ServerOutcome
+from coreserver.records.server import Discipline, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 SPAWN_PAUSE_S = 1.0  # after the machine refused a thread
@@ -51,13 +53,25 @@ class ElasticPool(BlockingServer):
     """A pool that grows while connections wait and shrinks when workers idle."""
 
     Config = ElasticPoolConfig
+    discipline = Discipline.FIRST_COME_FIRST_SERVED
+    support_threads = ("acceptor", "scaler")
+
+    @classmethod
+    @override
+    def worker_names(cls, config: ElasticPoolConfig) -> tuple[str, ...]:
+        return numbered_workers(config.min_workers)
+
+    @classmethod
+    @override
+    def max_threads(cls, config: ElasticPoolConfig) -> int:
+        return config.max_workers
 
     def __init__(self, config: ElasticPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
         self._settings = config
         lock = threading.Lock()  # guards everything below
         self._work = threading.Condition(lock)  # workers wait here
-        self._pressure = threading.Condition(lock)  # the keeper waits here
+        self._pressure = threading.Condition(lock)  # the scaler waits here
         self._queue: deque[tuple[float, Connection]] = deque()  # (when it began to wait, connection)
         self._idle = 0
         self._workers = 0
@@ -65,10 +79,10 @@ class ElasticPool(BlockingServer):
         self._closed = False
 
     def before_accepting(self) -> None:
-        """Start the first workers and the keeper."""
+        """Start the first workers and the scaler."""
         for _ in range(self._settings.min_workers):
             self._add_worker()
-        self.threads.start("keeper", self._keep)
+        self.threads.start("scaler", self._scale)
 
     def on_accept(self, connection: Connection) -> None:
         """Queue it for a worker."""
@@ -85,7 +99,7 @@ class ElasticPool(BlockingServer):
         return len(self._queue)
 
     def abandon_queue(self) -> None:
-        """Close what waits as cut off, and let the workers and the keeper end."""
+        """Close what waits as cut off, and let the workers and the scaler end."""
         with self._work:
             self._closed = True
             left = list(self._queue)
@@ -95,9 +109,9 @@ class ElasticPool(BlockingServer):
         for _, connection in left:
             self.connections.close(connection, ServerOutcome.CUT_OFF)
 
-    # --- the keeper's thread -------------------------------------------------------------------------------------
+    # --- the scaler's thread -------------------------------------------------------------------------------------
 
-    def _keep(self) -> None:
+    def _scale(self) -> None:
         grow_after_s = self._settings.grow_after_ms / 1000
         grown_at = 0.0
         while True:

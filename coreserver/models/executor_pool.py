@@ -15,11 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from coreserver.config.server import ServerOptions
+from coreserver.models.shared.base import numbered_workers
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
-from coreserver.records.server import ServerOutcome
+from coreserver.records.server import Discipline, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 
@@ -34,6 +36,12 @@ class ExecutorPool(BlockingServer):
     """The standard library's ThreadPoolExecutor: accepts everybody at once, its queue has no bound."""
 
     Config = ExecutorPoolConfig
+    discipline = Discipline.FIRST_COME_FIRST_SERVED
+
+    @classmethod
+    @override
+    def worker_names(cls, config: ExecutorPoolConfig) -> tuple[str, ...]:
+        return numbered_workers(config.workers)
 
     def __init__(self, config: ExecutorPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)

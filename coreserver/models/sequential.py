@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from typing_extensions import override
+
 from coreserver.config.server import ServerOptions
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
+from coreserver.records.server import Discipline
 
 
 class SequentialConfig(ServerOptions):
@@ -24,6 +27,13 @@ class Sequential(BlockingServer):
     """One client at a time; the others wait in the kernel's accept queue."""
 
     Config = SequentialConfig
+    discipline = Discipline.FIRST_COME_FIRST_SERVED  # in the backlog
+    support_threads = ()
+
+    @classmethod
+    @override
+    def worker_names(cls, config: SequentialConfig) -> tuple[str, ...]:
+        return ("acceptor",)
 
     def on_accept(self, connection: Connection) -> None:
         """Serve it here and now: the accept thread is the only worker."""

@@ -9,6 +9,7 @@ from coreserver.records.client import LoadResult
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.machine_use import MachineUse
 from coreserver.records.samples import Sample
+from coreserver.records.server import UNKNOWN_DESIGN, DesignFacts
 
 FailureCode = Literal["cannot_start", "could_not_connect", "worker_died", "server_failed", "server_stopped"]
 
@@ -21,7 +22,7 @@ class RunResult:
     run's time that no client of ours owns, `records_lost` those that could not be kept. `samples` begin one before the
     run's start. `listen_overflows` is the kernel's count of connections its accept queues dropped during the run, of
     the whole network namespace; None where it cannot be read. `machine` is how busy all of it was while the
-    clients ran.
+    clients ran. `design` has the facts about the server's design.
     """
 
     load: LoadResult
@@ -34,3 +35,4 @@ class RunResult:
     failure: FailureCode | None = None
     failure_detail: str | None = None
     machine: MachineUse | None = None
+    design: DesignFacts = UNKNOWN_DESIGN

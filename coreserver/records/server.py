@@ -19,6 +19,32 @@ class ServerOutcome(StrEnum):
     ERROR = "error"  # our own fault; the server's event list says what
 
 
+class Discipline(StrEnum):
+    """Order in which a server takes waiting connections into service, whatever the reason why they wait."""
+
+    FIRST_COME_FIRST_SERVED = "first_come_first_served"  # the connection that has waited longest is next
+    LAST_COME_FIRST_SERVED = "last_come_first_served"  # the newest connection is next
+
+
+@dataclass(frozen=True, slots=True)
+class DesignFacts:
+    """Facts about a server's design that its records cannot show; the same for every server with the same settings.
+
+    Attributes:
+        discipline: None if connections do not wait in one queue: they never wait, or there are several queues.
+        worker_names: threads that serve and are known before the start; empty if threads come and go with connections;
+            None if the design is unknown.
+        runs_on_one_core: all threads share one interpreter lock, so the server uses one core at most.
+    """
+
+    discipline: Discipline | None = None
+    worker_names: tuple[str, ...] | None = None
+    runs_on_one_core: bool = True
+
+
+UNKNOWN_DESIGN = DesignFacts()  # of an external server
+
+
 @dataclass(slots=True)
 class ConnectionRecord:
     """One connection from the server's side. Stamps are monotonic nanoseconds; None is "not (yet) reached".

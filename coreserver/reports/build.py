@@ -101,7 +101,11 @@ def build_report(run: RunInfo, result: RunResult, server: ServerInfo, environmen
             for name, members in parts.items()
         ],
         "theory": theory(
-            result.connections, list(groups.values()), server.config, from_ns=window.from_ns if window else 0
+            result.connections,
+            list(groups.values()),
+            server.config.get("work") or {},
+            result.design,
+            from_ns=window.from_ns if window else 0,
         ),
         "series": series(result, table),
         "histograms": _histograms(result, table),
@@ -151,11 +155,13 @@ def _server(server: ServerInfo, result: RunResult, somaxconn: int | None) -> dic
 
     Differences are taken from the last look before the run; that look is no part of the peaks.
     """
-    samples, backlog = result.samples, server.config.get("backlog")
+    samples, backlog, design = result.samples, server.config.get("backlog"), result.design
     during = [sample for sample in samples if sample.at_ns >= result.load.started_ns]
     return {
         **asdict(server),
         "placement": server.placement,
+        "discipline": design.discipline.value if design.discipline else None,
+        "worker_names": None if design.worker_names is None else list(design.worker_names),
         "backlog_effective": None if backlog is None or somaxconn is None else min(backlog, somaxconn),
         "peak_threads": _peak(during, lambda sample: sample.threads_alive),
         "peak_queue": _peak(during, lambda sample: sample.queue_depth),

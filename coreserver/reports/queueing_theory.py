@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from coreserver.clock import NS_PER_MS, NS_PER_S
 from coreserver.records.joined import JoinedConnection
+from coreserver.records.server import DesignFacts, Discipline
 from coreserver.reports.batch_means import estimate_mean
 from coreserver.reports.timing import parts
 
@@ -25,7 +26,6 @@ FIGURES = (
     "arrival_rate_per_s", "mean_service_ms", "utilisation", "wait_ms", "wait_low_ms", "wait_high_ms",
     "recursion_wait_ms", "erlang_c_wait_ms",
 )  # fmt: skip
-POOLS = ("bounded_pool", "executor_pool")  # so many workers, one queue, first come first served
 
 
 class Passage(NamedTuple):
@@ -131,26 +131,31 @@ def _ms(seconds: float | None) -> float | None:
 def theory(
     connections: Sequence[JoinedConnection],
     groups: Sequence[Mapping[str, Any]],
-    server: Mapping[str, Any],
+    work: Mapping[str, Any],
+    design: DesignFacts,
     *,
     from_ns: int,
 ) -> dict[str, Any] | None:
-    """What theory says of this run; None unless it was such a queue and all of its records are there.
+    """Compare the run with queueing theory; None unless it was such a queue and all of its records are there.
 
-    Such a queue is a pool that lets everybody wait, whose work is sleeping once a connection, under one open group
-    with Poisson arrivals.
+    Such a queue has a fixed number of workers, serves first come first served, works by sleeping once per connection,
+    and gets one open group with Poisson arrivals. A run in which the server refused a connection was another queue.
 
     Args:
-        groups, server: the run's client groups and the server's config, as plain values.
+        groups, work: the run's client groups and the server's `work`, as plain values.
+        design: the facts about the server's design that the run stored.
         from_ns: the end of the warm-up.
     """
-    if not _is_queue(groups, server):
+    if not (_has_poisson_arrivals(groups) and _sleeps_per_connection(work)):
+        return None
+    workers = design.worker_names or ()
+    if design.discipline is not Discipline.FIRST_COME_FIRST_SERVED or not _are_served_by(connections, workers):
         return None
     through = passages(connections)
     if not through:
         return None
-    markovian = server["work"]["distribution"] == "exponential" and _is_one_poisson_stream(groups[0])
-    return compare(through, server["workers"], from_s=from_ns / NS_PER_S, is_markovian=markovian)
+    markovian = work["distribution"] == "exponential" and _is_one_poisson_stream(groups[0])
+    return compare(through, len(workers), from_s=from_ns / NS_PER_S, is_markovian=markovian)
 
 
 def _is_one_poisson_stream(group: Mapping[str, Any]) -> bool:
@@ -158,10 +163,15 @@ def _is_one_poisson_stream(group: Mapping[str, Any]) -> bool:
     return not group.get("stages") and group.get("messages_per_connection", 1) == 1
 
 
-def _is_queue(groups: Sequence[Mapping[str, Any]], server: Mapping[str, Any]) -> bool:
-    work = server.get("work") or {}
-    if server.get("model") not in POOLS or server.get("when_full") == "refuse":
-        return False
-    if work.get("kind") != "sleep" or work.get("per") != "connection" or len(groups) != 1:
-        return False
-    return groups[0].get("kind") == "open" and groups[0].get("arrivals", "poisson") == "poisson"
+def _has_poisson_arrivals(groups: Sequence[Mapping[str, Any]]) -> bool:
+    return [group.get("kind") for group in groups] == ["open"] and groups[0].get("arrivals", "poisson") == "poisson"
+
+
+def _sleeps_per_connection(work: Mapping[str, Any]) -> bool:
+    return work.get("kind") == "sleep" and work.get("per") == "connection"
+
+
+def _are_served_by(connections: Sequence[JoinedConnection], workers: Sequence[str]) -> bool:
+    """Whether only `workers` have served; another one means that the pool grew."""
+    served_by = {connection.server.worker for connection in connections if connection.server is not None}
+    return bool(workers) and served_by <= {None, *workers}

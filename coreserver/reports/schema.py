@@ -34,6 +34,7 @@ from coreserver.reports.schema_figures import (
 SCHEMA_ID = f"urn:serverlab:report:{SCHEMA_VERSION}"
 MAX_REASONS = 200
 MAX_GROUPS = 64
+MAX_WORKERS = 10_000  # the largest pool
 
 Text = Annotated[str, StringConstraints(max_length=4000)]
 Word = Annotated[str, StringConstraints(max_length=400)]
@@ -127,6 +128,15 @@ class Server(Shape):
     scope: Word = Field(description="whose CPU time, memory and switches these are, such as `process`")
     details: dict[str, Text] = Field(max_length=100, description="what it settled when it started, as its event loop")
     placement: Word | None = Field(description="`thread` of the control plane, a `process` of its own, or `not ours`")
+    discipline: Literal["first_come_first_served", "last_come_first_served"] | None = Field(
+        default=None, description="order in which waiting connections were served; null: they have no common queue"
+    )
+    worker_names: list[Word] | None = Field(
+        default=None,
+        max_length=MAX_WORKERS,
+        description="threads that serve and are known before the start; empty: threads come and go with connections; "
+        "null: unknown",
+    )
     backlog_effective: Count | None = Field(description="the backlog, bounded by somaxconn")
     peak_threads: Count | None = Field(description="most threads of the design's own")
     peak_queue: Count | None = Field(description="most connections in its own queue")

@@ -12,10 +12,12 @@ from coreserver.clients.load import LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clock import now_ns
 from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart
+from coreserver.models import facts_of
 from coreserver.models.shared.base import State
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
 from coreserver.records.joined import join
 from coreserver.records.run_result import FailureCode, RunResult
+from coreserver.records.server import UNKNOWN_DESIGN
 from coreserver.runs.server_side import ServerSide, UnknownSide
 from coreserver.telemetry.machine import MachineWatch, listen_overflows
 
@@ -69,6 +71,7 @@ def execute(
         failure=failure.code if failure else None,
         failure_detail=failure.detail if failure else None,
         machine=machine,
+        design=facts_of(host.config) if host else UNKNOWN_DESIGN,
     )
 
 

@@ -12,7 +12,7 @@ from coreserver.records.machine_use import MachineUse
 from coreserver.records.messages import MessageTable, table_of
 from coreserver.records.run_result import FailureCode, RunResult
 from coreserver.records.samples import Sample
-from coreserver.records.server import ConnectionRecord, ServerOutcome
+from coreserver.records.server import UNKNOWN_DESIGN, ConnectionRecord, DesignFacts, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.measured_window import group_window
@@ -143,6 +143,7 @@ def result(
     outcome: Literal["completed", "cancelled", "failed"] = "completed",
     failure: FailureCode | None = None,
     failure_detail: str | None = None,
+    design: DesignFacts = UNKNOWN_DESIGN,
 ) -> RunResult:
     clients = [connection.client for connection in connections]
     return RunResult(
@@ -165,6 +166,7 @@ def result(
         failure=failure,
         failure_detail=failure_detail,
         machine=machine,
+        design=design,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from coreserver.models import MODELS
+from coreserver.models import MODELS, designs_with
 from webapp.cli.compare import comparison_at, lines
 from webapp.cli.import_runs import import_files
 from webapp.cli.run import EXIT_UNWRITTEN, EXIT_USAGE, Failure, carry_out
@@ -44,6 +44,11 @@ AllowTarget = Annotated[
         help="Where runs may be sent beside the lab's own servers, such as 127.0.0.1:9000-9100; may be repeated.",
     ),
 ]
+
+
+def _designs(option: str) -> str:
+    """Return the names of the designs with this option, as the help lists them."""
+    return ", ".join(designs_with(option))
 
 
 class Format(StrEnum):
@@ -91,11 +96,9 @@ def _run(
     target: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A server that is not ours, within an --allow-target.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Option of the pool designs.")] = None,
-    queue_limit: Annotated[int | None, typer.Option(help="Option of bounded_pool.")] = None,
-    when_full: Annotated[
-        str | None, typer.Option(help="Option of bounded_pool and capped_threads: wait or refuse.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help=f"Option of {_designs('workers')}.")] = None,
+    queue_limit: Annotated[int | None, typer.Option(help=f"Option of {_designs('queue_limit')}.")] = None,
+    when_full: Annotated[str | None, typer.Option(help=f"Option of {_designs('when_full')}: wait or refuse.")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(

@@ -13,12 +13,10 @@ from collections.abc import Iterable
 from coreserver.clients.limits import SPARE_DESCRIPTORS, processes_for
 from coreserver.config.load import ClientGroup, LoadConfig, OpenGroup, ScriptGroup, standing_connections
 from coreserver.config.server import ServerOptions
+from coreserver.models import MODELS
 from coreserver.models.shared.open_connections import RESERVED_DESCRIPTORS
 from webapp.problems import FieldError, Invalid, Quota, Unavailable
 from webapp.settings import Settings
-
-_THREAD_FIELDS = ("max_clients", "max_workers", "workers")
-_THREAD_PER_CLIENT = ("thread_per_client", "c_threads")
 
 
 def refuse_too_much(config: ServerOptions, running: Iterable[ServerOptions], settings: Settings) -> None:
@@ -57,11 +55,8 @@ def refuse_load(load: LoadConfig, settings: Settings) -> None:
 
 
 def most_threads(config: ServerOptions) -> int:
-    """Threads that serve, as far as the settings tell."""
-    bounds = [getattr(config, name) for name in _THREAD_FIELDS if hasattr(config, name)]
-    if config.model in _THREAD_PER_CLIENT and config.max_connections:
-        bounds.append(config.max_connections)
-    return max(bounds, default=1)
+    """Return how many threads serve at most under these settings; 1 if the settings do not limit them."""
+    return MODELS[config.model].max_threads(config) or 1
 
 
 def descriptors() -> int:

@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from coreserver.clock import now_ns
 from coreserver.hosting.host import ServerHost
+from coreserver.models import MODELS
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord, Event
 from webapp.schemas.resources import ServerResource
@@ -26,13 +27,17 @@ class Seen:
 class Look:
     """A server at one instant; `ended`, `samples` and `events` are those not seen before, oldest first.
 
-    `life` is the same object from a start of the server to its next one.
+    `life` is the same object from a start of the server to its next one. `worker_names`, `support_threads` and
+    `max_threads` are the facts about its design.
     """
 
     at_ns: int
     server: ServerResource
     life: object = None
     details: Mapping[str, str] = field(default_factory=dict)
+    worker_names: tuple[str, ...] = ()
+    support_threads: tuple[str, ...] = ()
+    max_threads: int | None = None
     open: tuple[ConnectionRecord, ...] = ()
     ended: tuple[ConnectionRecord, ...] = ()
     samples: tuple[Sample, ...] = ()
@@ -52,12 +57,16 @@ def look_at(server: ServerResource, host: ServerHost | None, seen: Seen) -> Look
     at_ns = now_ns()
     if host is None:
         return Look(at_ns, server)
+    design = MODELS[host.config.model]
     newest = takewhile(lambda record: (record.finished_ns or 0) > seen.ended_ns, reversed(host.recent()))
     return Look(
         at_ns=at_ns,
         server=server,
         life=host,
         details=dict(host.details),
+        worker_names=design.worker_names(host.config),
+        support_threads=design.support_threads,
+        max_threads=design.max_threads(host.config),
         open=tuple(host.open_connections()),
         ended=tuple(reversed([*newest])),
         samples=tuple(host.samples(seen.sample_ns + 1)),

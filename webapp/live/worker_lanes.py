@@ -59,8 +59,8 @@ def lanes_of(look: Look) -> Lanes:
     for record in look.open:
         if record.started_ns is not None:
             serving[record.worker or ""].append(record)
-    if stats.threads_busy is None:  # one thread for everything
-        idle = [] if serving else ["loop"]
+    if stats.threads_busy is None:  # threads serve many connections at a time, and none of them ends before the stop
+        idle = [name for name in look.worker_names if name not in serving]
     else:
         idle = _idle(look, serving, (stats.threads_alive or 0) - len(serving))
     lanes = [Lane(name, records[0], len(records)) for name, records in serving.items()]
@@ -71,18 +71,21 @@ def lanes_of(look: Look) -> Lanes:
 
 
 def _idle(look: Look, serving: Mapping[str, object], alive: int) -> list[str]:
-    """Names for the `alive` threads that serve nobody: those of a pool are known by their numbers.
+    """Return the names of the `alive` threads that serve no connection: the acceptor, and idle workers of a pool.
 
-    Which ones are left of a pool that shrinks is not known: the ones that served last are the likeliest.
+    A pool that grows continues the numbers of its first workers. Which workers are left when it shrinks is not known:
+    those that served last are the likeliest.
     """
-    names = [ACCEPTOR] if look.server.state == "listening" and ACCEPTOR not in serving else []
-    config = look.server.config
-    if not {"workers", "max_workers"} & config.keys():
+    is_listening = look.server.state == "listening"
+    names = [ACCEPTOR] if is_listening and ACCEPTOR not in serving else []
+    if not look.worker_names:
         return names
-    alive -= len(names) + ("max_workers" in config)  # an elastic pool has a keeper, which never serves
+    alive -= sum(is_listening or name != ACCEPTOR for name in look.support_threads)
     last = (record.worker for record in reversed(look.ended) if (record.worker or "").startswith(WORKER))
-    numbered = (f"{WORKER}{number}" for number in range(1, config.get("workers", len(serving) + alive) + 1))
-    free = [name for name in dict.fromkeys((*last, *numbered)) if name and name not in serving]
+    most = min(len(serving) + alive, look.max_threads or 0)
+    grown = (f"{WORKER}{number}" for number in range(len(look.worker_names) + 1, most + 1))
+    known = dict.fromkeys((*last, *look.worker_names, *grown))
+    free = [name for name in known if name and name not in serving and name != ACCEPTOR]
     return names + free[: max(alive, 0)]
 
 

@@ -17,14 +17,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart, LifecycleError
+from coreserver.records.server import DesignFacts, Discipline
 from coreserver.telemetry.recorder import Recorder, Totals
 
 STOP_DEADLINE_S = 3.0  # stop() returns within this and JOIN_DEADLINE_S, whatever peers do
 JOIN_DEADLINE_S = 1.0
+
+
+def numbered_workers(count: int) -> tuple[str, ...]:
+    """Return the names of the workers of a pool: `worker-1` to `worker-<count>`."""
+    return tuple(f"worker-{number}" for number in range(1, count + 1))
 
 
 class Address(NamedTuple):
@@ -80,11 +86,21 @@ class Snapshot:
 class ServerModel(ABC):
     """One server design. Subclasses say how to begin, how to stop accepting, and how to end what is left.
 
+    The class attributes and class methods are the facts about the design: quotas, lanes, commands and reports read
+    them here and never look at the name of a model. A class method gets an instance of the model's own `Config`.
+
     Attributes:
+        Config: the settings of the design.
+        discipline: the order in which waiting connections are served; None if they do not wait in one queue.
+        support_threads: names of the threads that accept or supervise and never serve.
+        runs_on_one_core: all threads share one interpreter lock.
         details: what its settings leave open and it settled at start, such as which loop `auto` took; for reports.
     """
 
     Config: ClassVar[type[ServerOptions]]
+    discipline: ClassVar[Discipline | None] = None
+    support_threads: ClassVar[tuple[str, ...]] = ()
+    runs_on_one_core: ClassVar[bool] = True
 
     def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
         self.config = config
@@ -95,6 +111,30 @@ class ServerModel(ABC):
         self._state = State.NEW
         self._moving = threading.RLock()  # held through start, drain and stop, so that they never overlap
         self._state_lock = threading.Lock()  # guards _state and failure; held for an instant only
+
+    # --- facts about the design ----------------------------------------------------------------------------------
+
+    @classmethod
+    def worker_names(cls, config: Any) -> tuple[str, ...]:
+        """Return the names of the serving threads that are known before the start, one lane each.
+
+        A fixed pool has all of them, a pool that grows has those it starts with and continues their numbers, a design
+        with one thread per connection has none.
+        """
+        return ()
+
+    @classmethod
+    def max_threads(cls, config: Any) -> int | None:
+        """Return how many threads serve at most; None if the settings do not limit them.
+
+        Unless a design says otherwise, these are its named workers, or one thread per connection.
+        """
+        return len(cls.worker_names(config)) or config.max_connections
+
+    @classmethod
+    def facts(cls, config: ServerOptions) -> DesignFacts:
+        """Return what a run stores about the design."""
+        return DesignFacts(cls.discipline, cls.worker_names(config), cls.runs_on_one_core)
 
     # --- what a design supplies ----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
+from typing import ClassVar
 
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
@@ -25,6 +26,8 @@ from coreserver.telemetry.recorder import Recorder
 
 class BlockingServer(ServerModel):
     """A model whose accept thread calls `on_accept` for every connection. Subclasses decide which thread serves it."""
+
+    support_threads: ClassVar[tuple[str, ...]] = ("acceptor",)
 
     def __init__(
         self, config: ServerOptions, recorder: Recorder | None = None, *, connection_limit: int | None = None

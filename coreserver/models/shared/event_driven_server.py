@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Generic, TypeVar
 
+from typing_extensions import override
+
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
@@ -37,6 +39,11 @@ Peer = TypeVar("Peer", bound=EventDrivenSession)
 
 class EventedServer(ServerModel, Generic[Peer]):
     """A model whose every connection is served by one loop in one thread. Subclasses bring the loop."""
+
+    @classmethod
+    @override
+    def worker_names(cls, config: ServerOptions) -> tuple[str, ...]:
+        return (WORKER,)
 
     def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)

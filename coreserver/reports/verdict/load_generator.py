@@ -17,8 +17,6 @@ BUSY_SHARE = 0.8
 SATURATED_SHARE = 0.9
 BUSY_FROM_S = 1.0  # of traffic: in less, collecting garbage once or a first import would decide
 
-FREE_OF_THE_LOCK = ("c_threads",)  # models that serve outside of an interpreter
-
 # Its event loop's lateness for a timer of every 10 ms, which a process that wants the CPU and does not get it shows as
 # well. A healthy loop is 0.1 ms late, a stall of the machine (25 to 40 ms) touches one look in a hundred at the most.
 LAG_P99_MS = 20.0
@@ -83,8 +81,7 @@ def _server_is_saturated(evidence: Evidence) -> bool:
     core at a time; the server in C has no such limit.
     """
     used_s = evidence.server["cpu_s"]
-    one_core = evidence.server["model"] not in FREE_OF_THE_LOCK
-    return used_s is not None and one_core and used_s > SATURATED_SHARE * evidence.took_s
+    return used_s is not None and evidence.result.design.runs_on_one_core and used_s > SATURATED_SHARE * evidence.took_s
 
 
 def _limited(evidence: Evidence) -> Iterator[Reason]:

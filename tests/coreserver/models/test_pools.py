@@ -111,7 +111,7 @@ def test_an_elastic_pool_grows_while_connections_wait_and_shrinks_when_workers_i
             connect(server, 5, stack)
             wait_until(lambda: server.snapshot().totals.in_service == 3, "it grew to its maximum")
             assert server.snapshot().queue_depth == 2
-        wait_until(lambda: server.snapshot().threads_alive == 3, "it shrank to one worker, keeper and acceptor")
+        wait_until(lambda: server.snapshot().threads_alive == 3, "it shrank to one worker, scaler and acceptor")
         kinds = [event.kind for event in server.events()]
         assert kinds.count("grew") == 2
         assert kinds.count("shrank") == 2
@@ -173,7 +173,7 @@ def test_t07_an_elastic_pool_that_cannot_grow_serves_on_with_the_workers_it_has(
         with Peer(server) as first, Peer(server) as second:
             first.greeted()
             wait_until(lambda: server.snapshot().totals.events.get("spawn_failed") == 1, "it says that it cannot grow")
-            assert server.snapshot().threads_alive == 3  # one worker, keeper and acceptor
+            assert server.snapshot().threads_alive == 3  # one worker, scaler and acceptor
             first.sock.close()
             assert second.is_greeted_within(1.0)
         assert_healthy(server)

@@ -9,6 +9,7 @@ import pytest
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
+from coreserver.records.server import UNKNOWN_DESIGN, DesignFacts, Discipline
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from tests.support.made_records import client, pool_of_two, result, sample
@@ -48,6 +49,20 @@ def test_a_report_has_every_part() -> None:
     assert all(set(stats) == STATS for stats in (*made["latency"].values(), *made["waits"].values()))
     assert len(made["series"]["rows"]) == 45
     assert made["histograms"]["response"] is not None
+
+
+@pytest.mark.parametrize(
+    ("design", "stored"),
+    [
+        (UNKNOWN_DESIGN, (None, None)),
+        (DesignFacts(worker_names=()), (None, [])),
+        (DesignFacts(Discipline.LAST_COME_FIRST_SERVED, ("w",)), ("last_come_first_served", ["w"])),
+    ],
+    ids=["external", "thread per client", "newest first"],
+)
+def test_stores_facts_about_the_design(design: DesignFacts, stored: tuple[str | None, list[str] | None]) -> None:
+    served_by = report(result(design=design))["server"]
+    assert (served_by["discipline"], served_by["worker_names"]) == stored
 
 
 def test_groups_have_the_same_figures_also_where_nobody_came() -> None:
@@ -131,6 +146,8 @@ def test_a_run_that_is_a_queue_is_held_against_theory() -> None:
     group = {"name": "script", "kind": "open", "arrivals": "poisson", "rate_per_s": 1.0, "duration_s": 9.0}
     work = {"kind": "sleep", "mean_ms": 2000.0, "distribution": "fixed", "per": "connection"}
     pool = ServerInfo(model="bounded_pool", config={"model": "bounded_pool", "workers": 2, "work": work})
-    made = build_report(replace(RUN, config={"clients": [group]}), result(pool_of_two(), ended=9000), pool, {})
+    design = DesignFacts(Discipline.FIRST_COME_FIRST_SERVED, ("worker-1", "worker-2"))
+    of = result(pool_of_two(), ended=9000, design=design)
+    made = build_report(replace(RUN, config={"clients": [group]}), of, pool, {})
     assert made["theory"] is not None
     assert made["theory"]["wait_ms"] == made["theory"]["recursion_wait_ms"]

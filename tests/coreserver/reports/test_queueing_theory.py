@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from math import factorial
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from coreserver.records.joined import JoinedConnection
+from coreserver.records.server import UNKNOWN_DESIGN, DesignFacts, Discipline
 from coreserver.reports.queueing_theory import (
     Passage,
     compare,
@@ -19,7 +21,7 @@ from coreserver.reports.queueing_theory import (
     passages,
     theory,
 )
-from tests.support.made_records import at, client, served
+from tests.support.made_records import at, client, served, server
 
 
 @pytest.mark.parametrize(
@@ -144,30 +146,39 @@ def test_without_every_record_there_is_nothing_to_compare() -> None:
 
 OPEN = {"kind": "open", "arrivals": "poisson", "stages": None, "messages_per_connection": 1}
 WORK = {"kind": "sleep", "mean_ms": 20.0, "distribution": "exponential", "per": "connection"}
-POOL = {"model": "bounded_pool", "workers": 2, "when_full": "wait", "work": WORK}
+NEWEST_FIRST = Discipline.LAST_COME_FIRST_SERVED
+POOL = DesignFacts(Discipline.FIRST_COME_FIRST_SERVED, ("worker-1", "worker-2"))
 
 
 @pytest.mark.parametrize(
-    ("groups", "server", "shown", "erlang"),
+    ("groups", "work", "design", "shown", "erlang"),
     [
-        ([OPEN], POOL, True, True),
-        ([OPEN], {"model": "executor_pool", "workers": 2, "work": WORK}, True, True),
-        ([OPEN], POOL | {"work": WORK | {"distribution": "fixed"}}, True, False),
-        ([OPEN | {"stages": [{"rate_per_s": 5.0, "duration_s": 1.0}]}], POOL, True, False),
-        ([OPEN | {"messages_per_connection": 3}], POOL, True, False),
-        ([OPEN | {"arrivals": "constant"}], POOL, False, False),
-        ([OPEN, OPEN], POOL, False, False),
-        ([{"kind": "script"}], POOL, False, False),
-        ([OPEN], POOL | {"when_full": "refuse"}, False, False),
-        ([OPEN], POOL | {"model": "thread_per_client"}, False, False),
-        ([OPEN], POOL | {"work": WORK | {"per": "message"}}, False, False),
-        ([OPEN], POOL | {"work": {"kind": "none"}}, False, False),
+        pytest.param([OPEN], WORK, POOL, True, True, id="poisson"),
+        pytest.param([OPEN], WORK | {"distribution": "fixed"}, POOL, True, False, id="fixed work"),
+        pytest.param([OPEN | {"stages": [{"rate_per_s": 5.0}]}], WORK, POOL, True, False, id="stages"),
+        pytest.param([OPEN | {"messages_per_connection": 3}], WORK, POOL, True, False, id="three messages"),
+        pytest.param([OPEN | {"arrivals": "constant"}], WORK, POOL, False, False, id="constant arrivals"),
+        pytest.param([OPEN, OPEN], WORK, POOL, False, False, id="two groups"),
+        pytest.param([{"kind": "script"}], WORK, POOL, False, False, id="script"),
+        pytest.param([OPEN], WORK | {"per": "message"}, POOL, False, False, id="work per message"),
+        pytest.param([OPEN], {"kind": "none"}, POOL, False, False, id="no work"),
+        pytest.param([OPEN], WORK, replace(POOL, discipline=None), False, False, id="several queues"),
+        pytest.param([OPEN], WORK, replace(POOL, discipline=NEWEST_FIRST), False, False, id="newest first"),
+        pytest.param([OPEN], WORK, replace(POOL, worker_names=()), False, False, id="thread per connection"),
+        pytest.param([OPEN], WORK, replace(POOL, worker_names=("worker-2",)), False, False, id="grown pool"),
+        pytest.param([OPEN], WORK, UNKNOWN_DESIGN, False, False, id="external server"),
     ],
 )
-def test_which_runs_are_such_a_queue(groups: Any, server: Any, shown: bool, erlang: bool) -> None:
-    connections = [
-        served(f"c{k}", due=50 * k, accepted=50 * k + 2, started=50 * k + 3, closed=50 * k + 9) for k in range(4)
-    ]
-    found = theory(connections, groups, server, from_ns=at(0))
+def test_theory_depends_on_stored_facts(groups: Any, work: Any, design: DesignFacts, shown: bool, erlang: bool) -> None:
+    found = theory(four_connections(), groups, work, design, from_ns=at(0))
     assert (found is not None) is shown
     assert (found is not None and found["erlang_c_wait_ms"] is not None) is erlang
+
+
+def test_refused_connection_rules_theory_out() -> None:
+    refused = JoinedConnection(client("refused", connected=1), server(2, None, 3))
+    assert theory([*four_connections(), refused], [OPEN], WORK, POOL, from_ns=at(0)) is None
+
+
+def four_connections() -> list[JoinedConnection]:
+    return [served(f"c{k}", due=50 * k, accepted=50 * k + 2, started=50 * k + 3, closed=50 * k + 9) for k in range(4)]

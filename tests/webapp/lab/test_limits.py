@@ -10,6 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from coreserver.models import MODELS
+from coreserver.models.shared.blocking_server import BlockingServer
+from coreserver.models.shared.open_connections import Connection
 from tests.support.api_steps import QUICK
 from tests.support.servers import server_config
 from tests.support.shell import serving
@@ -127,6 +130,15 @@ def test_a_run_that_would_last_too_long_is_refused(api: httpx.Client, group: dic
 )
 def test_threads_are_counted_as_the_settings_promise(config: dict[str, Any], threads: int) -> None:
     assert most_threads(server_config(**config)) == threads
+
+
+def test_renamed_thread_per_client_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OtherName(BlockingServer):
+        def on_accept(self, connection: Connection) -> None:
+            self.threads.start("t", lambda: self.serve(connection, "t"))
+
+    monkeypatch.setitem(MODELS, "sequential", OtherName)
+    assert most_threads(server_config("sequential", max_connections=500)) == 500
 
 
 def test_serve_takes_all_descriptors_it_may_have(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from coreserver.clock import NS_PER_S
+from coreserver.models import MODELS
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 from tests.support.fake_lab import FakeLab
+from tests.support.servers import server_config
 from webapp.lab.server_snapshot import Look, Seen
 from webapp.live.sparklines import area_under, charts, line, nice_top, rows_of
 from webapp.live.worker_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of
@@ -48,7 +50,17 @@ def look(
     assert server.stats is not None
     stats = server.stats.model_copy(update={"threads_alive": alive, "threads_busy": busy})
     server = server.model_copy(update={"stats": stats, "state": state})
-    return Look(NOW, server, open=tuple(open_), ended=ended)
+    design = MODELS[model]
+    config = server_config(model, **options)
+    return Look(
+        NOW,
+        server,
+        open=tuple(open_),
+        ended=ended,
+        worker_names=design.worker_names(config),
+        support_threads=design.support_threads,
+        max_threads=design.max_threads(config),
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,8 +70,10 @@ def look(
         (look("sequential", [record(1, "acceptor")], 1, 1), ["acceptor serves"]),
         (look("bounded_pool", [record(1, "worker-2")], 3, 1), ["acceptor accepts", "worker-1 idle", "worker-2 serves"]),
         (look("bounded_pool", [record(2, None)], 2, 0), ["acceptor accepts", "worker-1 idle"]),
-        (look("elastic_pool", [record(1, "worker-1")], 3, 1), ["acceptor accepts", "worker-1 serves"]),  # and a keeper
+        (look("elastic_pool", [record(1, "worker-1")], 3, 1), ["acceptor accepts", "worker-1 serves"]),  # and a scaler
+        (look("elastic_pool", [], 6, 0), ["acceptor accepts", *(f"worker-{n} idle" for n in (1, 2, 3, 4))]),
         (look("sequential", [record(1, "acceptor")], 1, 1, state="draining"), ["acceptor serves"]),
+        (look("sequential", [], 1, 0, state="draining"), []),
         (look("thread_per_client", [record(7, "client-7")], 1, 1, state="draining"), ["client-7 serves"]),
         (look("bounded_pool", [record(1, "worker-1")], 2, 1, state="draining", workers=1), ["worker-1 serves"]),
         (look("executor_pool", [], 1, 0), ["acceptor accepts"]),  # its workers are started as they are needed

@@ -7,6 +7,7 @@ import pytest
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
+from coreserver.records.server import DesignFacts
 from coreserver.reports.verdict.verdict import judge
 from tests.support.made_records import client, evidence, pool_of_two, result, server, use, worker
 
@@ -187,18 +188,19 @@ def test_the_loops_lag_is_measured_against_slow_answers_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cpu_s", "model", "code"),
+    ("cpu_s", "one_core", "code"),
     [
-        (None, "asyncio", "client_saturated"),
-        (1.7, "asyncio", "client_saturated"),
-        (1.9, "asyncio", "clients_busy"),
-        (1.9, "c_threads", "client_saturated"),
+        (None, True, "client_saturated"),
+        (1.7, True, "client_saturated"),
+        (1.9, True, "clients_busy"),
+        (1.9, False, "client_saturated"),
     ],
 )
 def test_clients_that_drive_the_server_to_its_limit_as_well_are_suspect_only(
-    cpu_s: float | None, model: str, code: str
+    cpu_s: float | None, one_core: bool, code: str
 ) -> None:
-    found = codes(result(workers=[worker(cpu_s=1.95)], ended=2000), cpu_s=cpu_s, model=model)
+    design = DesignFacts(runs_on_one_core=one_core)
+    found = codes(result(workers=[worker(cpu_s=1.95)], ended=2000, design=design), cpu_s=cpu_s)
     assert found.keys() & {"client_saturated", "clients_busy"} == {code}
 
 
