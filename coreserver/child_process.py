@@ -1,196 +1,298 @@
-"""A child program that serves: its pipes, its telemetry as it comes, and its end, however that comes about.
+"""Child processes of the lab: one class for server processes, client processes and the chart helper.
 
-    reader (a thread a child):  stdout → frames, stderr → the last words, until stdout ends; then the child is reaped
+    one thread:   ManagedChild(argv, selector, …), then `dispatch(selector, …)` until the child closes its output
+    any thread:   send, close_stdin, kill, end, wait
 
-The child's stdin is its lifeline: every child of ours ends when it reads end-of-file there, which the kernel sees to
-even if this process is killed. (PR_SET_PDEATHSIG would kill the child when the *thread* that started it ends.)
+A child runs in its own session, so Ctrl-C in a terminal reaches the lab alone, which then ends its children. The open
+stdin is a lifeline: a child program of the lab exits when it reads end-of-file there, and the kernel closes the pipe
+even if the lab is killed. (PR_SET_PDEATHSIG would kill the child when the *thread* that started it ends.)
 """
 
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from coreserver.errors import CannotStart
-from coreserver.telemetry.frames import Decoder, Frame, WireError
+from coreserver.process_tree import kill_tree
 
-TICK_S = 0.25
-# No frame for so long, and the kernel says "stopped"; a freeze of one second, as in our experiment, passes.
-PAUSED_S = 1.6
-SILENT_S = 10.0  # no frame for so long from a child that samples itself ten times a second
-EXIT_S = 1.0  # from the end of stdout to the end of the process
-LAST_WORDS = 20
-_STDERR_KEPT_BYTES = 8192
+MAX_KEPT_BYTES = 8192  # of the output; the rest is read and dropped, so a child that prints a gigabyte is not blocked
+MAX_LAST_WORDS = 20  # lines
+_READ_BYTES = 65536
 
 
-class ChildProcess:
-    """A running child. Any thread may call any method.
+@dataclass(frozen=True)
+class Ending:
+    """How a child ended. As text: "ended with exit code 1", "was killed by SIGSEGV" or "(reason) and was killed".
+
+    Attributes:
+        code: the exit code, or the negative number of the signal that killed the child.
+        reason: why the lab killed it; empty if the lab did not.
+        last_words: the last lines of its output, at most MAX_LAST_WORDS.
+    """
+
+    code: int
+    reason: str
+    last_words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.reason} and was killed"
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+        with suppress(ValueError):
+            return f"was killed by {signal.Signals(-self.code).name}"
+        return f"was killed by signal {-self.code}"
+
+
+class OutputRing:
+    """The last `max_bytes` of an output. Any thread may call any method."""
+
+    def __init__(self, max_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._kept = b""
+        self._lock = threading.Lock()  # guards _kept
+
+    def append(self, data: bytes) -> None:
+        """Keep `data`, and drop the oldest bytes that no longer fit."""
+        with self._lock:
+            self._kept = (self._kept + data)[-self._max_bytes :]
+
+    def last_lines(self, max_lines: int) -> tuple[str, ...]:
+        """Return the last lines that were kept, at most `max_lines`."""
+        return tuple(self._kept.decode("utf-8", "replace").splitlines()[-max_lines:])
+
+
+class ManagedChild:
+    """A child process from its start until it is reaped, with everything that it has started.
 
     Args:
         argv: the program and its arguments; no shell.
-        cpus: where it may run; None for wherever this process may.
-        on_frame: called by the reader for every frame; WireError from it means the child talks nonsense.
-        on_end: called by the reader, once, after the child was reaped: how it ended, in words.
+        selector: watches the pipes of the child. The thread that calls `dispatch` with it reads them.
+        on_output: receives what the child writes to stdout, in the thread of `dispatch`; its stderr is kept in a ring.
+            None: stdout is kept in the ring as well.
+        has_stdin: whether the child gets a pipe as stdin, its lifeline; otherwise stdin is empty.
+        cpus: the CPUs it may run on; None: those of this process.
+
+    Raises:
+        CannotStart: the program does not exist or the machine has no resources for another process.
     """
 
     def __init__(
         self,
         argv: Sequence[str],
+        selector: selectors.BaseSelector,
+        on_output: Callable[[bytes], object] | None,
         *,
-        cpus: Collection[int] | None,
-        on_frame: Callable[[Frame], None],
-        on_end: Callable[[str], None],
+        has_stdin: bool = True,
+        cpus: Collection[int] | None = None,
     ) -> None:
-        self._on_frame = on_frame
-        self._on_end = on_end
-        self._stderr_tail = b""
-        self._killed_because = ""
-        self._stdin_lock = threading.Lock()  # guards stdin against a close by the reader
+        self._selector = selector
+        self._ring = OutputRing()
+        self._on_output = on_output or self._ring.append
+        self._unsent = bytearray()
+        self._stdin_lock = threading.Lock()  # guards _unsent, and stdin against a write after its close
+        self._reap_lock = threading.Lock()  # guards the two below: no signal is sent once the child is reaped
+        self._reason = ""
+        self._ending: Ending | None = None
+        name = Path(argv[0]).name
         try:
-            # A session of its own, so that Ctrl-C in a terminal reaches the lab alone, which then ends its children.
             self._process = subprocess.Popen(
                 argv,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE if has_stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.PIPE if on_output else subprocess.STDOUT,
                 bufsize=0,
                 start_new_session=True,
                 env=environment(),
             )
         except OSError as error:
-            raise CannotStart(f"the machine refuses a process for {Path(argv[0]).name}: {error.strerror}") from error
-        self._stdin = cast(IO[bytes], self._process.stdin)
-        self._stdout = cast(IO[bytes], self._process.stdout)
-        self._stderr = cast(IO[bytes], self._process.stderr)
-        self._reader = threading.Thread(target=self._read, name=f"child-{self.pid}", daemon=True)
+            raise CannotStart(f"cannot start a process for {name}: {error.strerror}") from error
+        self._pidfd = -1
         try:
+            self._pidfd = os.pidfd_open(self.pid)
             if cpus is not None:
-                os.sched_setaffinity(self.pid, cpus)  # it waits for its first line before it starts a thread
-            self._reader.start()
-        except (OSError, RuntimeError) as error:
+                os.sched_setaffinity(self.pid, cpus)  # programs of the lab start no thread before their first line
+            self._watch_pipes()
+        except OSError as error:
             self._process.kill()
-            self._reap()
-            raise CannotStart(f"cannot run {Path(argv[0]).name}: {error}") from error
+            self._process.wait()
+            self.close()
+            raise CannotStart(f"cannot run {name}: {error.strerror}") from error
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process id of the child."""
         return self._process.pid
 
-    def send(self, line: str) -> None:
-        """Give the child a line; one that is gone, or going, does not take it."""
-        with self._stdin_lock, suppress(BrokenPipeError, ValueError):  # ValueError: closed
-            self._stdin.write(line.encode() + b"\n")
+    @property
+    def is_stdout_open(self) -> bool:
+        """Whether `dispatch` may still deliver output."""
+        return self._process.stdout in self._selector.get_map()
 
-    def kill(self, because: str) -> None:
-        """SIGKILL, which also ends a stopped process; `because` says why, as in "was silent"."""
-        self._killed_because = self._killed_because or because
-        self._process.kill()
+    def send(self, data: bytes) -> None:
+        """Write `data` to stdin; never blocks. What the pipe does not take now is written by `dispatch`.
 
-    def join(self, deadline_s: float) -> bool:
-        """Wait until the child is reaped and `on_end` has returned, at most `deadline_s` seconds."""
-        self._reader.join(deadline_s)
-        return not self._reader.is_alive()
-
-    # --- the reader ----------------------------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        try:
-            trouble = self._follow()
-        except WireError as error:
-            trouble = f"sent what is no telemetry ({error})"
-        if trouble:
-            self.kill(trouble)
-        code = self._reap()
-        self._on_end(self._described_end(code))
-
-    def _follow(self) -> str:
-        """Take in frames until stdout ends; why the child must be killed, or nothing."""
-        decoder = Decoder()
-        heard = time.monotonic()
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdout, selectors.EVENT_READ)
-            selector.register(self._stderr, selectors.EVENT_READ)
-            while True:
-                ready = {key.fileobj for key, _ in selector.select(TICK_S)}
-                if self._stderr in ready and not self._take_stderr():
-                    selector.unregister(self._stderr)
-                if self._stdout in ready:
-                    data = os.read(self._stdout.fileno(), 65536)
-                    if not data:
-                        return ""
-                    for frame in decoder.feed(data):
-                        self._on_frame(frame)
-                    heard = time.monotonic()
-                elif trouble := self._trouble_of_silence(time.monotonic() - heard):
-                    return trouble
-
-    def _trouble_of_silence(self, silent_s: float) -> str:
-        if silent_s > SILENT_S:
-            return f"said nothing for {SILENT_S:g} s"
-        if silent_s > PAUSED_S and _is_stopped(self.pid):
-            return "was paused (SIGSTOP)"
-        return ""
-
-    def _take_stderr(self) -> bool:
-        data = os.read(self._stderr.fileno(), 65536)
-        self._stderr_tail = (self._stderr_tail + data)[-_STDERR_KEPT_BYTES:]
-        return bool(data)
-
-    def _reap(self) -> int:
-        try:
-            code = self._process.wait(EXIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        os.set_blocking(self._stderr.fileno(), False)
-        with suppress(BlockingIOError):
-            while self._take_stderr():
-                pass
+        Data for a child that has ended or closed its stdin is dropped.
+        """
         with self._stdin_lock:
-            self._stdin.close()
-        self._stdout.close()
-        self._stderr.close()
-        return code
+            self._unsent += data
+            self._write()
 
-    def _described_end(self, code: int) -> str:
-        killed = self._killed_because
-        how = f"{killed} and was killed" if killed else f"ended with {_described_code(code)}"
-        said = self._stderr_tail.decode("utf-8", "replace").splitlines()[-LAST_WORDS:]
-        return f"the server process {self.pid} {how}" + (f"; its last words: {' | '.join(said)}" if said else "")
+    def close_stdin(self) -> None:
+        """Close the lifeline: a child program of the lab then exits."""
+        with self._stdin_lock:
+            self._unsent.clear()
+            self._close_pipe(self._process.stdin)
+
+    def kill(self, reason: str) -> None:
+        """Send SIGKILL to the process tree and return at once; the first `reason` is kept for `Ending`."""
+        with self._reap_lock:
+            if self._ending is None:
+                self._reason = self._reason or reason
+                kill_tree(self.pid)
+
+    def end(self, reason: str = "", *, grace_s: float = 0.0) -> Ending:
+        """End the process tree and reap the child. May be called again, and after the child has ended by itself.
+
+        Args:
+            reason: why, for `Ending`.
+            grace_s: how long the child has between SIGTERM and SIGKILL; 0: SIGKILL at once.
+        """
+        if grace_s > 0 and self._ending is None:
+            with self._reap_lock:
+                if self._ending is None:
+                    os.killpg(self.pid, signal.SIGTERM)
+            if ending := self.wait(grace_s):
+                return ending
+        self.kill(reason)
+        while not (ending := self.wait(60.0)):
+            pass
+        return ending
+
+    def wait(self, deadline_s: float) -> Ending | None:
+        """Wait until the child exits, then kill what it has left behind and reap it.
+
+        Returns:
+            how it ended, or None if it still runs after `deadline_s` seconds.
+        """
+        if self._ending is None and not self._wait_exit(deadline_s):
+            return None
+        with self._reap_lock:
+            if self._ending is None:
+                kill_tree(self.pid)
+                code = self._process.wait()
+                self._read_rest()
+                self._ending = Ending(code, self._reason, self._ring.last_lines(MAX_LAST_WORDS))
+            return self._ending
+
+    def close(self) -> None:
+        """Close the pipes of a child that has ended. No other method may be running or be called afterwards."""
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with self._stdin_lock:
+                self._close_pipe(pipe)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _wait_exit(self, deadline_s: float) -> bool:
+        exited = select.poll()
+        exited.register(self._pidfd, select.POLLIN)
+        return bool(exited.poll(max(0.0, deadline_s) * 1000))
+
+    # --- the pipes -----------------------------------------------------------------------------------------------
+
+    def _watch_pipes(self) -> None:
+        process = self._process
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+        if process.stdout is not None:
+            self._watch_output(process.stdout, self._on_output)
+        if process.stderr is not None:
+            self._watch_output(process.stderr, self._ring.append)
+
+    def _watch_output(self, pipe: IO[bytes], take: Callable[[bytes], object]) -> None:
+        os.set_blocking(pipe.fileno(), False)
+        self._selector.register(pipe, selectors.EVENT_READ, lambda: self._read(pipe, take))
+
+    def _read(self, pipe: IO[bytes], take: Callable[[bytes], object]) -> None:
+        try:
+            data = os.read(pipe.fileno(), _READ_BYTES)
+        except BlockingIOError:  # another thread has read it
+            return
+        if data:
+            take(data)
+        else:
+            self._selector.unregister(pipe)
+
+    def _read_rest(self) -> None:
+        """Take what is still in the pipe of the last words."""
+        pipe = self._process.stderr or self._process.stdout
+        with suppress(BlockingIOError):
+            while pipe and (data := os.read(pipe.fileno(), _READ_BYTES)):
+                self._ring.append(data)
+
+    def _flush(self) -> None:
+        with self._stdin_lock:
+            self._write()
+
+    def _write(self) -> None:
+        """Write what the pipe takes, and watch it as long as there is more. The caller holds the lock."""
+        stdin = self._process.stdin
+        if stdin is None or stdin.closed:
+            self._unsent.clear()
+            return
+        try:
+            with memoryview(self._unsent) as unsent:
+                written = os.write(stdin.fileno(), unsent)
+            del self._unsent[:written]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._unsent.clear()
+        is_watched = stdin in self._selector.get_map()
+        if self._unsent and not is_watched:
+            self._selector.register(stdin, selectors.EVENT_WRITE, self._flush)
+        elif is_watched and not self._unsent:
+            self._selector.unregister(stdin)
+
+    def _close_pipe(self, pipe: IO[bytes] | None) -> None:
+        if pipe is not None and not pipe.closed:
+            if pipe in self._selector.get_map():
+                self._selector.unregister(pipe)
+            pipe.close()
 
 
-def _described_code(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    return f"code {code} ({signal.Signals(-code).name})"
-
-
-def _is_stopped(pid: int) -> bool:
-    """Whether the kernel holds the process since a SIGSTOP."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] == "T"
+def dispatch(selector: selectors.BaseSelector, timeout_s: float) -> None:
+    """Wait for the pipes of children at most `timeout_s` seconds, and read and write those that are ready."""
+    # If this process was stopped (Ctrl-Z), the wait is over at once and has seen nothing, so look again.
+    for key, _ in selector.select(timeout_s) or selector.select(0):
+        key.data()
 
 
 def environment() -> dict[str, str]:
-    """Ours, so that a Python child imports the very package that runs here, and numpy starts no threads in it."""
-    package_root = str(Path(__file__).parents[1])
-    path = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OPENBLAS_NUM_THREADS": "1"}
+    """Return the environment of a child.
+
+    A Python child imports the package that runs here, wherever it starts, and numpy starts no threads in it.
+    """
+    result = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    root = str(Path(__file__).resolve().parents[1])
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        result["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return result
 
 
 def interpreter(module: str) -> list[str]:
-    """The command that runs a module of ours in an interpreter of its own; `-P` keeps the working folder out of it."""
+    """Return the command that runs `module` in a new interpreter; `-P` keeps the working directory off its path."""
     return [sys.executable, "-P", "-m", module]

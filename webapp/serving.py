@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from coreserver.models.c_threads import cache_dir
+from coreserver.process_setup import raise_descriptor_limit
 from webapp.app import create_app
 from webapp.charts import CHARTS
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.http.uvicorn_server import BACKLOG, LabServer
 from webapp.lab.lab import Lab
-from webapp.lab.limits import raise_descriptor_limit
 from webapp.settings import Settings
 from webapp.storage.data_dir import InUse, locked, remove_address, write_address
 from webapp.storage.database import DatabaseError

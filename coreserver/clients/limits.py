@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 
 from coreserver.config.load import LoadConfig, most_clients, standing_connections
 from coreserver.errors import CannotStart
+from coreserver.process_setup import raise_descriptor_limit
 
 SPARE_DESCRIPTORS = 64  # standard streams, the loop's own, libraries, the result file
 
@@ -23,22 +22,19 @@ def processes_for(load: LoadConfig) -> int:
     return max(1, min(cores, most_clients(load.clients)))
 
 
-def raise_descriptor_limit(load: LoadConfig, processes: int) -> int:
-    """Raise this process's soft limit to its hard one; how many connections it may then hold open.
+def reserve_connections(load: LoadConfig, processes: int) -> int:
+    """Raise the descriptor limit of this process, one of `processes`; return how many connections it may hold open.
 
     Raises:
-        CannotStart: fewer than its share of `load`; nothing was opened.
+        CannotStart: these are fewer than its share of `load`.
     """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit = raise_descriptor_limit()
     connections = -(-standing_connections(load.clients) // processes)
     needed = connections + SPARE_DESCRIPTORS
-    if hard == resource.RLIM_INFINITY:
-        return sys.maxsize
-    if hard < needed:
+    if limit < needed:
         whose = f" of each of {processes} client processes" if processes > 1 else ""
         raise CannotStart(
-            f"{connections} connections{whose} need {needed} file descriptors, but RLIMIT_NOFILE allows {hard}; "
+            f"{connections} connections{whose} need {needed} file descriptors, but RLIMIT_NOFILE allows {limit}; "
             f"raise it with `sudo prlimit --pid $$ --nofile={needed}` in the shell that then starts the lab"
         )
-    return hard - SPARE_DESCRIPTORS
+    return limit - SPARE_DESCRIPTORS

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
+from coreserver.child_process import dispatch
 from coreserver.clients import worker_protocol
 from coreserver.clients.allowed_targets import refusal
 from coreserver.clients.limits import processes_for
@@ -92,11 +93,11 @@ class LoadProcesses:
             CannotStart: the machine lacks what the load needs; there was no traffic.
             LoadProcessesDied: a process died, or was killed because it had stopped to answer; the others were ended.
         """
-        while any(child.is_waited_for for child in self._children) and not self._is_any_dead():
+        while any(child.is_starting for child in self._children) and not self._is_any_dead():
             self._turn()
         beginning = self._begin()
         is_cancelled = False
-        while any(child.is_talking for child in self._children):
+        while any(child.is_reporting for child in self._children):
             self._turn()
             self._tell(on_progress)
             if not is_cancelled and (cancel.is_set() or self._is_any_dead()):
@@ -121,15 +122,13 @@ class LoadProcesses:
         return beginning
 
     def _turn(self) -> None:
-        # If we were stopped ourselves (Ctrl-Z), the wait is over at once and has looked at nothing.
-        for key, _ in self._selector.select(TICK_S) or self._selector.select(0):
-            key.data(key.fileobj)
+        dispatch(self._selector, TICK_S)
         for child in self._children:
             child.check()
 
     def _cancel(self) -> None:
         for child in self._children:
-            if child.is_talking:
+            if child.is_reporting:
                 child.cancel()
 
     def _is_any_dead(self) -> bool:
@@ -150,12 +149,12 @@ class LoadProcesses:
         on_progress(Progress(max(line.progress.at_ns for line in lines), first.started_ns, dict(counts), rows))
 
     def _outcome(self, beginning: Beginning) -> LoadResult:
-        results = [child.result(self._group_names) for child in self._children]
+        results = [child.read_result(self._group_names) for child in self._children]
         result = merged(beginning, results)
         dead = next((child for child in self._children if child.death), None)
         if dead is None:
             return result
-        raise LoadProcessesDied(f"client process {dead.pid} {dead.death}; {dead.what_is_lost()}", result)
+        raise LoadProcessesDied(f"client process {dead.pid} {dead.death}; {dead.describe_loss()}", result)
 
     def _close(self) -> None:
         for child in self._children:

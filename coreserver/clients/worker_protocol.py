@@ -13,7 +13,7 @@ from coreserver.config.base import FrozenSettings, Port
 from coreserver.config.load import LoadConfig
 from coreserver.records.client import ClientOutcome, ClientRecord
 
-CANCEL = b"cancel\n"
+CANCEL = b"cancel"
 
 # Exit codes of a client process that ended on purpose; anything else is a death.
 EXIT_DONE = 0
@@ -62,7 +62,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Line:
+class Report:
     """The progress of one client process, and what a partial result would need beside it."""
 
     progress: Progress
@@ -86,7 +86,7 @@ def read_start(line: bytes) -> Start:
     return Start(json.loads(line)["started_ns"])
 
 
-def write_line(line: Line | Ready | Refusal) -> bytes:
+def write_line(line: Report | Ready | Refusal) -> bytes:
     """`line` as it travels."""
     match line:
         case Ready(schedule_sha256):
@@ -105,7 +105,7 @@ def write_line(line: Line | Ready | Refusal) -> bytes:
     )
 
 
-def read_line(line: bytes) -> Line | Ready | Refusal:
+def read_line(line: bytes) -> Report | Ready | Refusal:
     """What `write_line` wrote."""
     value = json.loads(line)
     if "ready" in value:
@@ -113,7 +113,7 @@ def read_line(line: bytes) -> Line | Ready | Refusal:
     if "cannot_start" in value:
         return Refusal(str(value["cannot_start"]))
     rows = [record_of(row) for row in value["rows"]]
-    return Line(Progress(value["at_ns"], value["started_ns"], value["counts"], rows), value["cpu_s"])
+    return Report(Progress(value["at_ns"], value["started_ns"], value["counts"], rows), value["cpu_s"])
 
 
 def _line(value: Any) -> bytes:

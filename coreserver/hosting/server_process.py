@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import queue
-import resource
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,22 +24,20 @@ from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError, PortInUse, ServerlabError
 from coreserver.models import MODELS, ServerConfig
 from coreserver.models.shared.base import ServerModel, State
+from coreserver.process_setup import claim_stdout, raise_descriptor_limit, stdin_lines
 from coreserver.telemetry.frame_sender import Outbox, ReportingRecorder
 from coreserver.telemetry.frames import Listening, Refused
 from coreserver.telemetry.sampler import sample
 
-STDIN, STDOUT, STDERR = 0, 1, 2
-
 
 def main() -> int:
     """Run the server that stdin describes until stdin says drain; the exit code."""
-    telemetry = os.dup(STDOUT)
-    os.dup2(STDERR, STDOUT)  # a stray print must not end up among the frames
-    lines = _stdin_lines()
+    telemetry = claim_stdout()
+    lines = stdin_lines()
     config: ServerOptions = TypeAdapter(ServerConfig).validate_json(next(lines))
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_follow_lifeline, args=(lines, commands), name="lifeline", daemon=True).start()
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     if config.switch_interval_us is not None:
         sys.setswitchinterval(config.switch_interval_us / 1_000_000)
     return _serve(config, Outbox(telemetry), commands)
@@ -79,19 +76,6 @@ def _follow_lifeline(lines: Iterator[bytes], commands: queue.SimpleQueue[str]) -
     for line in lines:
         commands.put(line.decode())
     os._exit(1)  # nobody is left to hear how an orderly end would go; the kernel closes every socket
-
-
-def _stdin_lines() -> Iterator[bytes]:
-    """The lines of stdin, read without the io module: its lock would be held by the lifeline's read at exit."""
-    rest = b""
-    while data := os.read(STDIN, 65536):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
-
-
-def _raise_descriptor_limit() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

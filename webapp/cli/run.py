@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from coreserver.process_setup import raise_descriptor_limit
 from coreserver.reports.build import SCHEMA_VERSION
 from webapp.cli.run_flags import Request
 from webapp.cli.run_output import ProgressLine, summary, why
 from webapp.cli.signals import EXIT_INTERRUPTED, SignalGuard
 from webapp.cli.stdout import put
 from webapp.client import LabClient, LabError, LabUnreachable
-from webapp.lab.limits import raise_descriptor_limit
 from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import RunResource
 from webapp.serving import CannotServe, embedded

@@ -65,12 +65,6 @@ def descriptors() -> int:
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
-def raise_descriptor_limit() -> None:
-    """Let this process have as many descriptors as the machine allows it."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def _descriptors(what: str, needed: int) -> str:
     return (
         f"RLIMIT_NOFILE: {what} need {needed:,} file descriptors, and {descriptors():,} are allowed; raise it with "

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from coreserver.clients import worker_protocol
-from coreserver.clients.limits import raise_descriptor_limit
+from coreserver.clients.limits import reserve_connections
 from coreserver.clients.result_file import WorkerResult, write_result
 from coreserver.clients.schedule import plan_of, schedule_hash
 from coreserver.clients.worker.context import WorkerContext
@@ -31,6 +31,7 @@ from coreserver.clients.worker.loop_timers import LoopTimers
 from coreserver.clients.worker.session import WorkerSession
 from coreserver.clients.worker.source_addresses import Target
 from coreserver.errors import CannotStart
+from coreserver.process_setup import claim_stdout, stdin_lines
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -44,12 +45,12 @@ except ImportError:
 def main() -> int:
     """Do what the spec on stdin asks; the exit code."""
     out = _Out()
-    lines = _lines(sys.stdin.fileno())
+    lines = stdin_lines()
     spec = worker_protocol.Spec.model_validate_json(next(lines))
     if spec.load.client_cpus:
         os.sched_setaffinity(0, spec.load.client_cpus)
     try:
-        most_open = raise_descriptor_limit(spec.load, spec.processes)
+        most_open = reserve_connections(spec.load, spec.processes)
     except CannotStart as error:
         out.finish(worker_protocol.write_line(worker_protocol.Refusal(str(error))))
         return worker_protocol.EXIT_CANNOT_START
@@ -94,8 +95,7 @@ class _Out:
     """
 
     def __init__(self) -> None:
-        self._fd = os.dup(1)
-        os.dup2(2, 1)
+        self._fd = claim_stdout()
         os.set_blocking(self._fd, False)
         self._pending = b""
 
@@ -132,16 +132,6 @@ def _obey(lines: Iterator[bytes], cancel: Callable[[], None]) -> None:
         if line == worker_protocol.CANCEL:
             cancel()
     os._exit(worker_protocol.EXIT_ORPHANED)
-
-
-def _lines(fd: int) -> Iterator[bytes]:
-    """The lines that come from `fd`; raw, as a buffered file's lock, held by a daemon thread, would spoil our exit."""
-    pending = b""
-    while data := os.read(fd, 65536):
-        pending += data
-        while (end := pending.find(b"\n") + 1) > 0:
-            yield pending[:end]
-            pending = pending[end:]
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class WorkerSession:
         counts = self._stage.tally.counts(sum(group.due(at_ns) for group in self._groups))
         counts["messages"] = len(self._stage.columns)
         progress = worker_protocol.Progress(at_ns, self._started_ns, counts, self._stage.tally.take_changed(at_most))
-        return worker_protocol.write_line(worker_protocol.Line(progress, time.process_time() - self._cpu_before_s))
+        return worker_protocol.write_line(worker_protocol.Report(progress, time.process_time() - self._cpu_before_s))
 
     def _cancel(self) -> None:
         self._cancelled = self._cancelled or not self._stage.tally.is_all_closed

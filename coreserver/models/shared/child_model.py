@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from typing import ClassVar
 
-from coreserver.child_process import ChildProcess, interpreter
+from coreserver.child_process import interpreter
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart, ConfigError, PortInUse, ServerlabError
 from coreserver.models.shared.base import Address, Drained, ServerModel, Snapshot
@@ -23,6 +23,7 @@ from coreserver.records.server import Event, ServerOutcome
 from coreserver.telemetry.frames import Ended, Frame, Listening, Refused
 from coreserver.telemetry.remote_recorder import Mirror
 from coreserver.telemetry.sampler import KEPT
+from coreserver.telemetry.server_child import ServerChild
 
 
 class ChildModel(ServerModel):
@@ -33,7 +34,7 @@ class ChildModel(ServerModel):
     def __init__(self, config: ServerOptions) -> None:
         self._mirror = Mirror()
         super().__init__(config, self._mirror)
-        self._child: ChildProcess | None = None
+        self._child: ServerChild | None = None
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._begun = threading.Event()  # it listens, or never will; then one of the two below is set
         self._listening: Address | None = None
@@ -110,7 +111,7 @@ class ChildModel(ServerModel):
     # --- the life of a ServerModel -------------------------------------------------------------------------------
 
     def _open(self) -> Address:
-        child = ChildProcess(self.command(), cpus=self.config.cpus, on_frame=self._on_frame, on_end=self._on_end)
+        child = ServerChild(self.command(), cpus=self.config.cpus, on_frame=self._on_frame, on_end=self._on_end)
         self._child = child
         child.send(self.first_line())
         self._begun.wait(self.start_deadline_s)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from coreserver.clients import worker_handle
-from coreserver.clients.limits import processes_for, raise_descriptor_limit
+from coreserver.clients.limits import processes_for, reserve_connections
 from coreserver.clients.load import TICK_S, LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clients.schedule import plan_of, schedule_hash
 from coreserver.clients.worker.source_addresses import Target
@@ -169,10 +169,10 @@ def test_a_share_that_does_not_fit_the_descriptors_is_refused_with_the_limit_and
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _which: (1000, 20_000))
     monkeypatch.setattr("resource.setrlimit", lambda _which, _limits: None)
-    assert raise_descriptor_limit(load({"kind": "idle", "count": 15_000}), 1) == 20_000 - 64
-    assert raise_descriptor_limit(load({"kind": "idle", "count": 39_000}), 2) == 20_000 - 64
+    assert reserve_connections(load({"kind": "idle", "count": 15_000}), 1) == 20_000 - 64
+    assert reserve_connections(load({"kind": "idle", "count": 39_000}), 2) == 20_000 - 64
     with pytest.raises(CannotStart, match=r"RLIMIT_NOFILE allows 20000; raise it with `sudo prlimit .*--nofile=25064"):
-        raise_descriptor_limit(load({"kind": "idle", "count": 50_000}), 2)
+        reserve_connections(load({"kind": "idle", "count": 50_000}), 2)
 
 
 def test_source_addresses_are_nobody_else_s() -> None:

@@ -177,7 +177,7 @@ def test_a_lab_that_was_stopped_itself_does_not_take_its_own_silence_for_theirs(
 
 
 def test_a_process_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_handle, "WORKER", ("-c", "raise RuntimeError('a bug of ours')"))
+    monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", "raise RuntimeError('a bug of ours')"))
     with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug of ours") as died:
         measure(("127.0.0.1", 9), QUICK, tmp_path)
     assert died.value.partial.records == []
@@ -191,7 +191,7 @@ def test_a_flood_on_stderr_and_a_stray_print_hurt_nobody(tmp_path: Path, monkeyp
         "worker.groups_of = lambda *args: (print('stray'), sys.stderr.write('x' * 1_000_000), made(*args))[2]\n"
         "sys.exit(worker.main())"
     )
-    monkeypatch.setattr(worker_handle, "WORKER", ("-P", "-c", noisy))
+    monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", noisy))
     with peer(honest) as address:
         assert measure(address, QUICK, tmp_path).complete
 
@@ -215,7 +215,7 @@ def test_more_clients_than_descriptors_are_refused_before_any_traffic(
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr(worker_handle, "WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", limited))
     connects: list[object] = []
     with (
         peer(connects.append) as address,
@@ -233,7 +233,7 @@ def test_a_soft_limit_is_raised_for_as_many_as_the_hard_one_allows(
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 1000))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr(worker_handle, "WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", limited))
     with peer(honest) as address:
         result = measure(address, script({"send": "^a$"}, {"wait_s": 0.1}, count=100), tmp_path)
     assert {record.outcome for record in result.records} == {ClientOutcome.COMPLETED}

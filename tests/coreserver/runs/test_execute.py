@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -204,7 +205,7 @@ def test_what_the_machine_cannot_do_is_refused_by_name(tmp_path: Path, monkeypat
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))\n"
         "runpy.run_module('coreserver.clients.worker', run_name='__main__')"
     )
-    monkeypatch.setattr("coreserver.clients.worker_handle.WORKER", ("-P", "-c", limited))
+    monkeypatch.setattr("coreserver.clients.worker_handle.COMMAND", (sys.executable, "-P", "-c", limited))
     with running("thread_per_client") as host:
         result = run(host, ARTICLE, tmp_path)
         assert host.snapshot().totals.accepted == 0

@@ -13,10 +13,11 @@ import pytest
 from coreserver.models import MODELS
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
+from coreserver.process_setup import raise_descriptor_limit
 from tests.support.api_steps import QUICK
 from tests.support.servers import server_config
 from tests.support.shell import serving
-from webapp.lab.limits import most_threads, raise_descriptor_limit
+from webapp.lab.limits import most_threads
 from webapp.settings import Settings
 
 

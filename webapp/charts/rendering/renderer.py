@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coreserver.errors import CannotStart
 from webapp.charts.rendering.file_cache import FileCache, key_of
 from webapp.charts.rendering.vega_version import BUNDLE
 from webapp.charts.rendering.worker_handle import COMMAND, ChartProcess, CouldNotDraw, ProcessEnded, ProcessStuck
@@ -159,8 +160,8 @@ class ChartRenderer:
             if self._process is None:
                 try:
                     self._process = ChartProcess(self._command)
-                except OSError as error:
-                    raise Unavailable(f"the machine refuses a process for pictures: {error.strerror}") from error
+                except CannotStart as error:
+                    raise Unavailable(f"no chart can be rendered: {error}") from error
             return self._process
 
     def _forget_idleness(self) -> None:

@@ -19,22 +19,20 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import vl_convert
 
+from coreserver.process_setup import claim_stdout, stdin_lines
 from webapp.charts.rendering.vega_version import VEGA_LITE
 
-STDIN, STDOUT, STDERR = 0, 1, 2
 PNG_SCALE = 2.0  # pixels a unit: sharp on a projector and in print
 NICE = 5  # pictures wait for whatever else the machine does
 
 
 def main() -> int:
     """Answer requests until stdin ends."""
-    answers = os.dup(STDOUT)
-    os.dup2(STDERR, STDOUT)  # a stray print must not end up among the answers
+    answers = claim_stdout()
     os.nice(NICE)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_follow_lifeline, args=(requests,), name="lifeline", daemon=True).start()
@@ -68,20 +66,9 @@ def _done(request: dict[str, Any]) -> bytes:
 
 
 def _follow_lifeline(requests: queue.SimpleQueue[bytes]) -> None:
-    for line in _stdin_lines():
+    for line in stdin_lines():
         requests.put(line)
     os._exit(0)  # nobody is left to read an answer
-
-
-def _stdin_lines() -> Iterator[bytes]:
-    """The lines of stdin, read without the io module: its lock would be held by the lifeline's read at exit."""
-    pieces: list[bytes] = []
-    while data := os.read(STDIN, 65536):
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            yield b"".join([*pieces, line])
-            pieces = []
-        pieces.append(rest)
 
 
 if __name__ == "__main__":

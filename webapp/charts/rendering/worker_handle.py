@@ -1,109 +1,89 @@
-"""The process that draws charts, seen from the lab: ask it, or end it at any moment."""
+"""The chart helper seen from the lab: send it one request at a time, or end it at any moment."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import selectors
-import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, cast
+from typing import Any
 
-from coreserver.child_process import environment, interpreter
+from coreserver.child_process import Ending, ManagedChild, dispatch, interpreter
+from coreserver.errors import CannotStart
 
 COMMAND = interpreter("webapp.charts.rendering.worker")
-_CHUNK = 65536
 
 
 class ProcessEnded(Exception):
-    """It ended, or was ended, before it had answered."""
+    """The helper ended, or was ended, before it had answered."""
 
 
 class ProcessStuck(Exception):
-    """It has not answered in time; it must be ended, for its answer would be taken for the next one's."""
+    """No answer within the deadline. End the helper: its answer would be taken for that to the next request."""
 
 
 class CouldNotDraw(Exception):
-    """It answered that it cannot; the message is the converter's."""
+    """The helper cannot render the chart; the message is the converter's."""
 
 
 class ChartProcess:
-    """A running `webapp.charts.rendering.worker`. One thread asks at a time; any may end it.
+    """A running `webapp.charts.rendering.worker`. One thread asks at a time; any thread may end it.
 
     Raises:
-        OSError: the machine refuses a process.
+        CannotStart: the machine refuses a process.
     """
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
-        # A session of its own, so that Ctrl-C in a terminal reaches the lab alone, which then ends its children.
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            env=environment(),
-        )
-        self._stdin = cast(IO[bytes], self._process.stdin)
-        self._stdout = cast(IO[bytes], self._process.stdout)
-        os.set_blocking(self._stdin.fileno(), False)
-        self._asking = threading.Lock()  # held while the pipes are in use
+        self._pieces: list[bytes] = []  # of the answer
+        self._is_closed = False
+        self._asking = threading.Lock()  # guards the pipes and the two above
+        self._selector = selectors.DefaultSelector()
+        try:
+            self._child = ManagedChild(command, self._selector, self._pieces.append)
+        except CannotStart:
+            self._selector.close()
+            raise
 
     @property
     def pid(self) -> int:
-        """The process."""
-        return self._process.pid
+        """The process id of the helper."""
+        return self._child.pid
 
     def ask(self, request: Mapping[str, Any], deadline_s: float) -> bytes:
-        """What it makes of `request`; see `webapp.charts.rendering.worker` for what it can be asked.
+        """Return the file that the helper makes of `request`, which `webapp.charts.rendering.worker` describes.
 
         Raises:
-            CouldNotDraw, ProcessEnded, ProcessStuck: as they say.
+            CouldNotDraw, ProcessEnded, ProcessStuck
         """
-        until = time.monotonic() + deadline_s
+        until_s = time.monotonic() + deadline_s
         with self._asking:
-            if self._stdin.closed:
+            if self._is_closed:
                 raise ProcessEnded
-            self._send(json.dumps(request).encode() + b"\n", until)
-            answer = json.loads(self._line(until))
+            self._pieces.clear()
+            self._child.send(json.dumps(request).encode() + b"\n")
+            self._wait_answer(until_s)
+            answer = json.loads(b"".join(self._pieces))
         if "error" in answer:
             raise CouldNotDraw(answer["error"])
         return base64.b64decode(answer["done"])
 
-    def end(self) -> None:
-        """Kill it, even in the middle of a picture; when this returns it is gone. May be called twice."""
-        self._process.kill()
-        self._process.wait()
-        with self._asking:  # who asked has seen its end by now
-            self._stdin.close()
-            self._stdout.close()
+    def end(self) -> Ending:
+        """Kill the helper, even during a request; it is gone when this returns."""
+        ending = self._child.end()
+        with self._asking:  # a thread that asks sees the end of the output first
+            if not self._is_closed:
+                self._is_closed = True
+                self._child.close()
+                self._selector.close()
+        return ending
 
-    def _send(self, data: bytes, until: float) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdin, selectors.EVENT_WRITE)
-            rest = memoryview(data)
-            while rest:
-                _wait(selector, until)
-                try:
-                    rest = rest[os.write(self._stdin.fileno(), rest[:_CHUNK]) :]
-                except BrokenPipeError:
-                    raise ProcessEnded from None
-
-    def _line(self, until: float) -> bytes:
-        pieces: list[bytes] = []
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdout, selectors.EVENT_READ)
-            while not (pieces and pieces[-1].endswith(b"\n")):
-                _wait(selector, until)
-                pieces.append(os.read(self._stdout.fileno(), _CHUNK))
-                if not pieces[-1]:
-                    raise ProcessEnded
-        return b"".join(pieces)
-
-
-def _wait(selector: selectors.BaseSelector, until: float) -> None:
-    if not selector.select(max(0.0, until - time.monotonic())):
-        raise ProcessStuck
+    def _wait_answer(self, until_s: float) -> None:
+        while not (self._pieces and self._pieces[-1].endswith(b"\n")):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                raise ProcessStuck
+            if not self._child.is_stdout_open:
+                raise ProcessEnded
+            dispatch(self._selector, left_s)

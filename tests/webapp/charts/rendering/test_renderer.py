@@ -168,7 +168,9 @@ def test_the_real_process_draws_and_dies_with_its_lifeline(tmp_path: Path) -> No
         assert charts.png_of_svg(svg).startswith(b"\x89PNG")
         process = charts._process
         assert process is not None
-        process._stdin.close()  # what the kernel does when the lab is killed
-        assert process._process.wait(PATIENCE_S) == 0
+        process._child.close_stdin()  # as the kernel does when the lab is killed
+        ending = process._child.wait(PATIENCE_S)
+        assert ending is not None
+        assert ending.code == 0
     finally:
         charts.close()

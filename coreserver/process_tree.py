@@ -1,0 +1,57 @@
+"""Find and kill the processes that a child has started, as /proc(5) shows them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import NamedTuple
+
+
+class ProcessStat(NamedTuple):
+    """The first fields of /proc/PID/stat: the state letter, the parent and the session."""
+
+    state: str
+    parent: int
+    session: int
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process can still run: it is neither a zombie nor dead."""
+        return self.state not in "ZX"
+
+
+def read_stat(pid: int) -> ProcessStat | None:
+    """Return what the kernel shows of process `pid`; None if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, parent, _, session = file.read().rpartition(")")[2].split()[:4]  # the name may contain spaces
+    except (OSError, ValueError):
+        return None
+    return ProcessStat(state, int(parent), int(session))
+
+
+def kill_tree(leader: int) -> None:
+    """Send SIGKILL to session `leader` and to every descendant of process `leader`.
+
+    The caller must not have reaped `leader`: until then the kernel gives its number to no other process. A process
+    that began a session of its own is found as long as its parents live.
+    """
+    killed: set[int] = set()
+    while new := _find_tree(leader) - killed:  # again, because a process may fork between the look and its signal
+        for pid in new:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= new
+
+
+def _find_tree(leader: int) -> set[int]:
+    try:
+        stats = {pid: read_stat(pid) for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))}
+    except OSError:  # no descriptor is left for the listing
+        return {leader}
+    alive = {pid: stat for pid, stat in stats.items() if stat is not None and stat.is_alive}
+    found = {pid for pid, stat in alive.items() if pid == leader or stat.session == leader}
+    while more := {pid for pid, stat in alive.items() if stat.parent in found} - found:
+        found |= more
+    return found
