@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from webapp.recipes.flags import FLAG_FIELDS
+from webapp.recipes.flags import DESIGN_FLAGS, FLAG_FIELDS
 
-DESIGN_FLAGS = ("workers", "queue_limit", "when_full")  # options of a design that `serverlab run` has flags for
 RUN_FLAGS = ("seed", "label", "note", "client_processes", "client_cpus")
 _END = "END"  # no line of a JSON document is this
 

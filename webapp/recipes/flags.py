@@ -1,8 +1,10 @@
-"""Names of the `serverlab run` flags that describe a client group, read by the command and by the recipes."""
+"""Names of the `serverlab run` flags that describe a server or a client group, read by the command and the recipes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+DESIGN_FLAGS = ("workers", "queue_limit", "when_full")  # the others are given with --option
 
 _SHARED = {
     "duration": "duration_s",
