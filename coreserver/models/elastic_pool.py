@@ -1,18 +1,19 @@
-"""A thread pool that grows while connections wait and shrinks when workers idle.
+"""A thread pool that grows while connections wait and shrinks when workers are idle.
 
-    acceptor:  accept ─ queue ─ accept ─ queue …
-    scaler:    sleeps until the oldest waiting connection has waited `grow_after_ms`, then adds a worker
+    acceptor:  accept ─ put ─ accept ─ put …     never blocks
+    queue:     no limit, first come first served
+    scaler:    waits until the oldest connection has waited `grow_after_ms`, then adds a worker, up to `max_workers`
     worker-N:  take, serve, take … ; ends after `shrink_after_s` without work, down to `min_workers`
 
-Growth is paced: each worker added buys the queue another `grow_after_ms`, so a burst shorter than that costs no thread.
-Every change is an event with its reason. The queue has no bound of its own; `max_connections` bounds it.
+After each worker added, `grow_after_ms` must pass again before the next, so a shorter burst adds no thread. Every
+change is an event with its reason. `max_connections` limits the queue.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from functools import partial
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -24,10 +25,11 @@ from coreserver.errors import CannotStart
 from coreserver.models.shared.base import numbered_workers
 from coreserver.models.shared.blocking_server import BlockingServer
 from coreserver.models.shared.open_connections import Connection
+from coreserver.models.shared.worker_queue import WorkerQueue
 from coreserver.records.server import Discipline, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
-SPAWN_PAUSE_S = 1.0  # after the machine refused a thread
+SPAWN_PAUSE_S = 1.0  # after the machine has refused a thread
 
 
 class ElasticPoolConfig(ServerOptions):
@@ -35,11 +37,11 @@ class ElasticPoolConfig(ServerOptions):
 
     model: Literal["elastic_pool"]
     min_workers: int = Field(default=2, ge=1, le=10_000, description="threads kept even when idle")
-    max_workers: int = Field(default=32, ge=1, le=10_000, description="threads at most")
+    max_workers: int = Field(default=32, ge=1, le=10_000, description="most threads that serve")
     grow_after_ms: float = Field(
-        default=50.0, ge=0, le=60_000, description="a connection that waited so long brings another worker"
+        default=50.0, ge=0, le=60_000, description="add a worker when a connection has waited this long"
     )
-    shrink_after_s: Seconds = Field(default=5.0, description="a worker without work for so long ends")
+    shrink_after_s: Seconds = Field(default=5.0, description="end a worker after this long without work")
 
     @field_validator("max_workers")
     @classmethod
@@ -50,7 +52,7 @@ class ElasticPoolConfig(ServerOptions):
 
 
 class ElasticPool(BlockingServer):
-    """A pool that grows while connections wait and shrinks when workers idle."""
+    """A pool that grows while connections wait and shrinks when workers are idle."""
 
     Config = ElasticPoolConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED
@@ -69,65 +71,49 @@ class ElasticPool(BlockingServer):
     def __init__(self, config: ElasticPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
         self._settings = config
-        lock = threading.Lock()  # guards everything below
-        self._work = threading.Condition(lock)  # workers wait here
-        self._pressure = threading.Condition(lock)  # the scaler waits here
-        self._queue: deque[tuple[float, Connection]] = deque()  # (when it began to wait, connection)
-        self._idle = 0
+        self._queue = WorkerQueue(self.discipline)
+        self._changed = threading.Condition()  # guards everything below; the scaler waits here at `max_workers`
         self._workers = 0
         self._started = 0
-        self._closed = False
 
+    @override
     def before_accepting(self) -> None:
-        """Start the first workers and the scaler."""
         for _ in range(self._settings.min_workers):
             self._add_worker()
         self.threads.start("scaler", self._scale)
 
+    @override
     def on_accept(self, connection: Connection) -> None:
-        """Queue it for a worker."""
-        with self._work:
-            if not self._closed:
-                self._queue.append((time.monotonic(), connection))
-                self._work.notify()
-                self._pressure.notify()
-                return
-        self.connections.close(connection, ServerOutcome.CUT_OFF)
-
-    def queue_depth(self) -> int:
-        """Connections accepted that no worker has taken."""
-        return len(self._queue)
-
-    def abandon_queue(self) -> None:
-        """Close what waits as cut off, and let the workers and the scaler end."""
-        with self._work:
-            self._closed = True
-            left = list(self._queue)
-            self._queue.clear()
-            self._work.notify_all()
-            self._pressure.notify_all()
-        for _, connection in left:
+        if not self._queue.put(connection):
             self.connections.close(connection, ServerOutcome.CUT_OFF)
+
+    @override
+    def queue_depth(self) -> int:
+        return self._queue.depth
+
+    @override
+    def abandon_queue(self) -> None:
+        for connection in self._queue.close():
+            self.connections.close(connection, ServerOutcome.CUT_OFF)
+        with self._changed:
+            self._changed.notify_all()
 
     # --- the scaler's thread -------------------------------------------------------------------------------------
 
     def _scale(self) -> None:
         grow_after_s = self._settings.grow_after_ms / 1000
         grown_at = 0.0
-        while True:
-            with self._pressure:
-                self._pressure.wait_for(lambda: self._closed or self._is_short_of_workers())
-                if self._closed:
-                    return
-                now, oldest = time.monotonic(), self._queue[0][0]
-                too_early_s = max(oldest, grown_at) + grow_after_s - now
-                if too_early_s > 0:
-                    self._pressure.wait(too_early_s)
-                    continue
-            grown_at = now if self._grow(now - oldest) else now + SPAWN_PAUSE_S
+        while (waited_s := self._queue.wait_overdue(grow_after_s, since=grown_at)) is not None:
+            if not self._wait_below_max():
+                now = time.monotonic()
+                grown_at = now if self._grow(waited_s) else now + SPAWN_PAUSE_S
 
-    def _is_short_of_workers(self) -> bool:
-        return len(self._queue) > self._idle and self._workers < self._settings.max_workers
+    def _wait_below_max(self) -> bool:
+        """Wait until the pool may grow; return whether it had to wait, so that the shortage may be over."""
+        with self._changed:
+            had_to_wait = self._workers >= self._settings.max_workers
+            self._changed.wait_for(lambda: self._queue.is_closed or self._workers < self._settings.max_workers)
+            return had_to_wait
 
     def _grow(self, waited_s: float) -> bool:
         try:
@@ -139,42 +125,37 @@ class ElasticPool(BlockingServer):
         return True
 
     def _add_worker(self) -> None:
-        with self._work:
+        with self._changed:
             self._workers += 1
             self._started += 1
             name = f"worker-{self._started}"
         try:
-            self.threads.start(name, lambda: self._serve_until_idle(name))
+            self.threads.start(name, partial(self._work, name))
         except CannotStart:
-            with self._work:
+            with self._changed:
                 self._workers -= 1
             raise
 
     # --- the workers' threads ------------------------------------------------------------------------------------
 
-    def _serve_until_idle(self, name: str) -> None:
-        while (connection := self._take(name)) is not None:
-            self.serve(connection, name)
+    def _work(self, name: str) -> None:
+        while True:
+            connection = self._queue.take(self._settings.shrink_after_s)
+            if connection is not None:
+                self.serve(connection, name)
+            elif self._may_end(name):
+                return
 
-    def _take(self, name: str) -> Connection | None:
-        """The connection that waited longest; None when this worker should end."""
-        with self._work:
-            self._idle += 1
-            while not self._queue and not self._closed:
-                had_work = self._work.wait_for(lambda: self._queue or self._closed, self._settings.shrink_after_s)
-                if not had_work and self._workers > self._settings.min_workers:
-                    break
-            self._idle -= 1
-            if self._queue:
-                _, connection = self._queue.popleft()
-                if self._queue:
-                    self._pressure.notify()
-                return connection
+    def _may_end(self, name: str) -> bool:
+        """Whether a worker without work ends, because the server does or the pool is larger than its minimum."""
+        is_closed = self._queue.is_closed
+        with self._changed:
+            if not is_closed and self._workers <= self._settings.min_workers:
+                return False
             self._workers -= 1
+            self._changed.notify_all()
             left = self._workers
-            closed = self._closed
-        if not closed:
-            self.recorder.event(
-                "shrank", f"to {left} workers: {name} had no work for {self._settings.shrink_after_s:g} s"
-            )
-        return None
+        if not is_closed:
+            idle_s = self._settings.shrink_after_s
+            self.recorder.event("shrank", f"to {left} workers: {name} had no work for {idle_s:g} s")
+        return True
