@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from coreserver.clients.load import LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clock import now_ns
 from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart
+from coreserver.hosting.host import ServerHost
 from coreserver.models import facts_of
 from coreserver.models.shared.base import State
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
@@ -20,9 +21,6 @@ from coreserver.records.run_result import FailureCode, RunResult
 from coreserver.records.server import UNKNOWN_DESIGN
 from coreserver.runs.server_side import ServerSide, UnknownSide
 from coreserver.telemetry.machine import MachineWatch, listen_overflows
-
-if TYPE_CHECKING:
-    from coreserver.hosting.host import ServerHost
 
 
 class _Failure(NamedTuple):

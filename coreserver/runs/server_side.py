@@ -8,17 +8,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from coreserver.clock import NS_PER_S
+from coreserver.hosting.host import ServerHost
+from coreserver.models.shared.base import State
 from coreserver.records.client import ClientRecord
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord
 from coreserver.telemetry.sampler import INTERVAL_S
-
-if TYPE_CHECKING:
-    from coreserver.hosting.host import ServerHost
-    from coreserver.models.shared.base import State
 
 ENDS_DEADLINE_S = 2.0  # for the server to see the end of connections whose clients have gone
 _LOOK_EVERY_S = 0.01

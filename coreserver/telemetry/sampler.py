@@ -14,14 +14,13 @@ import random
 import resource
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
 from coreserver.clock import now_ns
 from coreserver.records.samples import Sample
 from coreserver.telemetry.machine import listen_overflows
-
-if TYPE_CHECKING:
-    from coreserver.models.shared.base import ServerModel
+from coreserver.telemetry.recorder import Totals
 
 INTERVAL_S = 0.1
 _JITTER = 0.2  # of the interval: after four looks the phase of a rate of ten a second is forgotten
@@ -31,11 +30,33 @@ _PAGE_BYTES = resource.getpagesize()
 _STATM = os.open("/proc/self/statm", os.O_RDONLY)  # held, since a process at its descriptor limit still samples itself
 
 
+@dataclass(frozen=True, slots=True)
+class ServerFigures:
+    """Figures of a server at one instant.
+
+    `threads_*` count the server's own threads; None if the design has no such notion. `accept_queue` is the length of
+    the backlog; None once the listener is closed.
+    """
+
+    totals: Totals
+    threads_alive: int | None
+    threads_busy: int | None
+    queue_depth: int | None
+    accept_queue: int | None
+
+
+class Sampled(Protocol):
+    """A server to take samples of."""
+
+    def snapshot(self) -> ServerFigures:
+        """Return the figures of this instant. Any thread may call it."""
+
+
 class Sampler:
     """Takes a `Sample` of one model every `gap_s` in a thread of its own and keeps the last KEPT."""
 
-    def __init__(self, model: ServerModel) -> None:
-        self._model = model
+    def __init__(self, server: Sampled) -> None:
+        self._server = server
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
@@ -56,7 +77,7 @@ class Sampler:
 
     def _run(self) -> None:
         while True:
-            self._samples.append(sample(self._model))
+            self._samples.append(sample(self._server))
             if self._stopping.wait(gap_s()):
                 return
 
@@ -66,10 +87,10 @@ def gap_s() -> float:
     return INTERVAL_S * random.uniform(1 - _JITTER, 1 + _JITTER)
 
 
-def sample(model: ServerModel) -> Sample:
+def sample(server: Sampled) -> Sample:
     """One look at `model` and this process, now."""
     at_ns = now_ns()
-    snapshot = model.snapshot()
+    snapshot = server.snapshot()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     vms_pages, rss_pages = os.pread(_STATM, 128, 0).split()[:2]
     return Sample(

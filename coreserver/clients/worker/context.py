@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.epoll import Poller
@@ -15,8 +15,12 @@ from coreserver.records.client import ClientRecord
 from coreserver.records.message_columns import MessageColumns
 from coreserver.records.place import Place
 
-if TYPE_CHECKING:
-    from coreserver.clients.worker.connection import ClientConnection
+
+class Cancellable(Protocol):
+    """A client that can be ended."""
+
+    def cancel(self) -> None:
+        """End the client now."""
 
 
 class WorkerContext:
@@ -37,7 +41,7 @@ class WorkerContext:
         self.columns = MessageColumns()
         self.records: list[ClientRecord] = []
         self.places: list[Place] = []
-        self.open: dict[ClientConnection, None] = {}  # begun and not ended, in the order of their begin
+        self.open: dict[Cancellable, None] = {}  # begun and not ended, in the order of their begin
         self.is_over = False  # nothing new may begin
         self._timeouts: dict[int, Timeouts] = {}
 

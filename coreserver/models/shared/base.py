@@ -22,7 +22,8 @@ from typing import Any, ClassVar, NamedTuple
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart, LifecycleError
 from coreserver.records.server import DesignFacts, Discipline
-from coreserver.telemetry.recorder import Recorder, Totals
+from coreserver.telemetry.recorder import Recorder
+from coreserver.telemetry.sampler import ServerFigures
 
 STOP_DEADLINE_S = 3.0  # stop() returns within this and JOIN_DEADLINE_S, whatever peers do
 JOIN_DEADLINE_S = 1.0
@@ -69,18 +70,10 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A model's figures at one instant; `threads_*` count the model's own threads, None where it has no such notion.
-
-    `accept_queue` is the kernel's queue of connections that nobody accepted yet; None once the listener is closed.
-    """
+class Snapshot(ServerFigures):
+    """The figures of a model at one instant, and its state."""
 
     state: State
-    totals: Totals
-    threads_alive: int | None
-    threads_busy: int | None
-    queue_depth: int | None
-    accept_queue: int | None
 
 
 class ServerModel(ABC):

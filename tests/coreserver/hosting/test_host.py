@@ -155,7 +155,7 @@ def test_seeds_and_laws_of_work_reach_the_server() -> None:
 
 def test_a_host_is_chosen_by_the_placement() -> None:
     hosts = [host_for(server_config(model, placement=placement)) for model, placement in PLACES]
-    assert [type(host).__name__ for host in hosts] == ["ThreadHost", "ChildHost", "ChildHost"]
+    assert [type(host).__name__ for host in hosts] == ["ThreadHost", "ProcessHost", "ProcessHost"]
     assert [host.pid for host in hosts] == [os.getpid(), None, None]
     for host in hosts:
         host.stop()
