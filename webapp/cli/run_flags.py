@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from webapp.objectives import Objective
-from webapp.parsing import strict_json
+from webapp.parsing import parse_json
 from webapp.problems import Problem
 from webapp.recipes.flags import FLAG_FIELDS
 
@@ -88,7 +88,7 @@ class Request:
 def strict(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same body, if JSON can hold all of it: numbers that are some, and text that is Unicode."""
     try:
-        parsed: Mapping[str, Any] = strict_json.parse(json.dumps(body).encode())
+        parsed: Mapping[str, Any] = parse_json(json.dumps(body).encode())
     except Problem as problem:
         raise UsageError(_told(problem)) from problem
     return parsed
@@ -207,7 +207,7 @@ def _bytes_of(flag: str, path: str, what: str) -> bytes:
 
 def _parsed(flag: str, text: bytes) -> Any:
     try:
-        return strict_json.parse(text)
+        return parse_json(text)
     except Problem as problem:
         raise UsageError(f"{flag}: {_told(problem)}") from problem
 

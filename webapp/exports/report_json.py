@@ -20,8 +20,7 @@ from coreserver.records.codec import FORMAT, Bounds, decode_connections
 from coreserver.reports.build import SCHEMA_VERSION
 from coreserver.reports.import_check import check_records, disagreements, miscounted
 from coreserver.reports.schema import ReportFile
-from webapp.parsing import strict_json
-from webapp.parsing.validation_errors import MAX_ERRORS, field_errors
+from webapp.parsing import MAX_ERRORS, field_errors, parse_json
 from webapp.problems import FieldError, Invalid
 from webapp.storage.run_files import Imported, Records
 
@@ -62,7 +61,7 @@ def opened(body: bytes) -> Imported:
     Raises:
         Invalid: it is no report of this lab's kind; the errors name what does not fit.
     """
-    document = strict_json.parse(body)
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise _invalid([FieldError("body", "must be an object: the report.json of a run")])
     _refuse_newer(document, "schema_version", document.get("schema_version"), SCHEMA_VERSION)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 
 from coreserver.config.base import ALPHABETS
-from webapp.parsing.validation_errors import plainly
+from webapp.parsing import plain_message
 
 Submitted = Mapping[str, str]
 Problems = Mapping[str, str]
@@ -134,7 +134,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
 def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in REASONS:
         return REASONS[kind].format(**{name: shown(value) for name, value in context.items()})
-    return ALPHABETS.get(context.get("pattern", ""), plainly(message))
+    return ALPHABETS.get(context.get("pattern", ""), plain_message(message))
 
 
 def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:

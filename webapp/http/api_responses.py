@@ -12,8 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from webapp.parsing import strict_json
-from webapp.parsing.validation_errors import request_problem
+from webapp.parsing import parse_json, request_problem
 from webapp.problems import PROBLEM_JSON, BadRequest, MethodNotAllowed, NotFound, Problem
 from webapp.schemas.resources import ProblemDocument
 
@@ -48,12 +47,12 @@ def _all_problems(base: type[Problem]) -> list[type[Problem]]:
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read by `strict_json`."""
+    """A request whose JSON is read by `parse_json`."""
 
     async def json(self) -> Any:
         """The body's value, or Invalid."""
         if not hasattr(self, "_strict"):
-            self._strict = strict_json.parse(await self.body())
+            self._strict = parse_json(await self.body())
         return self._strict
 
 

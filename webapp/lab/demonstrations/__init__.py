@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from webapp.parsing import strict_json
+from webapp.parsing import parse_json
 from webapp.schemas.resources import RunSpec
 
 
@@ -16,4 +16,4 @@ from webapp.schemas.resources import RunSpec
 def demonstrations() -> dict[str, RunSpec]:
     """Every demonstration by its name, in the order in which they are taught."""
     files = sorted(Path(__file__).parent.glob("*.json"))
-    return {file.stem: RunSpec.model_validate(strict_json.parse(file.read_bytes())) for file in files}
+    return {file.stem: RunSpec.model_validate(parse_json(file.read_bytes())) for file in files}

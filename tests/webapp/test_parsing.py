@@ -1,4 +1,4 @@
-"""Bodies: what is not strict JSON, or cannot be kept, is refused by the name of its place and never repeated."""
+"""Strict JSON and validation errors: invalid input is refused with the path of the field and never repeated."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from coreserver.config.server import ServerOptions
 from coreserver.models import ServerConfig
-from webapp.parsing.strict_json import parse
-from webapp.parsing.validation_errors import field_errors
+from webapp.parsing import field_errors, parse_json
 from webapp.problems import FieldError, Invalid
 from webapp.schemas.resources import RunSpec
 
@@ -18,9 +17,9 @@ SERVER: TypeAdapter[ServerOptions] = TypeAdapter(ServerConfig)
 RUN: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
 
 
-def test_takes_what_json_is_for() -> None:
+def test_all_kinds_of_values_are_parsed() -> None:
     body = b'{"a": [1, -2.5e3, true, null, "\xc3\xa9 \\ud83d\\ude00"], "b": {}}'
-    assert parse(body) == {"a": [1, -2500.0, True, None, "é 😀"], "b": {}}
+    assert parse_json(body) == {"a": [1, -2500.0, True, None, "é 😀"], "b": {}}
 
 
 @pytest.mark.parametrize(
@@ -40,9 +39,9 @@ def test_takes_what_json_is_for() -> None:
         (b"NaN", "body"),
     ],
 )
-def test_names_the_place(body: bytes, field: str) -> None:
+def test_json_error_names_the_field(body: bytes, field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        parse(body)
+        parse_json(body)
     assert [error.field for error in caught.value.errors] == [field]
 
 
@@ -50,14 +49,14 @@ def test_names_the_place(body: bytes, field: str) -> None:
     "body",
     [b"", b"{", b"{'a': 1}", b"[1,]", b'{"a": \xff}', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 40 + b"1" + b"}" * 40],
 )
-def test_refuses_what_is_no_document(body: bytes) -> None:
+def test_malformed_document_is_refused(body: bytes) -> None:
     with pytest.raises(Invalid):
-        parse(body)
+        parse_json(body)
 
 
-def test_one_answer_lists_a_bounded_number_of_faults() -> None:
+def test_number_of_errors_is_limited() -> None:
     with pytest.raises(Invalid) as caught:
-        parse(b"[" + b"NaN," * 5000 + b"1]")
+        parse_json(b"[" + b"NaN," * 5000 + b"1]")
     assert len(caught.value.errors) == 20
 
 
@@ -78,7 +77,7 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
         (SERVER, {"model": "bounded_pool", "workers": 0}, [("workers", "must be greater than or equal to 1")]),
         (
             SERVER,
-            {"model": "sequential", "host": "0.0.0.0"},  # noqa: S104 - that is what must be refused
+            {"model": "sequential", "host": "0.0.0.0"},  # noqa: S104 - must be refused
             [("host", "must be a loopback address such as 127.0.0.1 or ::1")],
         ),
         (
@@ -119,7 +118,7 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
             {"server": {"id": 1}, "clients": [CLIENT | {"script": [{"send_hex": "5e6"}]}]},
             [("clients.0.script.0.send_hex", "must be pairs of hex digits")],
         ),
-        # `script` is a kind of group and a field of that kind.
+        # `script` is the kind of a group and also one of its fields
         (
             RUN,
             {"server": {"id": 1}, "clients": [CLIENT | {"script": "article", "count": 0, "timeout_s": 0, "name": "/"}]},
@@ -131,13 +130,13 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
         ),
     ],
 )
-def test_names_the_field_as_it_was_written(kind: TypeAdapter[Any], body: Any, errors: list[tuple[str, str]]) -> None:
+def test_validation_error_names_the_field(kind: TypeAdapter[Any], body: Any, errors: list[tuple[str, str]]) -> None:
     with pytest.raises(ValidationError) as caught:
         kind.validate_python(body)
     assert field_errors(caught.value.errors(), body) == [FieldError(*error) for error in errors]
 
 
-def test_a_wrong_tag_is_answered_with_the_right_ones_and_not_repeated() -> None:
+def test_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(ValidationError) as caught:
         SERVER.validate_python({"model": "<script>"})
     (error,) = field_errors(caught.value.errors(), {"model": "<script>"})

@@ -1,1 +1,0 @@
-"""From untrusted JSON and fields to values, or to a problem that names the place."""
