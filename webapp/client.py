@@ -23,7 +23,7 @@ from coreserver.config.load import ClosedGroup, OpenGroup
 from webapp.compare import Comparison
 from webapp.problems import FieldError
 from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
-from webapp.timeline.explorer import TimelinePicture
+from webapp.schemas.timeline_part import TimelinePicture
 
 POLL_S = (0.05, 0.5)  # how often `wait` asks: at first, and in the end
 

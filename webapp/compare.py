@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from webapp.compared_figures import DURATION, NOT_MEASURED, FigureValue, Unit, as_compared, figures_of
-from webapp.schemas.answer import Answer
 from webapp.schemas.resources import Verdict
+from webapp.schemas.run_progress import Answer
 
 MIN_RUNS, MAX_RUNS = 2, 8  # runs of a comparison
 RESOLUTION = 0.001  # histograms keep three significant digits: what is closer is the same

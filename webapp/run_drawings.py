@@ -7,8 +7,9 @@ Each raises NotFound for an unknown run and Invalid for a part that does not exi
 from __future__ import annotations
 
 from webapp.lab.lab import Lab
+from webapp.schemas.timeline_part import WHOLE, TimelinePicture, TimelineQuery
 from webapp.timeline.drawing import WIDE, responsive
-from webapp.timeline.explorer import WHOLE, TimelinePicture, TimelineQuery, part_of, picture
+from webapp.timeline.explorer import part_of, picture
 
 
 def timeline_svg(lab: Lab, run_id: int, query: TimelineQuery = WHOLE, *, embedded: bool = False) -> str:

@@ -30,12 +30,12 @@ from webapp.schemas.resources import (
     RunList,
     RunPatch,
     RunResource,
-    RunSpec,
     ServerResource,
     ServerStats,
     Verdict,
 )
 from webapp.schemas.run_progress import RunHistory, RunProgress
+from webapp.schemas.run_spec import RunSpec
 from webapp.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

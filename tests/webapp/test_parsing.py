@@ -11,7 +11,7 @@ from coreserver.config.server import ServerOptions
 from coreserver.models import ServerConfig
 from webapp.parsing import field_errors, parse_json
 from webapp.problems import FieldError, Invalid
-from webapp.schemas.resources import RunSpec
+from webapp.schemas.run_spec import RunSpec
 
 SERVER: TypeAdapter[ServerOptions] = TypeAdapter(ServerConfig)
 RUN: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)

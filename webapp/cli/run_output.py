@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from webapp.objectives import ObjectiveResult
-from webapp.schemas.resources import RunResource
+from webapp.schemas.resources import EXTERNAL, RunResource
 
 _ERASE_LINE = "\r\x1b[K"
 _STATISTICS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
@@ -84,7 +84,7 @@ def _totals(run: RunResource, report: Mapping[str, Any]) -> Iterator[str]:
     totals = report["totals"]
     counts, messages = totals["connections"], totals["messages"]
     yield f"run          {run.id}, {run.state}" + (f": {run.reason.detail}" if run.reason else "")
-    yield f"server       {run.model}" + (f" at {report['server']['name']}" if run.model == "external" else "")
+    yield f"server       {run.model}" + (f" at {report['server']['name']}" if run.model == EXTERNAL else "")
     at_once = totals["peak_in_service"]
     served = "" if at_once is None else f", at most {at_once:,} served at once"
     yield f"clients      {counts['completed']:,} of {counts['due']:,} completed{served}"

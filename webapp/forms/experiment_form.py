@@ -22,7 +22,8 @@ from webapp.forms.schema_form import (
     problems_of,
     submitted_from,
 )
-from webapp.schemas.resources import ModelResource, RunSpec, ServerResource
+from webapp.schemas.resources import ModelResource, ServerResource
+from webapp.schemas.run_spec import RUN_FIELDS, RunSpec
 
 DEFAULT_MODEL = "bounded_pool"  # the article's picture; two workers and three clients show it at once
 FIRST_OPTIONS = ("name", "port", "work")  # of the common ones, those that people change
@@ -30,7 +31,6 @@ OWN_SERVER = "new"
 ELSEWHERE = "address"
 RUN = "run."  # prefix of the run's own fields: server fields are named as in a config
 _OPTIONS = {name for model in MODELS.values() for name in model.Config.model_fields}  # of any design
-RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from webapp.lab.run_history import Errors, Point, Points
 from webapp.lab.run_phases import WORDS, Expectation, expectation, phase_at, queued_words
 from webapp.lab.run_target import Destination
 from webapp.lab.server_entry import ServerLease
-from webapp.schemas.resources import Reason, RunSpec
+from webapp.schemas.resources import Reason
 from webapp.schemas.run_progress import LiveServer, RunHistory, RunPhase, RunProgress, RunStage
+from webapp.schemas.run_spec import RunSpec
 
 _NUMBER = re.compile(r"\d+\Z")
 BEGUN = ("connecting", "waiting", "in_service", "completed", "failed")

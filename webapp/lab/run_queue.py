@@ -21,7 +21,8 @@ from webapp.lab.live_run import LiveRun
 from webapp.lab.run_target import CouldNotServe, described, destination_of, reached
 from webapp.lab.servers import Servers
 from webapp.problems import Quota, StorageFull, Unavailable
-from webapp.schemas.resources import Reason, RunSpec
+from webapp.schemas.resources import Reason
+from webapp.schemas.run_spec import RunSpec
 from webapp.settings import Settings
 from webapp.storage.store import Ending, Result, Store, now
 

@@ -16,10 +16,9 @@ from webapp.lab.limits import refuse_too_much
 from webapp.lab.server_entry import ServerLease
 from webapp.lab.servers import Servers, start_host
 from webapp.problems import Conflict, FieldError, Invalid, Problem
-from webapp.schemas.resources import RunSpec, ServerRef, ServerTarget
+from webapp.schemas.resources import EXTERNAL
+from webapp.schemas.run_spec import RunSpec, ServerRef, ServerTarget
 from webapp.settings import Settings
-
-EXTERNAL = "external"  # the model of a server that is not ours
 
 
 class CouldNotServe(Exception):

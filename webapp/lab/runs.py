@@ -11,8 +11,9 @@ from webapp.lab.live_run import LiveRun
 from webapp.lab.run_queue import RunQueue
 from webapp.lab.servers import Servers
 from webapp.problems import Conflict
-from webapp.schemas.resources import Reason, RunFilter, RunList, RunPatch, RunResource, RunSpec, Verdict
+from webapp.schemas.resources import Reason, RunFilter, RunList, RunPatch, RunResource, Verdict
 from webapp.schemas.run_progress import RunHistory
+from webapp.schemas.run_spec import RunSpec
 from webapp.settings import Settings
 from webapp.storage.run_files import Imported
 from webapp.storage.store import Ending, Result, RunRow, Store

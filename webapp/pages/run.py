@@ -23,7 +23,8 @@ from webapp.pages.time_breakdown import PartsTable, parts_table
 from webapp.problems import Conflict, NotFound
 from webapp.recipes.recipes import Recipe, recipes
 from webapp.run_drawings import lanes_svg, timeline_svg
-from webapp.schemas.resources import RunPatch, RunResource, RunSpec
+from webapp.schemas.resources import RunPatch, RunResource
+from webapp.schemas.run_spec import RunSpec
 
 STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
 COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")

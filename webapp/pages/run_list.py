@@ -13,9 +13,8 @@ from webapp.lab import model_catalog
 from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page, RunRow, run_row
 from webapp.problems import Invalid, NotFound, Problem
-from webapp.schemas.resources import RunFilter, RunSort
+from webapp.schemas.resources import EXTERNAL, RunFilter, RunSort
 
-EXTERNAL = "external"  # the model of runs against servers that are not ours
 SORTS = {
     "-created_at": "newest first",
     "created_at": "oldest first",

@@ -11,8 +11,9 @@ from webapp.formatting import Figure
 from webapp.lab.run_history import COLUMNS
 from webapp.live.sparklines import Chart, chart_of
 from webapp.live.worker_lanes import WINDOW_S
-from webapp.schemas.resources import RunResource, RunSpec
+from webapp.schemas.resources import RunResource
 from webapp.schemas.run_progress import RunHistory, RunProgress, RunStage
+from webapp.schemas.run_spec import RunSpec
 
 MIN_WINDOW_S = 10.0  # across a chart, while the run is young
 PHASES = {

@@ -11,9 +11,9 @@ from typing import Any
 from coreserver.models import MODELS
 from webapp.recipes.command_line import command_line
 from webapp.recipes.group_kinds import GROUP_KINDS
+from webapp.schemas.run_spec import RUN_FIELDS
 
 PATIENCE_S = 600  # the most that the lab waits for the end of a run before it answers
-RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")
 
 
 @dataclass(frozen=True)

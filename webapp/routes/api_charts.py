@@ -19,7 +19,7 @@ from webapp.lab.lab import Lab
 from webapp.problems import NotFound
 from webapp.routes.dependencies import ChartsDep, LabDep, RunId
 from webapp.run_drawings import lanes_svg, timeline_svg
-from webapp.timeline.explorer import TimelineQuery
+from webapp.schemas.timeline_part import TimelineQuery
 from webapp.timeline.plain_css import on_paper
 
 router = APIRouter(tags=["charts"], route_class=StrictRoute)

@@ -18,17 +18,9 @@ from webapp.lab.lab import Lab
 from webapp.live.events import EventStream, run_events
 from webapp.routes.dependencies import LabDep, LastEventId, RunId, StreamsDep, download
 from webapp.run_drawings import timeline_picture
-from webapp.schemas.resources import (
-    ConnectionList,
-    ConnectionRow,
-    NoOptions,
-    RunFilter,
-    RunList,
-    RunPatch,
-    RunResource,
-    RunSpec,
-)
-from webapp.timeline.explorer import TimelinePicture, TimelineQuery
+from webapp.schemas.resources import ConnectionList, ConnectionRow, NoOptions, RunFilter, RunList, RunPatch, RunResource
+from webapp.schemas.run_spec import RunSpec
+from webapp.schemas.timeline_part import TimelinePicture, TimelineQuery
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 

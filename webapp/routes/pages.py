@@ -16,7 +16,8 @@ from webapp.pages.run import run_page
 from webapp.pages.server import server_page
 from webapp.problems import Conflict, Invalid, NotFound, Problem
 from webapp.routes.dependencies import LabDep, RunId, ServerId
-from webapp.schemas.resources import RunPatch, RunSpec, StopOptions
+from webapp.schemas.resources import RunPatch, StopOptions
+from webapp.schemas.run_spec import RunSpec
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 

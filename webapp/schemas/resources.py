@@ -9,13 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Field
 
 from coreserver.config.base import FrozenSettings, Label, Note
-from coreserver.config.load import LoadConfig
-from coreserver.models import ServerConfig
-from webapp.schemas.answer import Answer
-from webapp.schemas.run_progress import RunProgress, RunStage
+from webapp.schemas.run_progress import Answer, RunProgress, RunStage
 
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]
 RunState = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
@@ -39,6 +36,7 @@ RunSort = Literal[
     "-response_p99_ms",
 ]
 
+EXTERNAL = "external"  # the model of a server that the lab did not start
 Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive whole number")]
 
 # --- asked -----------------------------------------------------------------------------------------------------------
@@ -54,52 +52,6 @@ class StopOptions(FrozenSettings):
 
 class NoOptions(FrozenSettings):
     """A body without fields; leaving it out means the same."""
-
-
-class ServerRef(FrozenSettings):
-    """A server of this lab, which must be listening."""
-
-    id: Id
-
-
-class ServerTarget(FrozenSettings):
-    """A server of somebody else that speaks the protocol; the lab must have been told that it may be reached."""
-
-    address: str = Field(
-        min_length=1,
-        max_length=300,
-        description="host:port, an IPv6 address in brackets; must be within an `--allow-target` of the lab",
-    )
-
-
-def _server_kind(server: Any) -> str:
-    named = (
-        server if isinstance(server, dict) else type(server).model_fields if isinstance(server, FrozenSettings) else {}
-    )
-    return "server by id" if "id" in named else "target" if "address" in named else "server config"
-
-
-RunServer = Annotated[
-    Annotated[ServerRef, Tag("server by id")]
-    | Annotated[ServerTarget, Tag("target")]
-    | Annotated[ServerConfig, Tag("server config")],
-    Discriminator(_server_kind),
-]
-
-
-class RunSpec(LoadConfig):
-    """A run as it is asked for: a server, the clients that are sent at it, and what to call it."""
-
-    label: Label = Field(default="", description="a short name to find the run by")
-    note: Note = Field(default="", description="anything worth remembering")
-    server: RunServer = Field(
-        description='`{"id": 3}` for a listening server of the lab; the config of one that lives for this run alone; '
-        'or `{"address": "127.0.0.1:9000"}` for one that is not ours'
-    )
-
-    def load(self) -> LoadConfig:
-        """The part of it that the client processes need."""
-        return LoadConfig(**{name: getattr(self, name) for name in LoadConfig.model_fields})
 
 
 class RunPatch(FrozenSettings):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from webapp.schemas.answer import Answer
+from pydantic import BaseModel, ConfigDict, Field
 
 RunPhase = Literal[
     "queued", "starting", "preparing", "connecting", "warm_up", "measuring", "finishing", "reading", "reporting"
 ]
+
+
+class Answer(BaseModel):
+    """Base of all response bodies. Frozen, so that threads can share them."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 class RunError(Answer):

@@ -23,7 +23,7 @@ from webapp.forms.client_groups import (
 from webapp.forms.experiment_form import launch_form, run_spec, server_config, submitted_from_run
 from webapp.forms.schema_form import check, document_of, fields_of, read_form, submitted_from
 from webapp.recipes.group_kinds import GROUP_KINDS
-from webapp.schemas.resources import RunSpec
+from webapp.schemas.run_spec import RunSpec
 
 MUST: dict[str, dict[str, Any]] = {"open": {"rate_per_s": 3.0}}
 BAD_STAGES = parse_stages("9")[1]

@@ -15,7 +15,7 @@ from coreserver.models import MODELS
 from webapp.cli import commands
 from webapp.cli.run_flags import Request
 from webapp.recipes.recipes import recipes
-from webapp.schemas.resources import RunSpec
+from webapp.schemas.run_spec import RunSpec
 
 BASE = "http://127.0.0.1:8000"
 CPU = min(os.sched_getaffinity(0))

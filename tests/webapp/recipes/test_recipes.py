@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from webapp.recipes.recipes import recipes
-from webapp.schemas.resources import RunSpec
+from webapp.schemas.run_spec import RunSpec
 
 BASE = "http://127.0.0.1:8000"
 

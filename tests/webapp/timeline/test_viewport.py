@@ -13,8 +13,9 @@ from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from tests.support.drawings import POOL, absolute_xs, many
 from tests.support.fake_lab import article_connections
 from webapp.problems import Invalid
+from webapp.schemas.timeline_part import TimelinePicture, TimelineQuery
 from webapp.timeline.drawing import draw, draw_lanes
-from webapp.timeline.explorer import COLUMNS, PARTS, TimelinePicture, TimelineQuery, picture
+from webapp.timeline.explorer import COLUMNS, PARTS, picture
 from webapp.timeline.viewport import View
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from webapp.parsing import parse_json
-from webapp.schemas.resources import RunSpec
+from webapp.schemas.run_spec import RunSpec
 
 
 @cache
