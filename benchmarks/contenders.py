@@ -1,4 +1,4 @@
-"""Who takes part: every model and placement of ours, and the peers that the benchmark holds."""
+"""Servers that the benchmarks compare: every model in every placement, and peers from other projects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Start = Callable[[int], AbstractContextManager[int]]  # connections → the port
 
 @dataclass(frozen=True)
 class Contender:
-    """A server under a name; `start` is told how many connections will come."""
+    """A named server. `start` takes the number of connections to expect and yields the port."""
 
     name: str
     start: Start
@@ -32,14 +32,14 @@ class Contender:
 
 
 def server_config(model: str, **options: Any) -> ServerOptions:
-    """A checked configuration."""
+    """Return a validated configuration with the common backlog."""
     adapter: TypeAdapter[ServerOptions] = TypeAdapter(ServerConfig)
     return adapter.validate_python({"model": model, "backlog": BACKLOG, **options})
 
 
 @contextmanager
-def hosted(model: str, **options: Any) -> Iterator[tuple[ServerHost, int]]:
-    """A running server of ours, and its port."""
+def host_model(model: str, **options: Any) -> Iterator[tuple[ServerHost, int]]:
+    """Run one of the lab's models; yield its host and its port."""
     host = host_for(server_config(model, **options))
     try:
         yield host, host.start().port
@@ -47,8 +47,8 @@ def hosted(model: str, **options: Any) -> Iterator[tuple[ServerHost, int]]:
         host.stop()
 
 
-def ours(name: str, model: str, **options: Any) -> Contender:
-    """One of our models; pools get as many workers as there will be connections."""
+def lab_contender(name: str, model: str, **options: Any) -> Contender:
+    """Return one of the lab's models as a contender; a pool has one worker per connection."""
 
     @contextmanager
     def start(connections: int) -> Iterator[int]:
@@ -57,17 +57,17 @@ def ours(name: str, model: str, **options: Any) -> Contender:
             sized["max_workers"] = connections
         if model == "capped_threads":
             sized["max_clients"] = connections
-        with hosted(model, **sized, **options) as (_, port):
+        with host_model(model, **sized, **options) as (_, port):
             yield port
 
     return Contender(name, start, one_at_a_time=model == "sequential")
 
 
 def program(name: str, command: list[str]) -> Contender:
-    """A server of its own that prints its port and ends when its stdin does.
+    """Return a contender that is a separate program; it prints its port and exits at the end of its stdin.
 
-    Like our own servers' processes it has a session of its own: where the kernel schedules by session, one in the
-    load client's session would share its turn with the load.
+    It runs in a session of its own, like the lab's server processes. Where the kernel schedules by session, a server in
+    the load client's session would share its CPU time with the load.
     """
 
     @contextmanager
@@ -83,23 +83,23 @@ def program(name: str, command: list[str]) -> Contender:
     return Contender(name, start)
 
 
-def our_models() -> list[Contender]:
-    """Every model in every placement it has."""
+def lab_contenders() -> list[Contender]:
+    """Return every model in every placement that it supports."""
     return [
-        ours(f"{model} ({placement})", model, placement=placement)
+        lab_contender(f"{model} ({placement})", model, placement=placement)
         for model in MODELS
         for placement in (("process",) if model == "c_threads" else ("thread", "process"))
     ]
 
 
 def one_core(cpu: int) -> list[Contender]:
-    """The threaded Python designs in a process kept on one CPU."""
+    """Return threaded Python designs in a process that is restricted to one CPU."""
     models = ("thread_per_client", "bounded_pool")
-    return [ours(f"{model} (process, one CPU)", model, placement="process", cpus=[cpu]) for model in models]
+    return [lab_contender(f"{model} (process, one CPU)", model, placement="process", cpus=[cpu]) for model in models]
 
 
 def peers(programs: Programs) -> list[Contender]:
-    """Servers of other makers, and the plainest epoll server in C."""
+    """Return servers from other projects, and a minimal epoll server in C."""
     python = [sys.executable, "-m", "benchmarks.peers"]
     return [
         program("C epoll, plain", [programs.path("epoll_server")]),
@@ -111,5 +111,5 @@ def peers(programs: Programs) -> list[Contender]:
 
 
 def article_way() -> Contender:
-    """A pool of 64 that sends byte by byte and leaves Nagle's algorithm on."""
-    return ours("the article's way (pool of 64)", "executor_pool", reply="per_byte", nodelay=False)
+    """Return a pool of 64 that sends one byte at a time and leaves Nagle's algorithm on."""
+    return lab_contender("the article's way (pool of 64)", "executor_pool", reply="per_byte", nodelay=False)

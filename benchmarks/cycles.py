@@ -1,7 +1,8 @@
-"""Start, serve three clients, stop, again and again on one port: what is left, and how long a stop takes.
+"""Measure what repeated start, service and stop on one port leave behind, and how long a stop takes.
 
-Run `python -m benchmarks.cycles`: 1,000 cycles of every Python model and 100 of every model in a process of its own,
-some minutes. The suite runs a short version. Two of the three clients are still connected when the server stops.
+Run `python -m benchmarks.cycles`: 1,000 cycles of every Python model in threads and 100 of every model in a process of
+its own, a few minutes. The test suite runs a short version. Each cycle has three clients; two of them are still
+connected when the server stops.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ STOP_LIMIT_S = 0.5
 
 @dataclass(frozen=True)
 class Cycles:
-    """What a series of cycles left behind, and its slowest stop."""
+    """Leftovers of a series of cycles, and its slowest stop."""
 
     threads_left: int
     descriptors_left: int
@@ -35,12 +36,12 @@ class Cycles:
     resident_growth_bytes: int
 
     def is_clean(self) -> bool:
-        """Nothing left."""
+        """Return whether no thread, descriptor or child is left."""
         return not (self.threads_left or self.descriptors_left or self.children_left)
 
 
 def free_port() -> int:
-    """A port that nobody uses now, below the ephemeral range."""
+    """Return an unused port below the ephemeral range."""
     host = host_for(server_config("sequential"))
     port = host.start().port
     host.stop()
@@ -48,7 +49,7 @@ def free_port() -> int:
 
 
 def run_cycles(model: str, placement: str, count: int) -> Cycles:
-    """`count` cycles on one port, after one that warms up."""
+    """Run `count` cycles on one port, after one warm-up cycle."""
     port = free_port()
     _cycle(model, placement, port)
     me = psutil.Process()
@@ -68,7 +69,7 @@ def _descriptors() -> int:
 
 
 def _cycle(model: str, placement: str, port: int) -> float:
-    """One cycle; how long its stop took, in seconds."""
+    """Run one cycle and return the duration of its stop in seconds."""
     host = host_for(server_config(model, placement=placement, port=port))
     address = host.start()
     clients = [socket.create_connection(address, timeout=10.0) for _ in range(3)]
@@ -85,28 +86,28 @@ def _cycle(model: str, placement: str, port: int) -> float:
 
 
 def talk(client: socket.socket) -> None:
-    """Greeting, one message, its answer."""
+    """Receive the greeting, send one message and check the reply."""
     greeting = client.recv(1)
     client.sendall(b"^abc$")
     answer = b""
     while len(answer) < 3:
         answer += client.recv(3)
     if (greeting, answer) != (b"*", b"bcd"):
-        raise SystemExit(f"wrong answer: {greeting!r} {answer!r}")
+        raise SystemExit(f"wrong greeting or reply: {greeting!r} {answer!r}")
 
 
 def main() -> None:
-    """A row a model and placement."""
+    """Print one row per model and placement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1000, help="cycles of models in threads of this process")
-    parser.add_argument("--processes", type=int, default=100, help="cycles of models in a process of their own")
-    asked = parser.parse_args()
+    parser.add_argument("--threads", type=int, default=1000, help="cycles of each model in threads of this process")
+    parser.add_argument("--processes", type=int, default=100, help="cycles of each model in a process of its own")
+    arguments = parser.parse_args()
     print(f"{machine()}\n")
     print("| model | placement | cycles | threads left | fds left | children left | slowest stop ms | RSS growth kB |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for model, design in MODELS.items():
         for placement in get_args(design.Config.model_fields["placement"].annotation):
-            count = asked.threads if placement == "thread" else asked.processes
+            count = arguments.threads if placement == "thread" else arguments.processes
             done = run_cycles(model, placement, count)
             print(
                 f"| {model} | {placement} | {count} | {done.threads_left} | {done.descriptors_left} "

@@ -1,5 +1,6 @@
-/* The plainest fast server of the protocol: one thread, epoll, no timeouts, no telemetry. The benchmark's upper bound.
- * Prints its port, ends when its standard input does. Replies that the kernel will not take at once end the peer.
+/* Minimal fast server of the protocol: one thread, epoll, no timeouts, no telemetry. Upper bound of the benchmark.
+ * Prints its port and exits at the end of its standard input. If the kernel does not accept a whole reply at once, the
+ * connection is closed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -1,4 +1,4 @@
-"""A lab in a process of its own, as a person starts it, for the benchmarks of its pages."""
+"""A lab in a process of its own, started with `serverlab serve`, for the benchmarks of its pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class LabProcess:
-    """`serverlab serve` as long as the block lasts."""
+    """Context manager that runs `serverlab serve` and stops it at the end of the block."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -46,26 +46,26 @@ class LabProcess:
             process.send_signal(signal.SIGTERM)
 
     def cpu_s(self) -> float:
-        """Processor seconds of the control plane so far, thread-placed servers included, in steps of 10 ms."""
+        """Return the CPU seconds of the control plane so far, in steps of 10 ms, including servers in its threads."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
     def ask(self, path: str, body: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
-        """Post `body` to the API; what it answered."""
+        """Post `body` to the API and return the response."""
         answer: dict[str, Any] = self.http.post(f"/api/v1{path}", json=body, params=params).raise_for_status().json()
         return answer
 
     def run(self, server: dict[str, Any], *clients: dict[str, Any], label: str = "") -> dict[str, Any]:
-        """A run that has ended."""
+        """Execute a run and return it when it is completed."""
         body = {"label": label, "server": server, "clients": clients}
         run = self.ask("/runs", body, wait_s=110)
         if run["state"] != "completed":
-            raise SystemExit(f"the run {label} was to be completed and is {run['state']}: {run['reason']}")
+            raise SystemExit(f"run {label!r} is {run['state']} instead of completed: {run['reason']}")
         return run
 
     @contextmanager
     def read(self, path: str) -> Iterator[None]:
-        """Somebody who takes the events at `path` and throws them away, as a page would that draws nothing."""
+        """Receive the events at `path` and discard them while the block runs."""
         where = urlsplit(self.url)
         with socket.create_connection((where.hostname, where.port)) as peer:
             peer.sendall(f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())

@@ -1,16 +1,16 @@
-"""What the load generator can do: against a C client at the same server, and against its own schedule.
+"""Measure the load generator: against a C client at the same server, and against its own schedule.
 
-Run `python -m benchmarks.load` (about eight minutes; `--rounds 1` for a first look). Contenders take turns within every
-round, since a machine's speed drifts; figures are medians of the rounds.
+Run `python -m benchmarks.load` (about eight minutes; `--rounds 1` for a first look). Contenders alternate within every
+round, because the speed of a machine drifts. Figures are medians of the rounds.
 
-    round trips    64 connections x 14 bytes, always busy, every reply checked: our one client process, the C client,
-                   and Locust with a plain socket user, where it is installed. Against the lab's fastest design with
-                   its telemetry on, which is judged, and against a plain C server, which asks more of the clients
-    lateness       how late messages and connects go out at fixed rates; nothing may ever go out early. Beside it how
-                   late the machine wakes a C program that does nothing else. Judged against the plain C server, which
-                   takes the least of the machine, each side on a CPU of its own; against the lab's design what is seen
-                   is the pair on shared CPUs
-    connections    connect, greeting, one message, close: as many as 64 clients manage
+    round trips    64 connections x 14 bytes, always busy, every reply checked: one client process of the lab, the C
+                   client, and Locust with a plain socket user if it is installed. Judged against the lab's fastest
+                   design with its telemetry on; also measured against a plain C server, which is faster
+    lateness       delay of messages and connects at fixed rates; none may be early. For comparison, the delay with
+                   which the machine wakes a C program that does nothing else. Judged against the plain C server, which
+                   needs the least CPU time, with each side on a CPU of its own; also measured against the lab's design
+                   on shared CPUs
+    connections    connect, greeting, one message, close, with 64 clients that reconnect at once
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import hosted, program
+from benchmarks.contenders import host_model, program
 from benchmarks.tools import HERE, Programs, machine, on_cpu
 from coreserver.clients.load import LoadProcesses
 from coreserver.config.load import LoadConfig
@@ -49,28 +49,28 @@ TIMES_LOCUST = 2.2
 LATE_P99_MS = 0.3
 MESSAGE_RATES = (5_000, 10_000)
 CONNECT_RATE = 4_000
-THINKERS = 500  # clients that make those message rates between them
+THINKERS = 500  # clients that produce each of those message rates together
 
 
 @dataclass(frozen=True)
 class Lateness:
-    """Of one run, in milliseconds."""
+    """Lateness in one run, in milliseconds."""
 
     per_s: float
     p50_ms: float
     p99_ms: float
     max_ms: float
     early: int
-    bare_p99_ms: float  # of a C program that only wakes
+    bare_p99_ms: float  # lateness of a C program that only wakes
 
 
 def main() -> None:
-    """Measure, and print tables."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
-    parser.add_argument("--server", default=LAB_SERVER, help="the judged one: a model of the lab")
-    asked = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each measurement")
+    parser.add_argument("--server", default=LAB_SERVER, help="model of the lab that is judged")
+    arguments = parser.parse_args()
     print(machine())
     watch = MachineWatch()
     with tempfile.TemporaryDirectory() as directory:
@@ -80,26 +80,26 @@ def main() -> None:
             with on_cpu(server_cpu if load_cpus else None):
                 port = running.enter_context(_server(C_SERVER, programs))
             name = "a plain C epoll server, apart"
-            bench = Bench(name, programs, port, Path(directory), asked.rounds, asked.seconds, *load_cpus[:1])
+            bench = Bench(name, programs, port, Path(directory), arguments.rounds, arguments.seconds, *load_cpus[:1])
             bench.round_trips()
             bench.lateness(judge=True)
             bench.connections()
-        with _server(asked.server, programs) as port:
-            name = f"the lab's {asked.server}, telemetry on, shared"
-            bench = Bench(name, programs, port, Path(directory), asked.rounds, asked.seconds)
+        with _server(arguments.server, programs) as port:
+            name = f"the lab's {arguments.server}, telemetry on, shared"
+            bench = Bench(name, programs, port, Path(directory), arguments.rounds, arguments.seconds)
             bench.round_trips(judge=True)
             bench.lateness()
             bench.connections()
     if use := watch.so_far():
-        # Every program of ours has ended, so that what it used is known.
+        # All programs of the benchmark have ended, so their CPU time is known.
         others = max(0.0, use.busy_s - use.own_s) / (use.elapsed_s * use.cores)
         print(
-            f"\nmeanwhile others used {100 * others:.0f} % of the machine, and {use.steal_s:.1f} s were stolen from it"
+            f"\nother processes used {100 * others:.0f} % of the machine; {use.steal_s:.1f} s of CPU time were stolen"
         )
 
 
 class Bench:
-    """The measurements, each `rounds` times, against `server`, which listens at `port`; load comes from `cpu`."""
+    """Measurements against `server`, which listens at `port`, each `rounds` times; the load runs on `cpu`."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Bench:
         self._cpu = cpu
 
     def round_trips(self, *, judge: bool = False) -> None:
-        """Ours, C's and, where it is judged, Locust's, per client process."""
+        """Measure round trips per client process: the lab's, the C client's and, if judged, Locust's."""
         contenders = {"C client": self._c_client, "ours": self._ours}
         if judge and importlib.util.find_spec("locust"):
             contenders["Locust"] = self._locust
@@ -144,7 +144,7 @@ class Bench:
             _judge("ours / Locust", _ratio(rates["ours"], rates["Locust"]), TIMES_LOCUST)
 
     def lateness(self, *, judge: bool = False) -> None:
-        """Of messages on open connections, each at an instant known before, and of connects."""
+        """Measure the lateness of messages on open connections and of connects; all due times are known in advance."""
         for rate in MESSAGE_RATES:
             think_s = THINKERS / rate
             group = {"kind": "closed", "count": THINKERS, "think_s": think_s, "think": "exponential"}
@@ -163,7 +163,7 @@ class Bench:
         self._show_lateness(f"new connections at {CONNECT_RATE:,}/s", runs, judge)
 
     def connections(self) -> None:
-        """As fast as clients that come again at once can make them."""
+        """Measure connections per second with clients that reconnect at once."""
         group = {"kind": "closed", "count": CONNECTIONS, "messages_per_connection": 1, "duration_s": self._seconds}
         rates = [len(self._measure(group)[0].records) / self._seconds for _ in range(self._rounds)]
         print(
@@ -216,7 +216,7 @@ class Bench:
         (stats,) = json.loads(done.stdout)
         took_s = stats["last_request_timestamp"] - stats["start_time"]
         p50, p99 = _percentiles({int(ms): count for ms, count in stats["response_times"].items()}, [0.5, 0.99])
-        return stats["num_requests"] / took_s, f"p50 {p50} ms, p99 {p99} ms, as it rounds them"
+        return stats["num_requests"] / took_s, f"p50 {p50} ms, p99 {p99} ms, rounded by Locust"
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def _server(name: str, programs: Programs) -> Iterator[int]:
         with program(name, [programs.path(name)]).start(CONNECTIONS) as port:
             yield port
     else:
-        with hosted(name, placement="process") as (_, port):
+        with host_model(name, placement="process") as (_, port):
             yield port
 
 

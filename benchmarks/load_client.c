@@ -1,7 +1,7 @@
-/* A load client in C, so that Python load does not hide the server: N connections, each a closed loop.
+/* Load client in C, so that the cost of Python load does not limit the server: N connections, each a closed loop.
  *
  *   load_client PORT CONNECTIONS MESSAGE_BYTES SECONDS      round trips: `^` payload `$` out, the payload + 1 back
- *   load_client PORT CONNECTIONS 0 SECONDS                  idle: connect, take the greeting, hold
+ *   load_client PORT CONNECTIONS 0 SECONDS                  idle: connect, receive the greeting, hold
  *
  * One thread, epoll. Every reply byte is checked. Prints one JSON line: connected, greeted, round_trips, errors,
  * seconds, p50_us, p99_us, cpu_s. Prints "held" on its own line once all idle connections are greeted.
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PER_SOURCE 9000         /* connections from one source address; past about 14,000 the kernel searches long */
+#define PER_SOURCE 9000         /* connections per source address; beyond about 14,000 the kernel's port search is slow */
 #define SUB_BUCKETS 32          /* latency histogram: 32 steps per power of two, so 3 % wide */
 #define BUCKETS (64 * SUB_BUCKETS)
 
@@ -82,7 +82,7 @@ static int open_connection(int port, int number)
     return fd;
 }
 
-static int push(struct connection *c)       /* send what is left of the message; 0 or -1 */
+static int push(struct connection *c)       /* send the rest of the message; 0 or -1 */
 {
     while (c->sent < payload_bytes + 2) {
         ssize_t n = send(c->fd, message + c->sent, payload_bytes + 2 - c->sent, MSG_NOSIGNAL);
@@ -100,7 +100,7 @@ static int begin(struct connection *c)
     return push(c);
 }
 
-static int turn(struct connection *c)       /* read what is there; 0 or -1 when the connection is of no more use */
+static int turn(struct connection *c)       /* read what has arrived; 0, or -1 if the connection is unusable */
 {
     char buffer[65536];
     for (;;) {

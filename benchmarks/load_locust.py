@@ -1,4 +1,4 @@
-"""The same round trips by Locust with a plain socket user: `locust -f` this file, `TARGET_PORT` names the port."""
+"""Locust user that makes the same round trips with a plain socket; `TARGET_PORT` is the port of the server."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ REPLY = bytes(byte + 1 for byte in PAYLOAD)
 
 
 class EchoUser(User):
-    """One connection that is always busy; every reply is compared."""
+    """One connection that is always busy; every reply is checked."""
 
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        """Connect, and take the greeting."""
+        """Connect and receive the greeting."""
         self._sock = socket.create_connection(("127.0.0.1", int(os.environ["TARGET_PORT"])))
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock.recv(1)
 
     @task
     def round_trip(self) -> None:
-        """One message and its reply."""
+        """Send one message and receive its reply."""
         began = time.perf_counter()
         self._sock.sendall(MESSAGE)
         reply = b""

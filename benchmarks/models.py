@@ -1,13 +1,13 @@
-"""Every server design beside its peers: round trips/s, percentiles, idle clients, the cost of telemetry.
+"""Compare every server design with its peers: round trips/s, percentiles, idle clients, the cost of telemetry.
 
-Run `python -m benchmarks.models` (about fifteen minutes on a quiet machine; `--quick` for a first look). Load comes
-from our C client. Contenders take turns within each round, ratios are taken within a round, and the median round
-counts: machines differ by a tenth or two from minute to minute, within a round much less. The targets are then judged
-by pairs of their own, because the best and the worst of a table are partly so by luck.
+Run `python -m benchmarks.models` (about fifteen minutes on a quiet machine; `--quick` for a first look). The load comes
+from a C client. Contenders alternate within each round, ratios are computed within a round, and the figures are those
+of the median round: the speed of a machine varies by 10 to 20 % from minute to minute, and much less within a round.
+The targets are then judged by pairs of their own, because the best and the worst of a table are partly so by chance.
 
-    shared    servers and load run on whatever CPU the kernel chooses, as on most machines
-    apart     the server has one CPU to itself and the load another: what a design costs when nothing moves between
-              CPUs and nobody takes the server's time
+    shared    servers and load run on any CPU that the kernel chooses, as on most machines
+    apart     the server has one CPU to itself and the load another: the cost of a design when nothing moves between
+              CPUs and no other process takes the server's CPU time
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.contenders import Contender, article_way, hosted, one_core, our_models, peers
+from benchmarks.contenders import Contender, article_way, host_model, lab_contenders, one_core, peers
 from benchmarks.telemetry import print_telemetry_cost
 from benchmarks.tools import Load, Programs, alternating, machine, median_interval
 from coreserver.clock import now_ns
@@ -31,7 +31,7 @@ from coreserver.clock import now_ns
 
 @dataclass(frozen=True)
 class Shape:
-    """How many connections, how many bytes of payload, and on which CPUs."""
+    """Number of connections, bytes of payload, and placement on CPUs."""
 
     connections: int
     message_bytes: int
@@ -39,7 +39,7 @@ class Shape:
 
     @property
     def layout(self) -> str:
-        """Its name."""
+        """Name of the placement on CPUs."""
         return "apart" if self.apart else "shared"
 
     def __str__(self) -> str:
@@ -60,63 +60,63 @@ IDLE_CLIENTS = 9_000
 IDLE_MODELS = ("thread_per_client", "capped_threads", "event_loop", "asyncio", "c_threads")
 
 Rounds = dict[tuple[str, Shape], list[Load]]
-Target = tuple[str, str, Shape, float]  # who is to reach how many times whose round trips/s
+Target = tuple[str, str, Shape, float]  # server, peer, shape, and the ratio of round trips/s to reach
 
 
 def main() -> None:
-    """Measure, and print the tables and the targets."""
+    """Measure and print the tables and the targets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round, fewer pairs")
-    parser.add_argument("--rounds", type=int, default=5, help="of every contender at every shape")
-    parser.add_argument("--pairs", type=int, default=15, help="for every target, at least 6")
-    parser.add_argument("--only", choices=("throughput", "idle", "telemetry"), help="one part alone")
-    asked = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of every contender at every shape")
+    parser.add_argument("--pairs", type=int, default=15, help="alternating pairs for every target, at least 6")
+    parser.add_argument("--only", choices=("throughput", "idle", "telemetry"), help="run one part only")
+    arguments = parser.parse_args()
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as directory:
         programs = Programs(Path(directory))
-        if asked.only in (None, "throughput"):
-            seconds = 0.5 if asked.quick else 1.0
-            rounds = measure(programs, rounds=1 if asked.quick else asked.rounds, seconds=seconds)
+        if arguments.only in (None, "throughput"):
+            seconds = 0.5 if arguments.quick else 1.0
+            rounds = measure(programs, rounds=1 if arguments.quick else arguments.rounds, seconds=seconds)
             print_throughput(rounds)
-            print_targets(programs, rounds, pairs=6 if asked.quick else asked.pairs, seconds=seconds)
-        if asked.only in (None, "idle"):
-            print_idle(programs, 1_000 if asked.quick else IDLE_CLIENTS)
-        if asked.only in (None, "telemetry"):
-            print_telemetry_cost(programs, pairs=6 if asked.quick else 15)
+            print_targets(programs, rounds, pairs=6 if arguments.quick else arguments.pairs, seconds=seconds)
+        if arguments.only in (None, "idle"):
+            print_idle(programs, 1_000 if arguments.quick else IDLE_CLIENTS)
+        if arguments.only in (None, "telemetry"):
+            print_telemetry_cost(programs, pairs=6 if arguments.quick else 15)
 
 
 def measure(programs: Programs, rounds: int, seconds: float) -> Rounds:
-    """Every contender at every shape, `rounds` times in turn; the shapes apart only where there are two CPUs."""
+    """Measure every contender at every shape, `rounds` times in turn; the shapes `apart` need two CPUs."""
     shapes = (*SHAPES, *(SHAPES_APART if len(os.sched_getaffinity(0)) > 1 else ()))
     results: Rounds = defaultdict(list)
     for number in range(rounds):
         for shape in shapes:
-            for contender in field(programs, shape):
-                results[contender.name, shape].append(once(programs, contender, shape, seconds))
+            for contender in contenders_at(programs, shape):
+                results[contender.name, shape].append(measure_once(programs, contender, shape, seconds))
                 show(f"round {number + 1}/{rounds}: {contender.name}, {shape}")
     show("", end="\n")
     return results
 
 
-def once(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> Load:
-    """One contender, started for this, at one shape."""
+def measure_once(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> Load:
+    """Start one contender and measure it at one shape."""
     server = contender.start(shape.connections)
     return programs.load_on(server, shape.connections, shape.message_bytes, seconds, apart=shape.apart)
 
 
-def per_s(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> float:
-    """Its round trips a second."""
-    return once(programs, contender, shape, seconds).per_s
+def round_trips_per_s(programs: Programs, contender: Contender, shape: Shape, seconds: float) -> float:
+    """Measure the round trips per second of one contender."""
+    return measure_once(programs, contender, shape, seconds).per_s
 
 
 def show(progress: str, end: str = "") -> None:
-    """In a terminal, over what was there before."""
+    """Replace the progress line in the terminal."""
     print(f"\r{progress:<120}", end=end, file=sys.stderr)
 
 
-def field(programs: Programs, shape: Shape) -> list[Contender]:
-    """Who takes part at this shape."""
-    contenders = [*our_models(), *peers(programs)]
+def contenders_at(programs: Programs, shape: Shape) -> list[Contender]:
+    """Return the contenders that can be measured at this shape."""
+    contenders = [*lab_contenders(), *peers(programs)]
     if not shape.apart:
         contenders += one_core(min(os.sched_getaffinity(0)))
     if shape in (BUSY, BUSY_APART):
@@ -125,18 +125,18 @@ def field(programs: Programs, shape: Shape) -> list[Contender]:
 
 
 def ratio(rounds: Rounds, name: str, other: str, shape: Shape) -> float:
-    """How many times the round trips/s of `other`, in the median round."""
+    """Return the round trips/s of `name` divided by those of `other`, in the median round."""
     pairs = zip(rounds[name, shape], rounds[other, shape], strict=True)
     return statistics.median(mine.per_s / theirs.per_s for mine, theirs in pairs)
 
 
 def names_at(rounds: Rounds, shape: Shape) -> list[str]:
-    """Who took part at this shape."""
+    """Return the names of the contenders that were measured at this shape."""
     return [name for name, at in rounds if at == shape]
 
 
 def print_throughput(rounds: Rounds) -> None:
-    """One table a shape, the quickest first."""
+    """Print one table per shape, the fastest server first."""
     for shape in dict.fromkeys(shape for _, shape in rounds):
         print(f"{shape}\n\n| server | round trips/s | p50 µs | p99 µs | to c_threads | errors |")
         print("|---|---:|---:|---:|---:|---:|")
@@ -153,14 +153,16 @@ def print_throughput(rounds: Rounds) -> None:
 
 
 def print_targets(programs: Programs, rounds: Rounds, pairs: int, seconds: float) -> None:
-    """The ratios we set out to reach, in each layout, each by alternating pairs of its own."""
+    """Measure each target ratio in each placement with alternating pairs of its own, and print the results."""
     print("| server | beside | shape | ratio | 95 % interval | target |\n|---|---|---|---:|---|---|")
     for busy, large in ((BUSY, LARGE), (BUSY_APART, LARGE_APART)):
         for name, other, shape, target in targets(rounds, busy, large) if names_at(rounds, busy) else ():
             show(f"{name} beside {other}, {shape}")
-            contenders = {contender.name: contender for contender in field(programs, shape)}
-            mine, theirs = (partial(per_s, programs, contenders[who], shape, seconds) for who in (name, other))
-            median, low, high = median_interval(alternating(pairs, mine, theirs))
+            contenders = {contender.name: contender for contender in contenders_at(programs, shape)}
+            server, peer = (
+                partial(round_trips_per_s, programs, contenders[key], shape, seconds) for key in (name, other)
+            )
+            median, low, high = median_interval(alternating(pairs, server, peer))
             word = "reached" if median >= target else "missed" if high < target else "missed, within the scatter"
             print(f"| {name} | {other} | {shape} | {median:.2f} | {low:.2f} to {high:.2f} | {target:g} {word} |")
     show("", end="\n")
@@ -168,9 +170,9 @@ def print_targets(programs: Programs, rounds: Rounds, pairs: int, seconds: float
 
 
 def targets(rounds: Rounds, busy: Shape, large: Shape) -> list[Target]:
-    """What is to be reached. Where it is asked of several, the worst of the table stands for them, else the best."""
+    """Return the targets; of several designs, the worst of the table is measured (for 0.75 the best)."""
     threaded = [name for name in names_at(rounds, busy) if name.startswith(THREADED)]
-    at_once = [contender.name for contender in our_models() if not contender.one_at_a_time]
+    concurrent = [contender.name for contender in lab_contenders() if not contender.one_at_a_time]
     article = article_way().name
     return [
         ("asyncio (process)", REFERENCE, busy, 1.3),
@@ -178,18 +180,18 @@ def targets(rounds: Rounds, busy: Shape, large: Shape) -> list[Target]:
         ("asyncio (process)", REFERENCE, large, 0.7),
         ("event_loop (process)", REFERENCE, busy, 1.0),
         (max(threaded, key=lambda name: ratio(rounds, name, REFERENCE, busy)), REFERENCE, busy, 0.75),
-        (min(at_once, key=lambda name: ratio(rounds, name, article, busy)), article, busy, 25.0),
+        (min(concurrent, key=lambda name: ratio(rounds, name, article, busy)), article, busy, 25.0),
         (min(threaded, key=lambda name: ratio(rounds, name, STDLIB, busy)), STDLIB, busy, 1.0),
     ]
 
 
 def print_idle(programs: Programs, clients: int) -> None:
-    """What holding that many idle clients costs the serving process."""
+    """Print what `clients` idle connections cost the server process."""
     print(f"{clients:,} idle clients\n\n| server | threads | RSS MB | VMS MB |\n|---|---:|---:|---:|")
     for model in IDLE_MODELS:
         options = {"max_clients": clients} if model == "capped_threads" else {}
         with (
-            hosted(model, placement="process", idle_timeout_s=None, **options) as (host, port),
+            host_model(model, placement="process", idle_timeout_s=None, **options) as (host, port),
             programs.holding(port, clients, deadline_s=60.0),
         ):
             since = now_ns()

@@ -1,9 +1,9 @@
 /*
- * How punctual this machine is: a thread that does nothing but wake at RATE instants a second for SECONDS seconds.
+ * Measure the timer lateness of this machine: a thread that only wakes, RATE times per second for SECONDS seconds.
  *
- *     pace RATE SECONDS     prints {"p50_us", "p99_us", "max_us"} of how late it woke
+ *     pace RATE SECONDS     prints {"p50_us", "p99_us", "max_us"} of its lateness
  *
- * What it shows no load generator on this machine can be better than.
+ * No load generator on this machine can be more punctual.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -31,7 +31,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: pace RATE SECONDS\n");
         return 2;
     }
-    prctl(PR_SET_TIMERSLACK, 1); /* a timerfd has no slack, and is what a generator would use */
+    prctl(PR_SET_TIMERSLACK, 1); /* a generator would use a timerfd, which has no slack */
     int64_t start = now_ns();
     for (size_t i = 0; i < count; i++) {
         int64_t due = start + (int64_t)((double)(i + 1) * 1e9 / rate);

@@ -1,7 +1,7 @@
-"""Servers of other makers at the same work, each run as `python -m benchmarks.peers NAME`.
+"""Servers built with other libraries for the same protocol; run one as `python -m benchmarks.peers NAME`.
 
-They use the project's protocol engine and TCP_NODELAY, so only the way of serving differs. Each prints its port and
-ends when its standard input does.
+They use the project's protocol engine and TCP_NODELAY, so that only the concurrency design differs. Each prints its
+port and exits at the end of its standard input.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ READ_BYTES = 65536
 BACKLOG = 4096
 
 
-def end_with_stdin() -> None:
-    """End this process when standard input does."""
+def exit_with_stdin() -> None:
+    """Exit this process at the end of standard input."""
 
     def watch() -> None:
         sys.stdin.buffer.read()
@@ -32,7 +32,7 @@ def end_with_stdin() -> None:
 
 
 def serve(sock: socket.socket) -> None:
-    """One connection with blocking calls, whatever makes them block."""
+    """Serve one connection with blocking calls, in a thread or in a greenlet."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     engine = ProtocolEngine()
     sock.sendall(GREETING)
@@ -42,7 +42,7 @@ def serve(sock: socket.socket) -> None:
 
 
 def run_socketserver() -> None:
-    """The standard library's thread per client."""
+    """Run the standard library's server with one thread per client."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -53,7 +53,7 @@ def run_socketserver() -> None:
         request_queue_size = BACKLOG
 
         def handle_error(self, *_: object) -> None:
-            """Nothing: the load client leaves with resets, and a traceback each would be a cost of ours."""
+            """Do nothing: the load client closes with resets, and a traceback for each would distort the figures."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         print(server.server_address[1], flush=True)
@@ -61,7 +61,7 @@ def run_socketserver() -> None:
 
 
 async def run_asyncio_streams() -> None:
-    """The standard library's streams on its own loop."""
+    """Run the standard library's streams on its own event loop."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         engine = ProtocolEngine()
@@ -81,29 +81,29 @@ async def run_asyncio_streams() -> None:
 
 
 class BareProtocol(asyncio.Protocol):
-    """As little as a server on this loop can do: what the lab's own adds to it are limits, clocks and records."""
+    """The least that a server on this loop can do; the lab's own design adds limits, clocks and records."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
+        """Send the greeting."""
         self._receive = ProtocolEngine().receive
         self._write = cast(asyncio.Transport, transport).write
         self._write(GREETING)
 
     def data_received(self, data: bytes) -> None:
-        """Answer."""
+        """Send the reply."""
         if reply := self._receive(data):
             self._write(reply)
 
 
 async def run_uvloop() -> None:
-    """A protocol on uvloop, without anything else."""
+    """Run a bare protocol on uvloop."""
     server = await asyncio.get_running_loop().create_server(BareProtocol, "127.0.0.1", 0, backlog=BACKLOG)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 def run_gevent() -> None:
-    """gevent's StreamServer: a greenlet a client."""
+    """Run gevent's StreamServer: one greenlet per client."""
     from gevent.server import StreamServer
 
     server = StreamServer(("127.0.0.1", 0), lambda sock, _: serve(sock), backlog=BACKLOG)
@@ -113,9 +113,9 @@ def run_gevent() -> None:
 
 
 def main() -> None:
-    """Run the peer that the command line names."""
+    """Run the server that the command line names."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    end_with_stdin()
+    exit_with_stdin()
     if sys.argv[1] == "socketserver":
         run_socketserver()
     elif sys.argv[1] == "asyncio_streams":

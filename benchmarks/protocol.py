@@ -1,8 +1,8 @@
-"""What the protocol engine costs beside a loop per byte: MB/s of both, and their ratio.
+"""Compare the protocol engine with a per-byte loop: MB/s of both, and their ratio.
 
-Run `make bench`, or `python -m benchmarks.protocol`. Both ways answer the same buffers in alternating rounds of one
-process, and the median round counts, so that a machine that slows down meanwhile slows both. Rows without a target
-show the shape that flatters the engine least: one small message a buffer, where the cost of the call is all there is.
+Run `make bench`, or `python -m benchmarks.protocol`. Both process the same buffers in alternating rounds of one
+process, and the figures are those of the median round, so that a slower machine slows both. Rows without a target show
+the least favourable input for the engine: one small message per buffer, where the cost of the call dominates.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from coreserver.protocols.article import ProtocolEngine
 
 ROUNDS = 15
-ROUND_BYTES = 1_000_000  # some 40 ms of the loop per byte
+ROUND_BYTES = 1_000_000  # about 40 ms of the per-byte loop
 RECV_BYTES = 65_536
 
 Receive = Callable[[bytes], bytes]
 
 
 class PerByte:
-    """The obvious state machine, written for speed as far as a loop per byte goes."""
+    """Per-byte state machine, as fast as a loop in Python allows."""
 
     def __init__(self) -> None:
         self.in_message = False
         self.messages_finished = 0
 
     def receive(self, data: bytes) -> bytes:
-        """The reply to the next bytes of the stream."""
+        """Return the reply to the next bytes of the stream."""
         reply = bytearray()
         in_message = self.in_message
         for byte in data:
@@ -48,7 +48,7 @@ class PerByte:
 
 @dataclass(frozen=True)
 class Case:
-    """A stream in the buffers a server would receive, and how many times faster the engine ought to be."""
+    """A stream, split into the buffers that a server would receive, and the ratio that the engine should reach."""
 
     name: str
     buffers: Sequence[bytes]
@@ -56,18 +56,18 @@ class Case:
 
 
 def message(payload_bytes: int) -> bytes:
-    """One message whose payload has every byte value but the delimiters."""
+    """Return one message whose payload has every byte value except the delimiters."""
     values = bytes(value for value in range(256) if value not in b"^$")
     return b"^" + (values * (payload_bytes // len(values) + 1))[:payload_bytes] + b"$"
 
 
 def one_by_one(data: bytes) -> list[bytes]:
-    """The message alone in its buffer, again and again."""
+    """Return buffers that each contain the one message `data`."""
     return [data] * max(1, ROUND_BYTES // len(data))
 
 
 def back_to_back(data: bytes) -> list[bytes]:
-    """Messages without a pause between them, cut where `recv` would cut them and so mostly inside a message."""
+    """Return a stream of messages without pauses, split where `recv` would split it, mostly inside a message."""
     stream = data * (ROUND_BYTES // len(data))
     return [stream[start : start + RECV_BYTES] for start in range(0, len(stream), RECV_BYTES)]
 
@@ -77,13 +77,13 @@ CASES = (
     Case("16-byte payloads, back to back", back_to_back(message(16)), 8.0),
     Case("2-byte payloads, back to back", back_to_back(message(2)), 1.5),
     Case("^abc$de^abte$f in one buffer", one_by_one(b"^abc$de^abte$f"), 0.9),
-    Case("16-byte payload, one a buffer", one_by_one(message(16)), None),
-    Case("2-byte payload, one a buffer", one_by_one(message(2)), None),
+    Case("16-byte payload, one per buffer", one_by_one(message(16)), None),
+    Case("2-byte payload, one per buffer", one_by_one(message(2)), None),
 )
 
 
 def round_s(receive: Receive, buffers: Sequence[bytes]) -> float:
-    """Seconds that all the buffers take."""
+    """Return the seconds that all buffers take."""
     began = time.perf_counter()
     for data in buffers:
         receive(data)
@@ -91,10 +91,10 @@ def round_s(receive: Receive, buffers: Sequence[bytes]) -> float:
 
 
 def measure(buffers: Sequence[bytes]) -> tuple[float, float]:
-    """Median seconds of a round: the engine's, the loop's."""
+    """Return the median seconds of a round, for the engine and for the loop."""
     engine, loop = ProtocolEngine().receive, PerByte().receive
     if b"".join(map(engine, buffers)) != b"".join(map(loop, buffers)):
-        raise AssertionError("engine and loop per byte disagree")
+        raise AssertionError("engine and per-byte loop return different replies")
     rounds = [(round_s(engine, buffers), round_s(loop, buffers)) for _ in range(ROUNDS)]
     engine_s, loop_s = zip(*rounds, strict=True)
     return statistics.median(engine_s), statistics.median(loop_s)

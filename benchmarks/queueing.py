@@ -1,13 +1,13 @@
-"""Queueing theory as the judge of the whole chain: schedule, clients, server, stamps, join.
+"""Check the whole chain (schedule, clients, server, time stamps, join) against queueing theory.
 
 Run `python -m benchmarks.queueing` (about 20 minutes on a quiet machine; `--arrivals 500` for a first look). A pool of
-c workers serves Poisson arrivals, each by an exponential sleep of 20 ms on average, which is M/M/c. The waits that were
-measured (kernel's queue and server's queue) are held against
+c workers serves Poisson arrivals, each with an exponential sleep of 20 ms on average: an M/M/c queue. The measured
+waits (backlog wait plus queue wait) are compared with two predictions:
 
-    the recursion   first come, first served by c servers, fed with this run's own arrival and service times: it
-                    leaves nothing to chance, so a difference is ours: accepting, handing over, stamping
-    Erlang C        fed with this run's arrival rate and mean service time: single runs scatter by a tenth to a third
-                    around it, so the 95 % interval of the measured mean by batch means is what it must lie in
+    recursion   first come, first served by c servers, computed from this run's own arrival and service times. Chance
+                has no part in it, so a difference is caused by accepting, handing over or measuring
+    Erlang C    computed from this run's arrival rate and mean service time. Single runs differ from it by 10 to 30 %,
+                so it must lie in the 95 % interval of the measured mean by batch means
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from coreserver.telemetry.machine import MachineWatch
 WORKERS = (1, 2, 4, 8)
 UTILISATIONS = (0.5, 0.7, 0.85)
 MEAN_MS = 20.0
-WARM_UP = 0.05  # of the arrivals: the queue begins empty, which is not its usual state
+WARM_UP = 0.05  # share of the arrivals: the queue begins empty, which is not its usual state
 
-WITHIN = 0.04  # of the recursion's mean wait …
-WITHIN_MS = 0.3  # … or this, whichever is larger: accepting and handing over really cost 0.1 to 0.3 ms
-JUDGED_FROM_MS = 1.0  # a predicted wait below is mostly what handing over costs
-INSIDE = 10 / 12  # of the judged cells; a 95 % interval misses now and then
+WITHIN = 0.04  # share of the recursion's mean wait …
+WITHIN_MS = 0.3  # … or this, whichever is larger: accepting and handing over cost 0.1 to 0.3 ms
+JUDGED_FROM_MS = 1.0  # below this, the predicted wait is smaller than the cost of handing over
+INSIDE = 10 / 12  # share of the judged cells; a 95 % interval misses occasionally
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One pool at one utilisation, and what `compare` says of it."""
+    """One pool at one utilisation, and the result of `compare`."""
 
     workers: int
     utilisation: float
@@ -54,17 +54,17 @@ class Cell:
 
     @property
     def apart_ms(self) -> float:
-        """How much longer the measured mean wait is than the recursion's."""
+        """Measured mean wait minus that of the recursion, in milliseconds."""
         return float(self.found["wait_ms"] - self.found["recursion_wait_ms"])
 
     @property
-    def is_measured_rightly(self) -> bool:
-        """Whether the measured mean is the recursion's, as far as can be asked."""
+    def is_correct(self) -> bool:
+        """Whether the measured mean equals the recursion's within the tolerance."""
         return abs(self.apart_ms) <= max(WITHIN * float(self.found["recursion_wait_ms"]), WITHIN_MS)
 
     @property
     def is_judged(self) -> bool:
-        """Whether Erlang C predicts a wait long enough to say something of arrivals and service."""
+        """Whether the wait that Erlang C predicts is long enough to test arrivals and service."""
         predicted = self.found["erlang_c_wait_ms"]
         return predicted is not None and predicted >= JUDGED_FROM_MS and self.found["wait_low_ms"] is not None
 
@@ -75,30 +75,32 @@ class Cell:
 
 
 def main() -> None:
-    """Measure, and print the table and what it comes to."""
+    """Measure and print the table and its summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arrivals", type=int, default=7_000, help="of each cell")
-    parser.add_argument("--at-once", type=int, default=1, help="cells at a time: quicker, and less quiet")
-    parser.add_argument("--seed", type=int, default=1, help="of the first cell; each has its own")
-    asked = parser.parse_args()
+    parser.add_argument("--arrivals", type=int, default=7_000, help="mean number of arrivals of each cell")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="cells measured at the same time: faster, but they disturb each other"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first cell; each cell has its own")
+    arguments = parser.parse_args()
     print(f"{machine()}\n")
     watch = MachineWatch()
     pairs = [(workers, utilisation) for workers in WORKERS for utilisation in UTILISATIONS]
-    with ThreadPoolExecutor(asked.at_once) as at_once:
+    with ThreadPoolExecutor(arguments.at_once) as at_once:
         jobs = [
-            at_once.submit(measure, *pair, arrivals=asked.arrivals, seed=asked.seed + number)
+            at_once.submit(measure, *pair, arrivals=arguments.arrivals, seed=arguments.seed + number)
             for number, pair in enumerate(pairs)
         ]
         cells = [job.result() for job in jobs]
     print(table(cells))
     print(summary(cells))
-    if use := watch.so_far():  # all servers and clients have ended, so all of theirs is our own
+    if use := watch.so_far():  # all servers and clients have ended, so their CPU time is known
         others = max(0.0, use.busy_s - use.own_s) / (use.elapsed_s * use.cores)
-        print(f"meanwhile others used {others:.0%} of the machine: above a few percent the waits above are theirs too")
+        print(f"other processes used {others:.0%} of the machine; above a few percent they lengthen the waits above")
 
 
 def measure(workers: int, utilisation: float, *, arrivals: int, seed: int) -> Cell:
-    """One run: as many arrivals as asked for, on average."""
+    """Measure one run with `arrivals` arrivals on average."""
     rate_per_s = workers * utilisation * 1000 / MEAN_MS
     duration_s = arrivals / rate_per_s
     warm_up_s = WARM_UP * duration_s
@@ -123,14 +125,14 @@ def measure(workers: int, utilisation: float, *, arrivals: int, seed: int) -> Ce
 
 
 def pool(workers: int, seed: int) -> dict[str, Any]:
-    """A pool in which everybody waits for a worker and nobody is turned away."""
+    """Return the settings of a pool in which every connection waits for a worker and none is refused."""
     work = {"kind": "sleep", "mean_ms": MEAN_MS, "distribution": "exponential", "per": "connection"}
     options = {"placement": "process", "backlog": 4096, "queue_limit": 10_000, "when_full": "wait"}
     return {"model": "bounded_pool", "workers": workers, "work": work, "seed": seed, **options}
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """A row a cell."""
+    """Return one row per cell as a Markdown table."""
     lines = [
         "| c | utilisation | arrivals | wait ms | 95 % interval | recursion ms | apart ms | | Erlang C ms | |",
         "|---:|---|---:|---:|---|---:|---:|---|---:|---|",
@@ -143,22 +145,22 @@ def table(cells: Sequence[Cell]) -> str:
         lines.append(
             f"| {cell.workers} | {cell.utilisation} ({found['utilisation']:.3f}) | {found['arrivals']:,} "
             f"| {found['wait_ms']:.2f} | {interval} | {found['recursion_wait_ms']:.2f} | {cell.apart_ms:+.2f} "
-            f"| {'right' if cell.is_measured_rightly else 'WRONG'} | {'none' if erlang is None else f'{erlang:.2f}'} "
+            f"| {'correct' if cell.is_correct else 'WRONG'} | {'none' if erlang is None else f'{erlang:.2f}'} "
             f"| {('inside' if cell.is_inside else 'OUTSIDE') if cell.is_judged else 'not judged'} |"
         )
     return "\n".join(lines)
 
 
 def summary(cells: Sequence[Cell]) -> str:
-    """What the table comes to, beside what was asked."""
-    right = sum(cell.is_measured_rightly for cell in cells)
+    """Return how many cells meet the two targets."""
+    correct = sum(cell.is_correct for cell in cells)
     judged = [cell for cell in cells if cell.is_judged]
     inside = sum(cell.is_inside for cell in judged)
     enough = "reached" if inside >= INSIDE * len(judged) else "missed"
     return (
-        f"\nrecursion: {right} of {len(cells)} within {WITHIN:.0%} or {WITHIN_MS} ms, "
-        f"{'reached' if right == len(cells) else 'missed'}"
-        f"\nErlang C: inside the interval in {inside} of {len(judged)} judged cells, 10 in 12 wanted, {enough}"
+        f"\nrecursion: {correct} of {len(cells)} within {WITHIN:.0%} or {WITHIN_MS} ms, "
+        f"{'reached' if correct == len(cells) else 'missed'}"
+        f"\nErlang C: inside the interval in {inside} of {len(judged)} judged cells (target: 10 of 12), {enough}"
     )
 
 

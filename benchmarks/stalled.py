@@ -1,8 +1,9 @@
-"""A server that freezes for a second, seen by an open and a closed load: what coordinated omission hides.
+"""Measure a server that freezes for a second under an open and a closed load, to show coordinated omission.
 
-Run `python -m benchmarks.stalled`; `--pictures DIRECTORY` also draws each run's timeline. 250 clients a second arrive
-for five seconds, whatever the server does, or four clients take turns with it. In the middle the serving process is
-stopped (SIGSTOP) for one second. A third run has a backlog of 64, too small for the second that 250 clients wait.
+Run `python -m benchmarks.stalled`; `--pictures DIRECTORY` also draws the timeline of each run. In the open load, 250
+clients per second arrive for five seconds, independent of the server. In the closed load, four clients wait for each
+reply. Two seconds into the run, the server process is stopped (SIGSTOP) for one second. A third run has a backlog of
+64, which is too small for the 250 clients that arrive in that second.
 """
 
 from __future__ import annotations
@@ -29,26 +30,26 @@ from coreserver.runs.execute import execute
 from webapp.timeline.drawing import draw
 
 OPEN = {"kind": "open", "rate_per_s": 250, "arrivals": "constant", "duration_s": 5}
-CLOSED = {"kind": "closed", "count": 4, "duration_s": 5, "think_s": 0.01}  # some 300 messages a second
+CLOSED = {"kind": "closed", "count": 4, "duration_s": 5, "think_s": 0.01}  # about 300 messages per second
 FREEZE_AFTER_S = 2.0
 FREEZE_S = 1.0
 
 
 class Freeze:
-    """Stops the serving process once, FREEZE_S long, FREEZE_AFTER_S into the run."""
+    """Stops the server process once, for FREEZE_S seconds, FREEZE_AFTER_S seconds into the run."""
 
     def __init__(self, host: ServerHost) -> None:
         self._host = host
         self._thread: threading.Thread | None = None
 
     def on_progress(self, progress: Progress) -> None:
-        """Called with the first sign of the run's start."""
+        """Schedule the freeze at the first progress report of the run."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._freeze, args=(progress.started_ns,))
             self._thread.start()
 
     def join(self) -> None:
-        """Wait until the server goes on."""
+        """Wait until the server continues."""
         if self._thread is not None:
             self._thread.join()
 
@@ -64,7 +65,7 @@ class Freeze:
 
 
 def run_frozen(group: dict[str, Any], backlog: int) -> tuple[dict[str, Any], RunResult]:
-    """The report and the result of one run with a freeze in the middle."""
+    """Execute one run with a freeze and return its report and its result."""
     work = {"kind": "sleep", "mean_ms": 1}
     host = host_for(server_config("thread_per_client", backlog=backlog, work=work, placement="process"))
     load = LoadConfig.model_validate({"clients": [group], "seed": 1})
@@ -90,10 +91,10 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
 
 
 def main() -> None:
-    """A row a case."""
+    """Print one row per case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, help="draw each run's timeline into this directory")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print(f"{machine()}\n")
     print("| load | answered | response p99 ms | round trip p99 ms | connect max ms | listen overflows | reasons |")
     print("|---|---:|---:|---:|---:|---:|---|")
@@ -106,10 +107,12 @@ def main() -> None:
             f"| {report['server']['listen_overflows']} | {', '.join(reason['code'] for reason in reasons)} |",
             flush=True,
         )
-        if asked.pictures:
+        if arguments.pictures:
             rows = timeline_rows(result.connections, result.load.started_ns)
             file_name = f"stalled-{name.replace(', ', '-').replace(' ', '-')}.svg"
-            (asked.pictures / file_name).write_text(draw(rows, title=f"Frozen for a second: {name}"), encoding="utf-8")
+            (arguments.pictures / file_name).write_text(
+                draw(rows, title=f"Frozen for a second: {name}"), encoding="utf-8"
+            )
 
 
 def _ms(value: float | None) -> str:

@@ -1,7 +1,7 @@
-"""What the lab's own telemetry costs a server: round trips/s with it, against without, in alternating pairs.
+"""Measure the cost of the lab's telemetry for a server: round trips/s with it against without, in alternating pairs.
 
-Where there are two CPUs the server has one to itself and the load the other: on shared ones the kernel's choice of CPU
-moves a run by a fifth, which hides what is looked for here.
+With two CPUs the server has one to itself and the load the other. On shared CPUs the kernel's choice of CPU changes a
+run by 20 %, which hides the effect that is measured here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from benchmarks.contenders import hosted, server_config
+from typing_extensions import override
+
+from benchmarks.contenders import host_model, server_config
 from benchmarks.tools import Programs, alternating, median_interval
 from coreserver.models import MODELS
 from coreserver.records.server import ConnectionRecord, ServerOutcome
@@ -20,24 +22,26 @@ MODELS_MEASURED = ("thread_per_client", "event_loop", "asyncio")
 
 
 class SilentRecorder(Recorder):
-    """Stamps, counts and keeps nothing."""
+    """Recorder that takes no time stamps, counts nothing and keeps no records."""
 
+    @override
     def accepted(self, peer: tuple[str, int]) -> ConnectionRecord:
-        """A record that nobody keeps."""
         return ConnectionRecord(0, peer, 0)
 
+    @override
     def started(self, record: ConnectionRecord, worker: str) -> None:
-        """Nothing."""
+        pass
 
+    @override
     def finished(self, record: ConnectionRecord, outcome: ServerOutcome) -> None:
-        """Nothing."""
+        pass
 
 
 @contextmanager
-def serving(model: str, telemetry: bool) -> Iterator[int]:
-    """The port of a server in threads of this process, with records and samples or without either."""
+def run_server(model: str, telemetry: bool) -> Iterator[int]:
+    """Run a server in threads of this process, with or without records and samples; yield its port."""
     if telemetry:
-        with hosted(model) as (_, port):
+        with host_model(model) as (_, port):
             yield port
     else:
         silent = MODELS[model](server_config(model), SilentRecorder())
@@ -49,7 +53,7 @@ def serving(model: str, telemetry: bool) -> Iterator[int]:
 
 
 def print_telemetry_cost(programs: Programs, pairs: int) -> None:
-    """A row a model: the median ratio over alternating pairs, with its interval."""
+    """Print one row per model: the median ratio over alternating pairs, with its interval."""
     print("Telemetry on against off, 64 connections, 14-byte messages\n")
     print("| server | on / off | 95 % interval | pairs |\n|---|---:|---|---:|")
     for model in MODELS_MEASURED:
@@ -60,5 +64,5 @@ def print_telemetry_cost(programs: Programs, pairs: int) -> None:
 
 
 def round_trips_per_s(programs: Programs, model: str, telemetry: bool) -> float:
-    """Of one run of a second."""
-    return programs.load_on(serving(model, telemetry), 64, 14, 1.0, apart=True).per_s
+    """Measure one run of a second."""
+    return programs.load_on(run_server(model, telemetry), 64, 14, 1.0, apart=True).per_s

@@ -1,4 +1,4 @@
-"""What the benchmarks share: our C programs, the load they make, the machine, medians with an interval."""
+"""Shared tools of the benchmarks: the C programs and their load, the machine, medians with an interval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Load:
-    """What the C load client measured."""
+    """Result of the C load client."""
 
     per_s: float
     p50_us: float
@@ -27,13 +27,13 @@ class Load:
 
 
 class Programs:
-    """Our C programs, compiled into `directory` when first asked for."""
+    """The C programs of the benchmarks, compiled into `directory` on first use."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def path(self, name: str) -> str:
-        """The executable made of `benchmarks/NAME.c`."""
+        """Return the path of the executable of `benchmarks/NAME.c`."""
         target = self._directory / name
         if not target.exists():
             compiler = shutil.which("cc")
@@ -44,7 +44,7 @@ class Programs:
         return str(target)
 
     def load(self, port: int, connections: int, message_bytes: int, seconds: float) -> Load:
-        """Closed-loop round trips with every connection always busy."""
+        """Measure closed-loop round trips with every connection always busy."""
         arguments = [str(port), str(connections), str(message_bytes), str(seconds)]
         done = subprocess.run([self.path("load_client"), *arguments], stdout=subprocess.PIPE, check=True, text=True)
         result = json.loads(done.stdout.splitlines()[-1])
@@ -53,7 +53,7 @@ class Programs:
     def load_on(
         self, server: AbstractContextManager[int], connections: int, message_bytes: int, seconds: float, *, apart: bool
     ) -> Load:
-        """`load` on a server that runs for as long as that; `apart`: on a CPU each, where there are two."""
+        """Start `server`, measure `load` on it and stop it; `apart` gives each side its own CPU if there are two."""
         server_cpu, *others = sorted(os.sched_getaffinity(0))
         apart = apart and bool(others)
         with ExitStack() as running:
@@ -64,7 +64,7 @@ class Programs:
 
     @contextmanager
     def holding(self, port: int, connections: int, deadline_s: float) -> Iterator[None]:
-        """That many idle clients, all greeted."""
+        """Hold `connections` idle clients, all greeted, while the block runs."""
         arguments = [str(port), str(connections), "0", str(deadline_s)]
         with subprocess.Popen([self.path("load_client"), *arguments], stdout=subprocess.PIPE, text=True) as clients:
             try:
@@ -78,7 +78,7 @@ class Programs:
 
 @contextmanager
 def on_cpu(cpu: int | None) -> Iterator[None]:
-    """Keep what this thread starts meanwhile on one CPU: threads and programs inherit it. None: on any."""
+    """Restrict this thread, and the threads and programs that it starts in the block, to one CPU; None: any CPU."""
     usable = os.sched_getaffinity(0)
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
@@ -89,7 +89,7 @@ def on_cpu(cpu: int | None) -> Iterator[None]:
 
 
 def machine() -> str:
-    """The machine in a line."""
+    """Return a one-line description of the machine."""
     cpu = next(
         (
             line.split(":", 1)[1].strip()
@@ -105,20 +105,20 @@ def machine() -> str:
 
 
 def alternating(pairs: int, first: Callable[[], float], second: Callable[[], float]) -> list[float]:
-    """`first` divided by `second`, in so many pairs whose order changes each time."""
+    """Return the ratios `first` / `second` of `pairs` pairs whose order alternates."""
     ratios = []
     for number in range(pairs):
         if number % 2:
-            mine = first()
-            ratios.append(mine / second())
+            dividend = first()
+            ratios.append(dividend / second())
         else:
-            theirs = second()
-            ratios.append(first() / theirs)
+            divisor = second()
+            ratios.append(first() / divisor)
     return ratios
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Median of at least 6 values with an interval that holds it with at least 95 % probability (order statistics)."""
+    """Return the median of at least 6 values and its interval at a confidence of at least 95 % (order statistics)."""
     ordered = sorted(values)
     count = len(ordered)
     outside, low = 0.5**count, 0
