@@ -1,4 +1,4 @@
-"""The article's three demonstrations over REST: python docs/three_demonstrations.py http://127.0.0.1:8000"""
+"""Run the article's three demonstrations over REST: python docs/three_demonstrations.py http://127.0.0.1:8000"""
 
 import sys
 

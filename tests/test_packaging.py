@@ -1,4 +1,4 @@
-"""The wheel carries all that the lab needs: unpacked anywhere, it serves a styled page, wherever it is started."""
+"""The wheel contains everything that the lab needs: unpacked in any folder, it serves a styled page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVE = "import sys; from webapp.cli.main import main; sys.argv[0] = 'serverlab'
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built as `make wheel` builds it."""
+    """Build the wheel as `make wheel` does and return its path."""
     out = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
     done = subprocess.run(build, capture_output=True, text=True, timeout=50)
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def address(wheel: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of a lab that runs from the unpacked wheel, with `/` as its folder and data of its own."""
+    """Run a lab from the unpacked wheel in the folder `/`, with its own data, and yield its address."""
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -41,14 +41,14 @@ def address(wheel: Path, tmp_path: Path) -> Iterator[str]:
         command, cwd="/", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as lab:
         try:
-            yield printed_address(lab)
+            yield read_address(lab)
         finally:
             lab.send_signal(signal.SIGTERM)
             lab.communicate(timeout=20)
 
 
-def printed_address(lab: subprocess.Popen[bytes]) -> str:
-    """The address that the lab prints once it listens."""
+def read_address(lab: subprocess.Popen[bytes]) -> str:
+    """Read the output of the lab until it prints its address."""
     assert lab.stdout is not None
     printed = ""
     for line in lab.stdout:
@@ -75,7 +75,7 @@ def files_below(folder: Path) -> set[str]:
         ("static", "webapp/static"),
     ],
 )
-def test_every_file_is_in_the_wheel(wheel: Path, source: str, in_wheel: str) -> None:
+def test_wheel_contains_every_file(wheel: Path, source: str, in_wheel: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     expected = {f"{in_wheel}/{name}" for name in files_below(ROOT / source)}
@@ -83,7 +83,7 @@ def test_every_file_is_in_the_wheel(wheel: Path, source: str, in_wheel: str) -> 
     assert expected <= names
 
 
-def test_an_unpacked_wheel_serves_a_styled_page(address: str) -> None:
+def test_unpacked_wheel_serves_a_page(address: str) -> None:
     with httpx.Client(base_url=address, trust_env=False) as browser:
         page = browser.get("/")
         assert page.status_code == 200
@@ -92,7 +92,7 @@ def test_an_unpacked_wheel_serves_a_styled_page(address: str) -> None:
         scripts = re.findall(r'<script[^>]+src="([^"]+)"', page.text)
         assert sheets
         for asset in sheets + scripts:
-            answer = browser.get(asset)
-            assert answer.status_code == 200, asset
-            assert answer.headers["content-type"].startswith(("text/css", "text/javascript")), asset
-            assert answer.text.strip(), asset
+            response = browser.get(asset)
+            assert response.status_code == 200, asset
+            assert response.headers["content-type"].startswith(("text/css", "text/javascript")), asset
+            assert response.text.strip(), asset

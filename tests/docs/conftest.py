@@ -1,4 +1,4 @@
-"""The lab over real HTTP, for documents whose commands are run."""
+"""Fixtures of a lab over real HTTP, for documents whose commands are executed."""
 
 from tests.webapp.conftest import lab_url, settings
 

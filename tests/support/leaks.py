@@ -1,6 +1,6 @@
-"""What a process holds, and what it still holds afterwards: threads, descriptors, children.
+"""Leak check: the threads, descriptors and children that a process holds before and after a test.
 
-Listening sockets are descriptors like any other; a failure names them by address and state.
+Listening sockets are descriptors like any other. A failure names them by address and state.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pathlib import Path
 
 import psutil
 
-# Worker threads that belong to an event loop and end with it, or ten idle seconds later. A loop that leaks is seen by
-# its own thread and its epoll descriptor.
+# Worker threads of an event loop, which end with it or after ten idle seconds. A leaked loop is found by its own thread
+# and its epoll descriptor.
 LOOP_OWNED = ("AnyIO worker thread",)
 PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """What this process holds at one instant; children are direct ones, the unreaped among them."""
+    """Resources that this process holds at one instant; children are direct ones, including unreaped ones."""
 
     threads: frozenset[threading.Thread]
     descriptors: frozenset[tuple[int, str]]
@@ -34,12 +34,12 @@ class Holdings:
 
     @classmethod
     def now(cls) -> Holdings:
-        """A look at the process."""
+        """Return what this process holds now."""
         threads = (thread for thread in threading.enumerate() if not thread.name.startswith(LOOP_OWNED))
         return cls(frozenset(threads), frozenset(_descriptors()), frozenset(_children()))
 
     def since(self, before: Holdings) -> Holdings:
-        """What is held now and was not held before."""
+        """Return what `self` holds and `before` does not."""
         return Holdings(
             self.threads - before.threads, self.descriptors - before.descriptors, self.children - before.children
         )
@@ -61,11 +61,11 @@ class Holdings:
 
 
 def wait_released(before: Holdings, deadline_s: float) -> Holdings:
-    """What is held now and was not `before`, once that is nothing or `deadline_s` seconds have passed."""
+    """Wait until nothing new is held since `before`, at most `deadline_s` seconds; return what is left."""
     deadline = time.monotonic() + deadline_s
     left = Holdings.now().since(before)
     if left:
-        gc.collect()  # a socket in a cycle of an exception and its frames is garbage, not held
+        gc.collect()  # a socket in a reference cycle of an exception and its frames is garbage, not a leak
     while left and time.monotonic() < deadline:
         time.sleep(PAUSE_S)
         left = Holdings.now().since(before)
@@ -76,14 +76,14 @@ def _descriptors() -> Iterator[tuple[int, str]]:
     for name in os.listdir("/proc/self/fd"):
         try:
             yield int(name), os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:  # closed since, as is always the descriptor of the listing itself
+        except FileNotFoundError:  # closed in the meantime, like the descriptor of the listing itself
             continue
 
 
 def _children() -> Iterator[psutil.Process]:
-    """The kernel's own lists, one a thread: psutil would look at every process of the machine, twice a test."""
+    """Read the kernel's lists, one per thread: psutil would read every process of the machine, twice per test."""
     for thread in os.listdir("/proc/self/task"):
-        with suppress(FileNotFoundError, psutil.NoSuchProcess):  # gone since
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):  # it has ended
             for pid in Path("/proc/self/task", thread, "children").read_text().split():
                 yield psutil.Process(int(pid))
 
@@ -99,4 +99,4 @@ def _describe_child(child: psutil.Process) -> str:
     try:
         return f"{child.pid} ({child.status()}): {' '.join(child.cmdline())}"
     except psutil.NoSuchProcess:
-        return f"{child.pid} (gone since)"
+        return f"{child.pid} (ended)"

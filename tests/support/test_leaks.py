@@ -1,4 +1,4 @@
-"""The look for leaks sees what it must see: a test of the tests."""
+"""The leak check finds what tests leave behind."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import threading
 from tests.support.leaks import Holdings, wait_released
 
 
-def test_nothing_held_is_nothing_left() -> None:
+def test_closed_socket_is_no_leak() -> None:
     before = Holdings.now()
     with socket.create_server(("127.0.0.1", 0)):
         pass
     assert not wait_released(before, deadline_s=0)
 
 
-def test_a_listener_is_named_with_its_address() -> None:
+def test_listener_is_named_by_address() -> None:
     before = Holdings.now()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         left = wait_released(before, deadline_s=0)
@@ -26,23 +26,23 @@ def test_a_listener_is_named_with_its_address() -> None:
         assert str(listener.getsockname()[1]) in str(left)
 
 
-def test_a_thread_is_shown_with_its_stack() -> None:
+def test_thread_is_shown_with_stack() -> None:
     before = Holdings.now()
     release = threading.Event()
-    thread = threading.Thread(target=lambda: wait_for_the_test(release), name="forgotten")
+    thread = threading.Thread(target=lambda: wait_for_release(release), name="forgotten")
     thread.start()
     text = str(Holdings.now().since(before))
     release.set()
     thread.join()
     assert "thread forgotten" in text
-    assert "wait_for_the_test" in text
+    assert "wait_for_release" in text
 
 
-def wait_for_the_test(release: threading.Event) -> None:
+def wait_for_release(release: threading.Event) -> None:
     release.wait()
 
 
-def test_a_child_counts_until_it_is_reaped() -> None:
+def test_child_counts_until_reaped() -> None:
     before = Holdings.now()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -52,7 +52,7 @@ def test_a_child_counts_until_it_is_reaped() -> None:
     assert not wait_released(before, deadline_s=0)
 
 
-def test_the_wait_ends_as_soon_as_all_is_released() -> None:
+def test_wait_ends_when_all_is_released() -> None:
     before = Holdings.now()
     release = threading.Event()
     thread = threading.Thread(target=release.wait)
