@@ -7,7 +7,8 @@ ServerlabError
 ├── CannotStart          the machine: no threads, descriptors or compiler for what was asked
 ├── CouldNotConnect      the target of a run does not answer
 ├── WorkerDied           a client process ended before it delivered its result
-└── RecordsIncomplete    the data: a record that must be there is missing
+├── RecordsIncomplete    the data: a record that must be there is missing
+└── ReportTooNew         the data: a newer program wrote the report
 
 Refused, reset and timed-out connections are recorded outcomes of a measurement, never exceptions.
 """
@@ -52,3 +53,15 @@ class WorkerDied(ServerlabError):
 
 class RecordsIncomplete(ServerlabError):
     """A record lacks a stamp that the question needs."""
+
+
+class ReportTooNew(ServerlabError):
+    """A report has a schema version that a later program introduced."""
+
+    def __init__(self, version: int, known: int, *, written_by: str | None) -> None:
+        """Name the version of the report, the newest one that this program reads, and the program that wrote it."""
+        writer = "a newer Serverlab" if written_by is None else f"Serverlab {written_by}"
+        super().__init__(
+            f"the report was written by {writer} with schema version {version}; this program reads versions up to "
+            f"{known}: install a newer Serverlab to open it"
+        )

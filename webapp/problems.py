@@ -71,6 +71,14 @@ class NoResult(NotFound):
     """The run is there; it ended without a report."""
 
 
+class UnreadableReport(NoResult):
+    """The stored report is damaged, or a newer program wrote it."""
+
+
+class UnreadableRecords(NotFound):
+    """The run has its report, but its records are damaged, or a newer program wrote them."""
+
+
 class MethodNotAllowed(Problem):
     """The address exists, the method does not."""
 

@@ -5,7 +5,8 @@
 
 Connections are written as rows in the order of their dataclass fields, some hundred a line because the JSON module
 keeps the interpreter to itself for as long as a call takes; messages, of which there may be millions, as numbers of
-eight bytes. A change of either needs a new `FORMAT`, so that old data is refused rather than misread.
+eight bytes. A change of either needs a new `FORMAT` and a function in `older_formats` that upgrades the one before it,
+so that records of every earlier format can be read.
 """
 
 from __future__ import annotations
@@ -26,17 +27,29 @@ from coreserver.records.inflate import inflate
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.message_columns import WIDTH
 from coreserver.records.messages import Stamps, attach_rows, table_of
+from coreserver.records.older_formats import HEADER_LENGTH, format_of, upgrade_document
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 
 FORMAT = 3
+FIRST_WITH_LINES = 3
+_PIECE_BYTES = 2**20
 _ROWS_A_LINE = 500
-_HEADER_LENGTH = struct.Struct("<Q")
+_UNREADABLE = (
+    zlib.error,
+    struct.error,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
     """Every fact of these connections, log events and messages included."""
     header = b"\n".join([b"[%d]" % FORMAT, *_lines(connections)])
-    document = _HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections])
+    document = HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections])
     return zlib.compress(document, level=1)  # three times as fast as the default, and a tenth larger
 
 
@@ -60,16 +73,16 @@ def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: b
         messages: False: as if none had been sent.
 
     Raises:
-        RecordsIncomplete: the bytes are damaged, too many, or of another format.
+        RecordsIncomplete: the bytes are damaged, too many, or of a newer format.
     """
     bounds = bounds or Bounds()
     try:
         document = inflate(data, bounds.inflated_bytes)
-        (length,) = _HEADER_LENGTH.unpack_from(document)
-        header, stamps = document[_HEADER_LENGTH.size :][:length], document[_HEADER_LENGTH.size :][length:]
-        first, *lines = header.split(b"\n")
-        if json.loads(first) != [FORMAT]:
-            raise RecordsIncomplete(f"stored connections have another format; this version reads {FORMAT}")
+        _refuse(format_of(document[:20]), document, bounds)
+        document = upgrade_document(document)
+        (length,) = HEADER_LENGTH.unpack_from(document)
+        header, stamps = document[HEADER_LENGTH.size :][:length], document[HEADER_LENGTH.size :][length:]
+        _, *lines = header.split(b"\n")
         connections: list[JoinedConnection] = []
         for line in lines:
             if len(line) > bounds.line_bytes or len(connections) > bounds.connections:
@@ -80,9 +93,37 @@ def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: b
             ]
         if messages:
             attach_rows([connection.client for connection in connections], _rows(stamps))
-    except (zlib.error, struct.error, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise RecordsIncomplete(f"stored connections cannot be read: {error}") from error
     return connections
+
+
+def stored_format(data: bytes) -> int:
+    """Return the format in which these bytes were encoded, after a check of their checksum.
+
+    Raises:
+        RecordsIncomplete: they are damaged.
+    """
+    inflater = zlib.decompressobj()
+    try:
+        found = format_of(inflater.decompress(data, _PIECE_BYTES)[:20])
+        while not inflater.eof:
+            if not inflater.decompress(inflater.unconsumed_tail, _PIECE_BYTES) and not inflater.eof:
+                raise ValueError("they end too early")
+        return found
+    except _UNREADABLE as error:
+        raise RecordsIncomplete(f"stored connections cannot be read: {error}") from error
+
+
+def _refuse(found: int, document: bytes, bounds: Bounds) -> None:
+    """Raise RecordsIncomplete for a newer format, and for a document too long for a format without lines."""
+    if found > FORMAT:
+        raise RecordsIncomplete(
+            f"stored connections have format {found}, written by a newer Serverlab; this program reads formats up to "
+            f"{FORMAT}"
+        )
+    if found < FIRST_WITH_LINES and len(document) > bounds.line_bytes:
+        raise RecordsIncomplete("stored connections are more than are read here")
 
 
 def _lines(connections: Sequence[JoinedConnection]) -> Iterator[bytes]:

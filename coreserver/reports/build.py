@@ -25,7 +25,7 @@ from coreserver.reports.verdict.verdict import judge
 if TYPE_CHECKING:
     from coreserver.records.run_result import RunResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # raised with every change of shape; see coreserver/reports/upgrades.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,9 @@ class Report(Shape):
 class Bundle(Shape):
     """What brings a run back whole: every record of it, from which tables, logs and pictures are made again."""
 
-    format: Annotated[int, only(FORMAT)] = shown(FORMAT, "of `connections`: described in coreserver/records/codec.py")
+    format: Annotated[int, Field(ge=1, le=FORMAT)] = Field(
+        description="of `connections`: described in coreserver/records/codec.py"
+    )
     encoding: Literal["base64"] = Field(description="of the bytes in `connections`")
     started_ns: Annotated[int, Field(ge=0, lt=2**62)] = Field(
         description="the run's start on the monotonic clock of the machine that made it, nanoseconds"

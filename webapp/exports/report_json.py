@@ -14,12 +14,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coreserver.errors import RecordsIncomplete
+from coreserver.errors import RecordsIncomplete, ReportTooNew
 from coreserver.models import MODELS
-from coreserver.records.codec import FORMAT, Bounds, decode_connections
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.records.codec import FORMAT, Bounds, decode_connections, stored_format
 from coreserver.reports.import_check import check_records, disagreements, miscounted
 from coreserver.reports.schema import ReportFile
+from coreserver.reports.upgrades import upgrade
 from webapp.parsing import MAX_ERRORS, field_errors, parse_json
 from webapp.problems import FieldError, Invalid
 from webapp.storage.run_files import Imported, Records
@@ -40,7 +40,7 @@ def written(report: Mapping[str, Any], records: Records | None) -> Iterator[byte
         separator = b",\n"
     if records is not None:
         head = {
-            "format": FORMAT,
+            "format": records.format,
             "encoding": "base64",
             "started_ns": records.started_ns,
             "started_wall_s": records.started_wall_s,
@@ -64,10 +64,13 @@ def opened(body: bytes) -> Imported:
     document = parse_json(body)
     if not isinstance(document, dict):
         raise _invalid([FieldError("body", "must be an object: the report.json of a run")])
-    _refuse_newer(document, "schema_version", document.get("schema_version"), SCHEMA_VERSION)
+    try:
+        document = upgrade(document)
+    except ReportTooNew as error:
+        raise _invalid([FieldError("schema_version", str(error))]) from None
     bundle = document.get("bundle")
     if isinstance(bundle, dict):
-        _refuse_newer(document, "bundle.format", bundle.get("format"), FORMAT)
+        _refuse_newer_records(bundle.get("format"))
     try:
         ReportFile.model_validate(document)
     except ValidationError as error:
@@ -78,9 +81,13 @@ def opened(body: bytes) -> Imported:
     return Imported(report, _config(report), records)
 
 
-def _refuse_newer(document: Mapping[str, Any], field: str, found: object, known: int) -> None:
-    if isinstance(found, int) and found > known:
-        raise _invalid([FieldError(field, f"was written by a newer Serverlab; this one reads up to {known}")])
+def _refuse_newer_records(found: object) -> None:
+    if type(found) is int and found > FORMAT:
+        message = (
+            f"the records were written by a newer Serverlab in format {found}; this program reads formats up to "
+            f"{FORMAT}: install a newer Serverlab to open the file"
+        )
+        raise _invalid([FieldError("bundle.format", message)])
 
 
 def _check_histograms(report: Mapping[str, Any]) -> None:
@@ -104,7 +111,7 @@ def _records(bundle: Mapping[str, Any], report: Mapping[str, Any]) -> Records:
     wrong = list(disagreements(report, connections))
     if wrong:
         raise _invalid([FieldError(field, "does not agree with bundle.connections") for field in wrong])
-    return Records(bundle["started_ns"], bundle["started_wall_s"], data)
+    return Records(stored_format(data), bundle["started_ns"], bundle["started_wall_s"], data)
 
 
 def _config(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from coreserver.records.codec import decode_connections
 from coreserver.records.joined import JoinedConnection
 from coreserver.reports.article_log import article_log
 from coreserver.reports.connection_rows import connections_rows
 from webapp.lab.runs import Runs
 from webapp.problems import Conflict, NoResult, NotFound
-from webapp.storage.run_files import Records
+from webapp.storage.run_files import Records, stored_records
 from webapp.storage.store import Result, RunRow, Store
+from webapp.storage.timeline_cache import readable_connections
 
 
 class RunResults:
     """Read access to stored results.
 
-    Every method raises NotFound for an unknown run, Conflict for one that has not ended, and NoResult for one that
-    ended without a result.
+    Every method raises NotFound for an unknown run, Conflict for one that has not ended, NoResult for one that ended
+    without a result, and UnreadableReport for a report that is damaged or was written by a newer program.
     """
 
     def __init__(self, store: Store, runs: Runs) -> None:
@@ -55,9 +55,10 @@ class RunResults:
 
         Raises:
             NotFound: also for a run that was imported without its records.
+            UnreadableRecords: the records are damaged, or a newer program wrote them.
         """
         result = self._result_with_records(run_id)
-        return decode_connections(result.connections), result.started_ns
+        return readable_connections(run_id, result.connections), result.started_ns
 
     def log(self, run_id: int) -> str:
         """Return the clients' log in the article's format; raises as `joined_connections` does."""
@@ -67,10 +68,8 @@ class RunResults:
         return article_log(clients, started_ns=result.started_ns, started_wall_s=result.started_wall_s)
 
     def export(self, run_id: int) -> tuple[dict[str, Any], Records | None]:
-        """Return the report and, if there are any, the records: together they restore the run in another lab."""
-        result = self._result(self._store.run(run_id))
-        records = Records(result.started_ns, result.started_wall_s, result.connections) if result.connections else None
-        return self.original_report(run_id), records
+        """Return the report and, if they can be read, the records: together they restore the run in another lab."""
+        return self.original_report(run_id), stored_records(self._result(self._store.run(run_id)))
 
     def _result_with_records(self, run_id: int) -> Result:
         result = self._result(self._store.run(run_id))

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from coreserver.reports.timeline_rows import TimelineRow
 from webapp import formatting
 from webapp.charts import Table
 from webapp.compare import (
@@ -25,6 +26,7 @@ from webapp.compare import (
 from webapp.formatting import StatusBadge
 from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page
+from webapp.problems import UnreadableRecords
 from webapp.recipes.recipes import Recipe
 from webapp.timeline.drawing import draw_aligned
 
@@ -197,11 +199,19 @@ def _address(run_ids: Iterable[int]) -> str:
 
 def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
     """A drawing a run; an empty one of a run that came here without its records."""
-    rows = {run.id: lab.runs.timeline(run.id)[0] for run in runs}
+    rows = {run.id: _readable_rows(lab, run.id) for run in runs}
     there = [run for run in runs if rows[run.id]]
     drawn = draw_aligned([(f"Run {run.id}: {run.label or run.model}", rows[run.id]) for run in there])
     by_id = dict(zip((run.id for run in there), drawn, strict=True))
     return tuple(Markup(by_id.get(run.id, "")) for run in runs)  # noqa: S704 - our own function escapes
+
+
+def _readable_rows(lab: Lab, run_id: int) -> list[TimelineRow]:
+    """The rows of a run; none if its records cannot be read."""
+    try:
+        return lab.runs.timeline(run_id)[0]
+    except UnreadableRecords:
+        return []
 
 
 # --- what was asked --------------------------------------------------------------------------------------------------

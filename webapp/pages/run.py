@@ -20,7 +20,7 @@ from webapp.pages.dashboard import Page, RunRow, run_row
 from webapp.pages.downloads import Download, downloads
 from webapp.pages.run_progress import UnderWay, under_way
 from webapp.pages.time_breakdown import PartsTable, parts_table
-from webapp.problems import Conflict, NotFound
+from webapp.problems import Conflict, NotFound, UnreadableRecords, UnreadableReport
 from webapp.recipes.recipes import Recipe, recipes
 from webapp.run_drawings import lanes_svg, timeline_svg
 from webapp.schemas.resources import RunPatch, RunResource
@@ -156,23 +156,25 @@ def run_page(
     is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
-    rows = lab.runs.timeline(run.id)[0] if run.is_over else []  # held, so that those of a large run are read once
+    faults: list[Reason] = []
+    rows = _rows(lab, run, faults)  # held, so that those of a large run are read once
+    report = _report(lab, run, faults)
     return RunPage(
         row=run_row(run),
         note=run.note,
         server_id=run.server_id,
         target=run.config["server"].get("address", ""),
         verdict=formatting.mark(run.verdict.status) if run.verdict else None,
-        reasons=tuple(reason for reason in reasons if reason.tone != "idle"),
+        reasons=(*faults, *(reason for reason in reasons if reason.tone != "idle")),
         notes=tuple(reason for reason in reasons if reason.tone == "idle"),
-        sentence=run.sentence or "",
+        sentence=run.sentence or (faults[0].detail if faults else ""),
         is_over=run.is_over,
         has_begun=run.started_at is not None,
         under_way=under_way(run, spec, lab.runs.history(run_id)),
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run, rows),
         parts=parts_table(rows, run.id) if run.is_over else None,
-        results=_results(lab, run),
+        results=None if report is None else _results(lab, run, report),
         recipes=recipes(base_url, run.config) if is_known else (),
         change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",
         events_url=f"/api/v1/runs/{run.id}/events",
@@ -223,19 +225,44 @@ def _lanes(lab: Lab, run: RunResource, rows: Sequence[TimelineRow]) -> Markup:
     return Markup(lanes_svg(lab, run.id, embedded=True))  # noqa: S704
 
 
+def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[TimelineRow]:
+    """The rows of a run that has ended; none, and one more fault, if its records cannot be read."""
+    if not run.is_over:
+        return []
+    try:
+        return lab.runs.timeline(run.id)[0]
+    except UnreadableRecords as problem:
+        faults.append(Reason("bad", "records cannot be read", problem.detail))
+    except UnreadableReport:
+        pass  # `_report` names it
+    return []
+
+
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _results(lab: Lab, run: RunResource) -> Results | None:
+def _report(lab: Lab, run: RunResource, faults: list[Reason]) -> Mapping[str, Any] | None:
+    """The report of a run that has ended with one; None, and one more fault, if it cannot be read."""
     if not run.is_over:
         return None
     try:
-        report = lab.results.report(run.id)
+        return lab.results.report(run.id)
+    except UnreadableReport as problem:
+        faults.append(Reason("bad", "report cannot be read", problem.detail))
     except (Conflict, NotFound):
-        return None  # it ended without a report: interrupted, or it never reached its server
-    has_records = run.imported_from is None or run.imported_from.has_records
-    log = lab.results.log(run.id) if has_records else ""
-    lines = log.splitlines()
+        pass  # it ended without a report: interrupted, or it never reached its server
+    return None
+
+
+def _log_lines(lab: Lab, run: RunResource) -> list[str]:
+    try:
+        return lab.results.log(run.id).splitlines()
+    except NotFound:
+        return []  # it was imported without its records, or they cannot be read
+
+
+def _results(lab: Lab, run: RunResource, report: Mapping[str, Any]) -> Results:
+    lines = _log_lines(lab, run)
     totals = report["totals"]
     groups, server = report["groups"], report["server"]
     measured = {name: value for name, value in server.items() if name not in ("config", "id", "name")}

@@ -1,4 +1,4 @@
-"""One SQLite file: opened only if it is sound and of our time, migrated by numbered steps, one connection writing.
+"""One SQLite file: checked before use, backed up and migrated by numbered steps, written through one connection.
 
 WAL with `synchronous=FULL`: a run's start and end survive even a power cut. There are a handful of commits a run, so
 the fsync each costs is not worth a weaker promise. Every write begins IMMEDIATE: a transaction that reads first and
@@ -45,11 +45,13 @@ class Database:
         """Open and migrate the file at `path`, making it if there is none.
 
         Raises:
-            DatabaseError: it is damaged, of a newer version, not ours, or cannot be written.
+            DatabaseError: it is damaged, of a newer version, of another program, or cannot be written or backed up.
         """
         steps = migrations()
         try:
-            _inspect(path, newest=len(steps))
+            version = _inspect(path, newest=len(steps))
+            if 0 < version < len(steps):
+                _back_up(path, backup_path(path, version + 1))
             self._writer = _connect(path)
             try:
                 _migrate(self._writer, steps)
@@ -90,30 +92,68 @@ class Database:
             self._writer.close()
 
 
-def _inspect(path: Path, *, newest: int) -> None:
-    """Look at an existing file without touching it."""
+def backup_path(path: Path, step: int) -> Path:
+    """Return the file that keeps the database as it was before migration `step`."""
+    return path.with_name(f"{path.name}.before-migration-{step}")
+
+
+def _inspect(path: Path, *, newest: int) -> int:
+    """Check an existing file without changing it and return its version; 0 if it is new."""
     if not path.exists() or path.stat().st_size == 0:
-        return
-    uri = f"file:{quote(str(path))}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as look:
-        (version,) = look.execute("PRAGMA user_version").fetchone()
+        return 0
+    with contextlib.closing(_open_read_only(path)) as database:
+        version: int = database.execute("PRAGMA user_version").fetchone()[0]
         if version > newest:
             raise DatabaseError(
-                f"{path} was written by a newer Serverlab (schema {version}, this one knows {newest}); it was not "
-                "touched"
+                f"{path} is the database of a newer Serverlab (schema version {version}; this program reads versions "
+                f"up to {newest}) and was not changed: install a newer Serverlab, or choose another data directory"
             )
-        (tables,) = look.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version == 0 and tables:
-            raise DatabaseError(f"{path} is some other program's database; it was not touched")
-        (verdict,) = look.execute("PRAGMA quick_check(1)").fetchone()
+            raise DatabaseError(f"{path} is the database of another program and was not changed")
+        (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise DatabaseError(f"{path} is damaged ({verdict}); it was not touched")
+            raise DatabaseError(f"{path} is damaged ({verdict}) and was not changed")
+        return version
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)
+
+
+def _back_up(path: Path, backup: Path) -> None:
+    """Copy the database to `backup`, which appears only when it is complete; DatabaseError if that fails."""
+    draft = backup.with_name(f"{backup.name}.new")
+    try:
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=path.stat().st_mode & 0o777)
+        with (
+            contextlib.closing(_open_read_only(path)) as source,
+            contextlib.closing(sqlite3.connect(draft)) as target,
+        ):
+            source.backup(target)
+        draft.replace(backup)
+    except (sqlite3.Error, OSError) as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise DatabaseError(
+            f"{path} has an older schema, and its backup {backup.name} cannot be written ({error}), so it was not "
+            "migrated: free some space in its directory and start again"
+        ) from error
+
+
+def _inflated(blob: bytes) -> str | None:
+    """The SQL function of the migrations; NULL for a damaged blob, which must not prevent the migration."""
+    try:
+        return zlib.decompress(blob).decode()
+    except (zlib.error, ValueError):
+        return None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    connection.create_function("inflated", 1, lambda blob: zlib.decompress(blob).decode(), deterministic=True)
+    connection.create_function("inflated", 1, _inflated, deterministic=True)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

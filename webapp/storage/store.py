@@ -11,7 +11,10 @@ from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Any
 
-from webapp.problems import NotFound
+from coreserver.errors import ReportTooNew
+from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.upgrades import upgrade
+from webapp.problems import NotFound, UnreadableReport
 from webapp.schemas.resources import Reason, RunFilter, RunPatch
 from webapp.storage.database import Database
 from webapp.storage.run_queries import select_page
@@ -204,12 +207,16 @@ class Store:
         return [_run(row) for row in rows], next_cursor
 
     def result(self, run_id: int) -> Result | None:
-        """What it brought home; None where it ended without."""
+        """Return the report in its current shape and the encoded records, or None if the run ended without a result.
+
+        Raises:
+            UnreadableReport: the report is damaged, or a newer program wrote it.
+        """
         with self._database.read() as db:
             row = db.execute("SELECT * FROM results WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
             return None
-        report = json.loads(zlib.decompress(row["report"]))
+        report = _unpacked(run_id, row["report"])
         return Result(row["started_ns"], row["started_wall_s"], report, row["connections"])
 
 
@@ -228,6 +235,15 @@ def _packed(result: Result | None) -> bytes:
     return zlib.compress(json.dumps(result.report).encode()) if result else b""
 
 
+def _unpacked(run_id: int, packed: bytes) -> dict[str, Any]:
+    try:
+        return upgrade(json.loads(zlib.decompress(packed)))
+    except ReportTooNew as error:
+        raise UnreadableReport(f"the report of run {run_id} cannot be read: {error}") from error
+    except (zlib.error, ValueError) as error:
+        raise UnreadableReport(f"the report of run {run_id} cannot be read: it is damaged ({error})") from error
+
+
 def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
     reason, result = ending.reason, ending.result
     outline = _outline(result.report) if result else None
@@ -241,7 +257,7 @@ def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
             reason.code if reason else None,
             reason.detail if reason else None,
             outline["verdict"]["status"] if outline else None,
-            json.dumps(outline) if outline else None,
+            json.dumps({"schema_version": SCHEMA_VERSION, **outline}) if outline else None,
             *_sorted_by(result.report if result else None),
             run_id,
         ),
@@ -267,12 +283,20 @@ def _run(row: Row) -> RunRow:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         reason=reason,
-        outline=json.loads(row["outline"]) if row["outline"] else None,
+        outline=_stored_outline(row["outline"]) if row["outline"] else None,
         response_p50_ms=row["response_p50_ms"],
         response_p99_ms=row["response_p99_ms"],
         imported_at=row["imported_at"],
         imported_from=json.loads(row["imported_from"]) if row["imported_from"] else None,
     )
+
+
+def _stored_outline(text: str) -> dict[str, Any] | None:
+    """The outline, upgraded like the report that it is a part of; None if a newer program wrote it."""
+    try:
+        return upgrade({"schema_version": 1, **json.loads(text)})  # the first programs stored no version in it
+    except ReportTooNew:
+        return None
 
 
 def _outline(report: Mapping[str, Any]) -> dict[str, Any]:

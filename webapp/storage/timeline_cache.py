@@ -6,8 +6,11 @@ import threading
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
+from coreserver.errors import RecordsIncomplete
 from coreserver.records.codec import decode_connections
+from coreserver.records.joined import JoinedConnection
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from webapp.problems import UnreadableRecords
 from webapp.storage.store import Store
 
 MAX_ROWS = 50_000  # that are kept, about a kilobyte each
@@ -17,6 +20,18 @@ class Rows(list[TimelineRow]):
     """A run's rows; unlike a plain list it can be found for as long as somebody holds it."""
 
     __slots__ = ("__weakref__",)
+
+
+def readable_connections(run_id: int, data: bytes, *, messages: bool = True) -> list[JoinedConnection]:
+    """Return the decoded records of a run.
+
+    Raises:
+        UnreadableRecords: they are damaged, or a newer program wrote them.
+    """
+    try:
+        return decode_connections(data, messages=messages)
+    except RecordsIncomplete as error:
+        raise UnreadableRecords(f"the records of run {run_id} cannot be read: {error}") from error
 
 
 class RunRows:
@@ -42,7 +57,8 @@ class RunRows:
         result = self._store.result(run_id)
         if result is None or not result.connections:
             return []
-        rows = Rows(timeline_rows(decode_connections(result.connections, messages=False), result.started_ns))
+        joined = readable_connections(run_id, result.connections, messages=False)
+        rows = Rows(timeline_rows(joined, result.started_ns))
         with self._lock:
             self._held[run_id] = self._kept[run_id] = rows
             while sum(map(len, self._kept.values())) > MAX_ROWS:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.records.codec import encode_connections
+from coreserver.records.codec import FORMAT, encode_connections
 from coreserver.records.joined import JoinedConnection
 from tests.support.api_steps import QUICK, finished_run
 from tests.support.made_records import ZERO_NS, pool_of_two, report_of, result
@@ -44,7 +44,7 @@ def shared(shared_url: str) -> Iterator[httpx.Client]:
 def made(connections: list[JoinedConnection] | None = None) -> bytes:
     """A small file of a run that was never made."""
     joined = connections or pool_of_two()
-    records = Records(ZERO_NS, 1_505_889_116.632, encode_connections(joined))
+    records = Records(FORMAT, ZERO_NS, 1_505_889_116.632, encode_connections(joined))
     return b"".join(written(report_of(result(joined, ended=4500)), records))
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from coreserver.records.client import LogEvent, LogKind
 from coreserver.records.codec import FORMAT, decode_connections, encode_connections
 from coreserver.records.joined import JoinedConnection
+from coreserver.reports.build import SCHEMA_VERSION
 from coreserver.reports.schema import ReportFile
 from tests.support.made_records import ZERO_NS, at, pool_of_two, report_of, result
 from webapp.exports.report_json import opened, written
@@ -24,7 +25,7 @@ from webapp.problems import Invalid
 from webapp.storage.run_files import Records
 
 REPORT = report_of(result(pool_of_two(), ended=4500))
-RECORDS = Records(ZERO_NS, 1_505_889_116.632, encode_connections(pool_of_two()))
+RECORDS = Records(FORMAT, ZERO_NS, 1_505_889_116.632, encode_connections(pool_of_two()))
 FILE: dict[str, Any] = json.loads(b"".join(written(REPORT, RECORDS)))
 
 
@@ -81,7 +82,7 @@ def test_what_is_no_report_is_refused(body: bytes) -> None:
 
 def test_a_newer_file_is_told_from_a_wrong_one() -> None:
     with pytest.raises(Invalid, match="newer Serverlab"):
-        opened(json.dumps({**FILE, "schema_version": 2}).encode())
+        opened(json.dumps({**FILE, "schema_version": SCHEMA_VERSION + 1}).encode())
     with pytest.raises(Invalid, match="newer Serverlab"):
         opened(json.dumps({**FILE, "bundle": {**FILE["bundle"], "format": FORMAT + 1}}).encode())
     assert refusal({**FILE, "schema_version": 2**70}) == ["schema_version"]
