@@ -82,7 +82,9 @@ def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: b
         document = upgrade_document(document)
         (length,) = HEADER_LENGTH.unpack_from(document)
         header, stamps = document[HEADER_LENGTH.size :][:length], document[HEADER_LENGTH.size :][length:]
-        _, *lines = header.split(b"\n")
+        first, *lines = header.split(b"\n")
+        if first != b"[%d]" % FORMAT:
+            raise ValueError("they do not begin with a line that names their format")
         connections: list[JoinedConnection] = []
         for line in lines:
             if len(line) > bounds.line_bytes or len(connections) > bounds.connections:

@@ -29,7 +29,8 @@ def format_of(start: bytes) -> int:
     Raises:
         ValueError: it does not begin as a document does.
     """
-    header = start if start.startswith(b"[") else start[HEADER_LENGTH.size :]
+    is_text = b"\0" not in start[: HEADER_LENGTH.size]  # the length of a header has zeros: it is no number of 2**56
+    header = start if is_text else start[HEADER_LENGTH.size :]
     found = re.match(rb"\[(\d{1,9})[],]", header)
     if found is None:
         raise ValueError("they do not begin with the number of a format")

@@ -294,9 +294,10 @@ def _run(row: Row) -> RunRow:
 def _stored_outline(text: str) -> dict[str, Any] | None:
     """The outline, upgraded like the report that it is a part of; None if a newer program wrote it."""
     try:
-        return upgrade({"schema_version": 1, **json.loads(text)})  # the first programs stored no version in it
+        outline = upgrade({"schema_version": 1, **json.loads(text)})  # the first programs stored no version in it
     except ReportTooNew:
         return None
+    return {name: outline.get(name) for name in ("verdict", "sentence", "totals")}
 
 
 def _outline(report: Mapping[str, Any]) -> dict[str, Any]:

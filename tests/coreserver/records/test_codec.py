@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
-from coreserver.records.codec import FORMAT, Bounds, decode_connections, encode_connections
+from coreserver.records.codec import FORMAT, Bounds, decode_connections, encode_connections, stored_format
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 from tests.support.made_records import pool_of_two
@@ -84,7 +84,9 @@ def test_damaged_bytes_are_refused(damaged: bytes) -> None:
 
 
 def test_another_format_is_refused_by_its_number() -> None:
-    with pytest.raises(RecordsIncomplete, match=f"reads {FORMAT}"):
+    with pytest.raises(
+        RecordsIncomplete, match=f"format {FORMAT + 1}, written by a newer Serverlab; .* formats up to {FORMAT}$"
+    ):
         decode_connections(document(json.dumps([FORMAT + 1, []])))
 
 
@@ -111,3 +113,22 @@ def test_little_that_inflates_to_very_much_is_refused_before_it_does() -> None:
 def test_what_follows_the_end_is_refused() -> None:
     with pytest.raises(RecordsIncomplete, match="after its end"):
         decode_connections(encode_connections(pool_of_two()) + b"more")
+
+
+def test_header_length_may_look_like_json() -> None:
+    first_bytes = set()
+    for length in range(256):
+        connections = [JoinedConnection(ClientRecord("x" * length, "script", 0), None)]
+        data = encode_connections(connections)
+        first_bytes.add(zlib.decompress(data)[:1])
+        assert decode_connections(data) == connections
+        assert stored_format(data) == FORMAT
+    assert b"[" in first_bytes
+
+
+def test_stored_format_checks_the_whole() -> None:
+    data = encode_connections(pool_of_two())
+    assert stored_format(data) == FORMAT
+    for damaged in (data[:-3], data[:-1] + bytes([data[-1] ^ 1]), b"", b"no deflate"):
+        with pytest.raises(RecordsIncomplete):
+            stored_format(damaged)
