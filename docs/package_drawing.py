@@ -1,6 +1,6 @@
 """Draw the packages and the direction of their imports: `make packages`, or `python -m docs.package_drawing`.
 
-Writes `docs/images/packages.svg` and the list of layers in `docs/design.md`. A test fails while either is out of date.
+Writes `docs/images/packages.svg` and the tables of layers in `docs/design.md`. A test fails while either is out of date.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def main() -> None:
 
 
 def list_layers(graph: PackageGraph) -> str:
-    """Return the layers of both trees as Markdown lists, top layer first."""
+    """Return the layers of both trees as Markdown tables, top layer first."""
     lines = []
     for tree in TREES:
-        lines += [f"Layers of `{tree}`, top layer first:", ""]
+        lines += [f"| layer | package of `{tree}` | purpose |", "|---:|---|---|"]
         layers = graph.layers(tree)
         for number in range(len(layers), 0, -1):
             for name in layers[number - 1]:
                 reserved = " (reserved)" if name in graph.planned else ""
-                lines.append(f"- {number}: `{short_name(name)}`{reserved}: {graph.purposes[name]}")
+                lines.append(f"| {number} | `{short_name(name)}`{reserved} | {graph.purposes[name]} |")
         lines.append("")
     return "\n".join(lines)
 

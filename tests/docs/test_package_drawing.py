@@ -1,4 +1,4 @@
-"""Layers and drawing of the packages follow from the imports."""
+"""The drawing of the packages and the tables of their layers are current and follow from the imports."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from docs.package_drawing import draw_packages
+from docs.package_drawing import DRAWING, PAGE, draw_packages, list_layers, replace_list
 from docs.package_imports import ImportCycle, PackageGraph, Planned, read_packages
+
+UPDATE = "run `make packages` and commit the result"
 
 
 def write_modules(root: Path, **sources: str) -> None:
@@ -25,6 +27,28 @@ def graph(**imports: str) -> PackageGraph:
         f"coreserver.{name}": frozenset(f"coreserver.{other}" for other in row.split()) for name, row in imports.items()
     }
     return PackageGraph(direct, dict.fromkeys(direct, "Purpose."))
+
+
+def test_drawing_is_current() -> None:
+    assert DRAWING.read_text() == draw_packages(read_packages()), UPDATE
+
+
+def test_tables_of_layers_are_current() -> None:
+    page = PAGE.read_text()
+    assert page == replace_list(page, list_layers(read_packages())), UPDATE
+
+
+@pytest.mark.parametrize("tree", ["coreserver", "webapp"])
+def test_imports_lead_to_lower_layers(tree: str) -> None:
+    packages = read_packages()
+    level = {name: number for number, layer in enumerate(packages.layers(tree)) for name in layer}
+    for name in level:
+        assert all(level[other] < level[name] for other in packages.imports[name] & level.keys()), name
+
+
+def test_places_are_reserved() -> None:
+    names = {name for tree in ("coreserver", "webapp") for layer in read_packages().layers(tree) for name in layer}
+    assert {"coreserver.experiments", "coreserver.conformance", "coreserver.protocols", "webapp.help"} <= names
 
 
 def test_layer_is_the_longest_chain() -> None:
