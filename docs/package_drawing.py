@@ -1,6 +1,6 @@
 """Draw the packages and the direction of their imports: `make packages`, or `python -m docs.package_drawing`.
 
-Writes `docs/images/packages.svg` and the tables of layers in `docs/design.md`. A test fails while either is out of date.
+Writes `docs/images/packages.svg` and the tables of layers in `docs/design.md`. A test fails while one is out of date.
 """
 
 from __future__ import annotations
