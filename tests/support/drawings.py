@@ -1,9 +1,9 @@
-"""What tests of the timeline and the worker lanes share: rows to draw, and the way back from a drawing to seconds."""
+"""Shared helpers of the tests of timeline and worker lanes: rows to draw, and conversion of pixels to seconds."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET  # we parse our own output
+import xml.etree.ElementTree as ET  # parses only the project's own output
 from dataclasses import replace
 
 from coreserver.reports.timeline_rows import TimelineRow
@@ -18,7 +18,7 @@ POOL = [
 
 
 class Picture:
-    """A parsed drawing, and the way back from pixels to seconds by its own axis."""
+    """Parsed drawing that converts pixels to seconds by its own axis."""
 
     def __init__(self, svg: str) -> None:
         self.svg = svg
@@ -39,7 +39,7 @@ class Picture:
         return [e.text or "" for e in self.all("text", name)]
 
     def span_s(self, row: ET.Element, name: str) -> tuple[float, float] | None:
-        """From where to where a mark reaches, in seconds; None where the row has none."""
+        """Return start and end of a mark in seconds; None if the row has no such mark."""
         for path in row.iter(f"{self.ns}path"):
             if path.attrib["class"] == name:
                 return self.extent_s(path.attrib["d"])
@@ -51,7 +51,7 @@ class Picture:
 
 
 def absolute_xs(d: str) -> list[float]:
-    """Every x that our small set of path commands reaches."""
+    """Return every x coordinate of a path; only the commands that the drawings use are supported."""
     x, xs = 0.0, []
     for command, text in re.findall(r"([MHVlhvqmz])([^A-Za-z]*)", d):
         values = [float(value) for value in re.findall(r"-?\d*\.?\d+", text)]

@@ -1,4 +1,4 @@
-"""A lab with something on every page: what the tests of looks, of keys and of words walk through."""
+"""Lab with content on every page, for the tests that visit all pages: appearance, keyboard, texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNLIMITED = [{"send": "^a$"}, {"expect": "b"}, {"wait_s": 60}]
 
 @dataclass(frozen=True)
 class Gallery:
-    """The ids of what is there."""
+    """Ids of the servers and runs in the lab."""
 
     standing: int
     stopped: int
@@ -28,7 +28,7 @@ class Gallery:
     imported: int
 
     def address(self, what: str) -> str:
-        """Where the page of `PLACES` is."""
+        """Return the path of a page of `PLACES`."""
         return PLACES[what].format(**asdict(self))
 
 
@@ -56,7 +56,7 @@ PLACES = {
 
 
 def fill(rest: httpx.Client) -> Gallery:
-    """Servers and runs for every page, in about two seconds."""
+    """Create servers and runs for every page, in about two seconds."""
     standing = _server(rest, name="standing", workers=2)
     stopped = _server(rest, name="stopped", workers=2)
     rest.post(f"/servers/{stopped['id']}/stop").raise_for_status()
@@ -83,7 +83,7 @@ def fill(rest: httpx.Client) -> Gallery:
 
 @contextmanager
 def endless(lab: LabProcess) -> Iterator[int]:
-    """A run that goes on, or waits for its turn, as long as the block lasts; its id."""
+    """Keep a run in progress or queued while the block runs; yield its id."""
     with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
         script = {"kind": "script", "count": 3, "script": UNLIMITED}
         run = _ask(rest, "goes on", {"model": "bounded_pool", "workers": 2}, script)

@@ -1,4 +1,4 @@
-"""A lab of its own in its own process, as a person starts it, on a port nobody else uses."""
+"""A lab in a process of its own, started with `serverlab serve` on an unused port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END_DEADLINE_S = 10.0
 
 
 class LabProcess:
-    """`serverlab serve` between `start` and `stop`; it can be started again, then on the same port."""
+    """Runs `serverlab serve` between `start` and `stop`; a second start uses the same port."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -22,22 +22,22 @@ class LabProcess:
 
     @property
     def url(self) -> str:
-        """Where its pages are, without a slash at the end."""
+        """Address of its pages, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Return once it answers."""
+        """Start the lab and return when it listens."""
         command = [*COMMAND, "--port", str(self.port), "--data-dir", str(self._data_dir)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        said = self._process.stdout.readline()
-        if "http://" not in said:
+        line = self._process.stdout.readline()
+        if "http://" not in line:
             self.stop(signal.SIGKILL)
-            raise RuntimeError(f"the lab did not start: {said!r}")
-        self.port = int(said.strip().rstrip("/").rsplit(":", 1)[-1])
+            raise RuntimeError(f"the lab did not start: {line!r}")
+        self.port = int(line.strip().rstrip("/").rsplit(":", 1)[-1])
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it and wait for that."""
+        """Stop the lab and wait until its process has ended."""
         if self._process is None:
             return
         with self._process as process:

@@ -1,4 +1,4 @@
-"""What a person finds on a page: text, controls and what is said beside them."""
+"""Read a page as its user does: text, controls and the messages next to them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Element:
 
     @property
     def text(self) -> str:
-        """All text inside, with single spaces."""
+        """Text of the element and its descendants, with single spaces."""
         parts = (child if isinstance(child, str) else child.text for child in self.children)
         return " ".join(" ".join(parts).split())
 
     def all(self, tag: str | None = None, **attributes: str) -> list[Element]:
-        """Every element below with this tag and these attributes (`for_`: for, `aria_x`: aria-x)."""
+        """Return the descendants with this tag and these attributes (`for_`: for, `aria_x`: aria-x)."""
         wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
         found = []
         for child in self.children:
@@ -35,7 +35,7 @@ class Element:
         return found
 
     def one(self, tag: str | None = None, **attributes: str) -> Element:
-        """The only such element."""
+        """Return the only descendant with this tag and these attributes."""
         [found] = self.all(tag, **attributes)
         return found
 
@@ -64,7 +64,7 @@ class _Reader(HTMLParser):
 
 
 def read(html: str) -> Element:
-    """The page as a tree; AssertionError where its tags do not nest."""
+    """Parse a page into a tree; AssertionError if its tags are not nested."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -73,21 +73,21 @@ def read(html: str) -> Element:
 
 
 def see(visitor: TestClient, path: str, status: int = 200) -> Element:
-    """The page at `path`."""
+    """Request `path` and return the parsed page."""
     response = visitor.get(path)
     assert response.status_code == status
     return read(response.text)
 
 
 def problem_beside(page: Element, field: str) -> str:
-    """What stands beside a field that is wrong, found as assistive technology finds it."""
+    """Return the message next to an invalid field, found as assistive technology finds it."""
     [control] = [element for element in page.all(id=field) if element.attributes.get("aria-invalid") == "true"]
     named = control.attributes["aria-describedby"].split()
     return " ".join(page.one(id=name).text for name in named if name.endswith("-problem"))
 
 
 def value_of(page: Element, field: str) -> str:
-    """What stands in a field."""
+    """Return the value of a field."""
     control = page.one(id=field)
     if control.tag == "select":
         [chosen] = [option for option in control.all("option") if "selected" in option.attributes]

@@ -1,4 +1,4 @@
-"""What no page may do, whatever a test is about: complain, leave its origin, break its policy, ask for a message."""
+"""Faults that no page may have in any test: console errors, foreign requests, policy violations, dialogs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, R
 REPORT_VIOLATIONS = """addEventListener("securitypolicyviolation", (event) => {
     console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
 });"""
-# Chromium's words for a page that came back with a reason, and for a lab that is away; what is asked for in vain
-# although the lab is there is a fault of its own below.
+# Chromium's messages for a page with a problem status and for a lab that was stopped. A failed request for a resource
+# of the page is found by its response.
 EXPECTED = ("status of 4", "net::ERR_")
+RESOURCES = ("stylesheet", "script", "image", "font", "manifest")
 
 
 class Faults:
-    """Watches every page of a context while the block lasts; a fault fails the block's end."""
+    """Watches every page of a browser context; the end of the block fails if a fault was found."""
 
-    def __init__(self, context: BrowserContext, origin: str, patience_ms: float) -> None:
+    def __init__(self, context: BrowserContext, origin: str, timeout_ms: float) -> None:
         self._origin = origin
-        self._patience_ms = patience_ms
+        self._timeout_ms = timeout_ms
         self.found: list[str] = []
         context.add_init_script(REPORT_VIOLATIONS)
         context.on("page", self._watch)
@@ -34,25 +35,22 @@ class Faults:
             assert self.found == []
 
     def _watch(self, page: Page) -> None:
-        page.set_default_timeout(self._patience_ms)
+        page.set_default_timeout(self._timeout_ms)
         page.on("pageerror", lambda error: self.found.append(f"error: {error}"))
         page.on("dialog", lambda dialog: self.found.append(f"dialog: {dialog.message}"))
-        page.on("console", self._hear)
-        page.on("request", self._follow)
-        page.on("response", self._judge)
+        page.on("console", self._check_console)
+        page.on("request", self._check_origin)
+        page.on("response", self._check_status)
 
-    def _hear(self, message: ConsoleMessage) -> None:
+    def _check_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(words in message.text for words in EXPECTED):
             self.found.append(f"console: {message.text}")
 
-    def _follow(self, request: Request) -> None:
+    def _check_origin(self, request: Request) -> None:
         if not request.url.startswith((self._origin + "/", "data:", "blob:")):
             self.found.append(f"request to {request.url}")
 
-    def _judge(self, response: Response) -> None:
-        """A page may answer with a problem; what a page needs may not."""
-        if response.status >= 500 or (response.status >= 400 and response.request.resource_type in STATIC):
+    def _check_status(self, response: Response) -> None:
+        """Record a failed resource; a page itself may have a problem status."""
+        if response.status >= 500 or (response.status >= 400 and response.request.resource_type in RESOURCES):
             self.found.append(f"{response.status} for {response.url}")
-
-
-STATIC = ("stylesheet", "script", "image", "font", "manifest")
