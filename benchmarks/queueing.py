@@ -30,6 +30,7 @@ from coreserver.config.load import LoadConfig
 from coreserver.hosting.host import host_for
 from coreserver.models import ServerConfig
 from coreserver.reports.queueing_theory import compare, passages
+from coreserver.reports.schema_figures import Theory
 from coreserver.runs.execute import execute
 from coreserver.telemetry.machine import MachineWatch
 
@@ -50,28 +51,29 @@ class Cell:
 
     workers: int
     utilisation: float
-    found: dict[str, Any]
+    found: Theory
 
     @property
     def apart_ms(self) -> float:
         """Measured mean wait minus that of the recursion, in milliseconds."""
-        return float(self.found["wait_ms"] - self.found["recursion_wait_ms"])
+        return (self.found.wait_ms or 0.0) - (self.found.recursion_wait_ms or 0.0)
 
     @property
     def is_correct(self) -> bool:
         """Whether the measured mean equals the recursion's within the tolerance."""
-        return abs(self.apart_ms) <= max(WITHIN * float(self.found["recursion_wait_ms"]), WITHIN_MS)
+        return abs(self.apart_ms) <= max(WITHIN * (self.found.recursion_wait_ms or 0.0), WITHIN_MS)
 
     @property
     def is_judged(self) -> bool:
         """Whether the wait that Erlang C predicts is long enough to test arrivals and service."""
-        predicted = self.found["erlang_c_wait_ms"]
-        return predicted is not None and predicted >= JUDGED_FROM_MS and self.found["wait_low_ms"] is not None
+        predicted = self.found.erlang_c_wait_ms
+        return predicted is not None and predicted >= JUDGED_FROM_MS and self.found.wait_low_ms is not None
 
     @property
     def is_inside(self) -> bool:
         """Whether the prediction lies in the interval of the measured mean."""
-        return bool(self.found["wait_low_ms"] <= self.found["erlang_c_wait_ms"] <= self.found["wait_high_ms"])
+        low_ms, high_ms = self.found.wait_low_ms or 0.0, self.found.wait_high_ms or 0.0
+        return low_ms <= (self.found.erlang_c_wait_ms or 0.0) <= high_ms
 
 
 def main() -> None:
@@ -120,7 +122,7 @@ def measure(workers: int, utilisation: float, *, arrivals: int, seed: int) -> Ce
         raise SystemExit(f"{workers} workers at {utilisation}: {result.failure_detail or 'records are missing'}")
     from_s = result.load.started_ns / NS_PER_S + warm_up_s
     cell = Cell(workers, utilisation, compare(through, workers, from_s=from_s, is_markovian=True))
-    print(f"{workers} workers at {utilisation}: {cell.found['wait_ms']:.2f} ms", file=sys.stderr)
+    print(f"{workers} workers at {utilisation}: {cell.found.wait_ms or 0.0:.2f} ms", file=sys.stderr)
     return cell
 
 
@@ -139,12 +141,12 @@ def table(cells: Sequence[Cell]) -> str:
     ]
     for cell in cells:
         found = cell.found
-        low, high = found["wait_low_ms"], found["wait_high_ms"]
-        interval = "too few" if low is None else f"{low:.2f} to {high:.2f}"
-        erlang = found["erlang_c_wait_ms"]
+        low, high = found.wait_low_ms, found.wait_high_ms
+        interval = "too few" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+        erlang = found.erlang_c_wait_ms
         lines.append(
-            f"| {cell.workers} | {cell.utilisation} ({found['utilisation']:.3f}) | {found['arrivals']:,} "
-            f"| {found['wait_ms']:.2f} | {interval} | {found['recursion_wait_ms']:.2f} | {cell.apart_ms:+.2f} "
+            f"| {cell.workers} | {cell.utilisation} ({found.utilisation or 0.0:.3f}) | {found.arrivals:,} "
+            f"| {found.wait_ms or 0.0:.2f} | {interval} | {found.recursion_wait_ms or 0.0:.2f} | {cell.apart_ms:+.2f} "
             f"| {'correct' if cell.is_correct else 'WRONG'} | {'none' if erlang is None else f'{erlang:.2f}'} "
             f"| {('inside' if cell.is_inside else 'OUTSIDE') if cell.is_judged else 'not judged'} |"
         )

@@ -13,6 +13,7 @@ import os
 import signal
 import tempfile
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from coreserver.hosting.host import ServerHost, host_for
 from coreserver.records.run_result import RunResult
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
+from coreserver.reports.schema import Report
 from coreserver.reports.timeline_rows import timeline_rows
 from coreserver.runs.execute import execute
 from webapp.timeline.drawing import draw
@@ -64,7 +66,7 @@ class Freeze:
         os.kill(pid, signal.SIGCONT)
 
 
-def run_frozen(group: dict[str, Any], backlog: int) -> tuple[dict[str, Any], RunResult]:
+def run_frozen(group: dict[str, Any], backlog: int) -> tuple[Report, RunResult]:
     """Execute one run with a freeze and return its report and its result."""
     work = {"kind": "sleep", "mean_ms": 1}
     host = host_for(server_config("thread_per_client", backlog=backlog, work=work, placement="process"))
@@ -78,8 +80,10 @@ def run_frozen(group: dict[str, Any], backlog: int) -> tuple[dict[str, Any], Run
     finally:
         freeze.join()
         host.stop()
-    run = RunInfo(1, "", "", load.seed, load.model_dump(mode="json"), "", None, None, result.outcome)
     server = ServerInfo(host.config.model, host.config.model_dump(mode="json"))
+    config = {"label": "", "note": "", "server": server.config, **load.model_dump(mode="json")}
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    run = RunInfo(1, "", "", load.seed, config, now, None, None, result.outcome)
     return build_report(run, result, server, describe_machine()), result
 
 
@@ -100,11 +104,11 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|---|")
     for name, (group, backlog) in CASES.items():
         report, result = run_frozen(group, backlog)
-        latency, reasons = report["latency"], report["verdict"]["reasons"]
+        latency, reasons = report.latency, report.verdict.reasons
         print(
-            f"| {name} | {report['totals']['messages']['verified']} | {_ms(latency['response_ms']['p99'])} "
-            f"| {_ms(latency['round_trip_ms']['p99'])} | {_ms(report['waits']['connect_ms']['max'])} "
-            f"| {report['server']['listen_overflows']} | {', '.join(reason['code'] for reason in reasons)} |",
+            f"| {name} | {report.totals.messages.verified} | {_ms(latency.response_ms.p99)} "
+            f"| {_ms(latency.round_trip_ms.p99)} | {_ms(report.waits.connect_ms.max)} "
+            f"| {report.server.listen_overflows} | {', '.join(reason.code for reason in reasons)} |",
             flush=True,
         )
         if arguments.pictures:

@@ -100,9 +100,9 @@ def capture_tour(lab: LabClient, camera: Camera) -> None:
 def execute_run(lab: LabClient, spec: dict[str, Any]) -> RunResource:
     """Execute a run, print one line about it and return it."""
     run = lab.wait(lab.run(spec["server"], spec["clients"], label=spec["label"]).id)
-    response = lab.report(run.id)["latency"]["response_ms"]
+    response = lab.report(run.id).latency.response_ms
     verdict = run.verdict.status if run.verdict else "none"
-    figures = ", ".join(f"{name} {response[name]} ms" for name in ("p50", "p99", "max"))
+    figures = ", ".join(f"{name} {response.value(name)} ms" for name in ("p50", "p99", "max"))
     print(f"{run.label}: {verdict}; response time {figures}. {run.sentence}")
     return run
 

@@ -3,7 +3,7 @@
 with LabClient("http://127.0.0.1:8000") as lab:
     server = lab.start_server(model="bounded_pool", workers=2)
     run = lab.wait(lab.run(server, clients=3).id)
-    print(lab.report(run.id)["totals"])
+    print(lab.report(run.id).totals)
     run = lab.wait(lab.run(server, [closed(8, name="probe"), open_loop(200, duration_s=5)]).id)
     print(lab.histogram(run.id))
 """
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from pydantic import BaseModel
 
+from coreserver.reports.schema import Report
 from webapp.compare import Comparison
 from webapp.problems import FieldError
 from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
@@ -173,10 +174,9 @@ class LabClient:
         """Forget a run that is over."""
         self._ask("DELETE", f"/api/v1/runs/{run_id}")
 
-    def report(self, run_id: int) -> dict[str, Any]:
+    def report(self, run_id: int) -> Report:
         """Its JSON report."""
-        report: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/report")
-        return report
+        return Report.model_validate(self._ask("GET", f"/api/v1/runs/{run_id}/report"))
 
     def compare(self, *run_ids: int) -> Comparison:
         """Two to eight runs side by side; the first one is the baseline."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from coreserver.reports.schema import Report, Verdict
 from webapp.compared_figures import DURATION, NOT_MEASURED, FigureValue, Unit, as_compared, figures_of
-from webapp.schemas.resources import Verdict
 from webapp.schemas.run_progress import Answer
 
 MIN_RUNS, MAX_RUNS = 2, 8  # runs of a comparison
@@ -91,8 +91,9 @@ class Comparison(Answer):
     links: dict[str, str]
 
 
-def compare(reports: Sequence[Mapping[str, Any]]) -> Comparison:
+def compare(typed: Sequence[Report]) -> Comparison:
     """These reports (at least two) side by side, in this order."""
+    reports = [report.model_dump(mode="json") for report in typed]
     runs = [_run(report) for report in reports]
     settings = _settings(reports)
     differences = [setting for setting in settings if _differs(setting)]
@@ -224,7 +225,7 @@ def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> 
 def _judged(run: ComparedRun) -> str:
     """Its verdict with the reasons that made it so."""
     status = run.verdict.status
-    why = [reason["code"].replace("_", " ") for reason in run.verdict.reasons if reason.get("severity") == status]
+    why = [reason.code.replace("_", " ") for reason in run.verdict.reasons if reason.severity == status]
     return f"run {run.id} is {status}" + (f" ({', '.join(why)})" if why else "")
 
 

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from coreserver.records.client import ClientOutcome
-from coreserver.reports.percentiles import PERCENTILES, samples_needed
-
-Report = Mapping[str, Any]
+from coreserver.reports.definitions import PERCENTILES, samples_needed
+from coreserver.reports.schema import Report
 
 FAILED = "failed_connections"
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
@@ -50,8 +48,8 @@ def figure(metric: str, report: Report) -> float | None:
     """The value of one of `METRICS`; None where the report does not give it."""
     value: Any = report
     for name in METRICS[metric]:
-        value = value[name]
-    found: float | None = value["due"] - value["completed"] if metric == FAILED else value
+        value = getattr(value, name)
+    found: float | None = value.due - value.completed if metric == FAILED else value
     return found
 
 
@@ -107,5 +105,5 @@ class Objective:
         part, *place = METRICS[self.metric]
         if place[-1] not in PERCENTILES:
             return "it was not measured"
-        count = report[part][place[0]]["count"]
+        count = getattr(getattr(report, part), place[0]).count
         return f"withheld, {count:,} samples are too few ({samples_needed(PERCENTILES[place[-1]]):,} needed)"

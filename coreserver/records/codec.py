@@ -28,9 +28,9 @@ from coreserver.records.joined import JoinedConnection
 from coreserver.records.message_columns import WIDTH
 from coreserver.records.messages import Stamps, attach_rows, table_of
 from coreserver.records.older_formats import HEADER_LENGTH, format_of, upgrade_document
+from coreserver.records.record_format import FORMAT
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 
-FORMAT = 3
 FIRST_WITH_LINES = 3
 _PIECE_BYTES = 2**20
 _ROWS_A_LINE = 500

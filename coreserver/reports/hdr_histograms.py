@@ -1,4 +1,4 @@
-"""HDR histograms of spans of time: the public V2 encoding, and the percentile text that the public plotter opens."""
+"""HDR histograms of durations: the public V2 encoding, and the percentile text that the public plotter reads."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from numpy.typing import NDArray
 from coreserver.clock import NS_PER_S
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.inflate import inflate
+from coreserver.reports.definitions import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
+from coreserver.reports.schema_figures import Histograms, IntervalHistograms
 from coreserver.reports.timing import Nanoseconds
 
-LOWEST_US = 1
-HIGHEST_US = 3_600_000_000
-SIGNIFICANT_DIGITS = 3
-_EXACT_BITS = 11  # three digits need 2,000 steps: smaller values are kept as they are, larger ones to so many bits
+_EXACT_BITS = 11  # three digits need 2,000 steps: smaller values are kept exactly, larger ones to 11 bits
 _US_PER_MS = 1000
-_TICKS_PER_HALF = 5  # lines of percentile text each time the distance to 100 % halves; the public tools' own choice
+_TICKS_PER_HALF = 5  # lines of percentile text per halving of the distance to 100 %, as in the public tools
 
-FINE_NS = NS_PER_S // 10  # the series' step
+FINE_NS = NS_PER_S // 10  # the step of the series
 COARSE_NS = NS_PER_S
-FINE_UP_TO = 600  # steps: a run longer than a minute has a histogram a second, so that its report stays small
+FINE_UP_TO = 600  # steps: a run longer than a minute has one histogram per second, which keeps its report small
 
 
 def hdr_v2(spans_ns: Nanoseconds) -> str | None:
-    """The spans as an HDR histogram of whole microseconds in the public V2 encoding, base64; None of nothing.
+    """Return the durations as an HDR histogram of whole microseconds in the public V2 encoding, base64; None if empty.
 
-    Spans above an hour are counted as an hour, the histogram's end.
+    Durations above an hour are counted as an hour, the end of the histogram.
     """
     if not len(spans_ns):
         return None
@@ -45,12 +44,12 @@ def hdr_v2(spans_ns: Nanoseconds) -> str | None:
 
 
 def _count(histogram: Any, values_us: NDArray[np.int64]) -> None:
-    """Counts all values at once, in the array that the histogram encodes.
+    """Count all values at once, in the array that the histogram encodes.
 
-    Recorded one by one, the values of a long run's many histograms would keep the interpreter busy for a second.
+    Recording the values of a long run one by one would keep the interpreter busy for a second.
     """
     bits_off = np.maximum(np.frexp(values_us)[1] - _EXACT_BITS, 0)
-    # Values below 2 ** _EXACT_BITS have a count each; from there on each power of two has half as many.
+    # Values below 2 ** _EXACT_BITS have a count each; each power of two above has half as many counts.
     counts = np.bincount((bits_off << (_EXACT_BITS - 1)) + (values_us >> bits_off))
     np.frombuffer(histogram.counts, dtype=np.uint64)[: len(counts)] = counts
     used = np.flatnonzero(counts)
@@ -59,31 +58,31 @@ def _count(histogram: Any, values_us: NDArray[np.int64]) -> None:
 
 def histograms(
     response_ns: Nanoseconds, round_trip_ns: Nanoseconds, *, due_ns: Nanoseconds, duration_ns: int
-) -> dict[str, Any]:
-    """The report's `histograms`: both distributions whole, response time also per interval, and how to decode them.
+) -> Histograms:
+    """Return both distributions as a whole, and the response time per interval as well.
 
     Args:
-        due_ns: when each of the answered messages was due, from the run's start: the interval it is counted in.
+        due_ns: when each of the answered messages was due, from the run's start; decides the interval it counts in.
     """
     step = FINE_NS if duration_ns <= FINE_UP_TO * FINE_NS else COARSE_NS
     steps = max(1, -(-duration_ns // step))
-    return {
-        "encoding": "HdrHistogram V2, compressed, base64",
-        "unit": "microseconds",
-        "lowest": LOWEST_US,
-        "highest": HIGHEST_US,
-        "significant_digits": SIGNIFICANT_DIGITS,
-        "response": hdr_v2(response_ns),
-        "round_trip": hdr_v2(round_trip_ns),
-        "intervals": {
-            "interval_s": step / NS_PER_S,
-            "response": [hdr_v2(part) for part in by_step(response_ns, due_ns, step, steps)],
-        },
-    }
+    return Histograms(
+        encoding="HdrHistogram V2, compressed, base64",
+        unit="microseconds",
+        lowest=LOWEST_US,
+        highest=HIGHEST_US,
+        significant_digits=SIGNIFICANT_DIGITS,
+        response=hdr_v2(response_ns),
+        round_trip=hdr_v2(round_trip_ns),
+        intervals=IntervalHistograms(
+            interval_s=step / NS_PER_S,
+            response=[hdr_v2(part) for part in by_step(response_ns, due_ns, step, steps)],
+        ),
+    )
 
 
 def by_step(values: Nanoseconds, at_ns: Nanoseconds, step_ns: int, steps: int) -> Iterator[Nanoseconds]:
-    """The values of each of `steps` intervals; what came before the first or after the last is in those."""
+    """Return the values of each of `steps` intervals; earlier values are in the first one, later ones in the last."""
     place = np.clip(at_ns // step_ns, 0, steps - 1)
     order = np.argsort(place, kind="stable")
     ends = np.searchsorted(place[order], np.arange(steps), side="right")
@@ -92,10 +91,10 @@ def by_step(values: Nanoseconds, at_ns: Nanoseconds, step_ns: int, steps: int) -
 
 
 def percentile_text(encoded: str | None) -> str:
-    """A histogram of a report as the HdrHistogram tools print and plot it, in milliseconds.
+    """Return a histogram of a report in the text form of the HdrHistogram tools, in milliseconds.
 
     Args:
-        encoded: as `hdr_v2` gives it.
+        encoded: the result of `hdr_v2`.
     """
     empty = HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
     histogram = empty if encoded is None else HdrHistogram.decode(encoded)
@@ -113,9 +112,9 @@ def percentile_text(encoded: str | None) -> str:
 
 
 def _percentile_lines(histogram: Any) -> Iterator[str]:
-    """A line at every so many percent, the steps halving as often as the distance to 100 % does.
+    """Yield one line per percentile level; the step is halved whenever the distance to 100 % is halved.
 
-    The last line, 100 %, is infinitely many halvings away and has no fourth column.
+    The last line, 100 %, has no fourth column because that would be infinite.
     """
     level = 0.0
     for step in histogram.get_recorded_iterator():
@@ -128,22 +127,22 @@ def _percentile_lines(histogram: Any) -> Iterator[str]:
             level += 1 / (_TICKS_PER_HALF * 2 ** (int(log2(1 / (1 - level))) + 1))
 
 
-# --- of a stranger ---------------------------------------------------------------------------------------------------
+# --- untrusted input -------------------------------------------------------------------------------------------------
 
 _OUTER = struct.Struct(">II")  # cookie, length of the deflated rest
 _INNER = struct.Struct(">IIIIQQd")  # cookie, length of the counts, offset, digits, lowest, highest, ratio
 _OUTER_COOKIE, _INNER_COOKIE = 0x1C849314, 0x1C849313
-_MOST_INFLATED = _INNER.size + 9 * 32768  # more counts than any value of ours can need, nine bytes each
+_MAX_INFLATED = _INNER.size + 9 * 32768  # more counts than any histogram of a report has, nine bytes each
 
 
 def total_count(encoded: str | None, name: str) -> int:
-    """How many values a histogram holds, after a look at all of it: the decoder trusts what it is given.
+    """Return the number of values in a histogram after checking all of it, because the decoder checks nothing.
 
     Args:
-        name: of the histogram, for the error.
+        name: the histogram's name in the report, for the error message.
 
     Raises:
-        RecordsIncomplete: it is none of `hdr_v2`; the message begins with `name`.
+        RecordsIncomplete: it is not in the encoding of `hdr_v2`; the message begins with `name`.
     """
     if encoded is None:
         return 0
@@ -152,7 +151,7 @@ def total_count(encoded: str | None, name: str) -> int:
         cookie, length = _OUTER.unpack_from(data)
         if cookie != _OUTER_COOKIE or length != len(data) - _OUTER.size:
             raise ValueError
-        payload = inflate(data[_OUTER.size :], _MOST_INFLATED)
+        payload = inflate(data[_OUTER.size :], _MAX_INFLATED)
         cookie, length, offset, digits, lowest, highest, _ = _INNER.unpack_from(payload)
         if (cookie, offset, digits, lowest, highest) != (_INNER_COOKIE, 0, SIGNIFICANT_DIGITS, LOWEST_US, HIGHEST_US):
             raise ValueError
@@ -160,11 +159,11 @@ def total_count(encoded: str | None, name: str) -> int:
             raise ValueError
         return _sum_of_counts(payload[_INNER.size :])
     except (ValueError, struct.error, zlib.error):
-        raise RecordsIncomplete(f"{name}: is no histogram of the encoding and range that the report names") from None
+        raise RecordsIncomplete(f"{name}: is not a histogram of the encoding and range that the report names") from None
 
 
 def _sum_of_counts(varints: bytes) -> int:
-    """The sum of ZigZag LEB128 numbers; a negative one stands for so many zeros. ValueError: too many, or cut off."""
+    """Return the sum of ZigZag LEB128 numbers; -n stands for n zeros. ValueError: too many numbers, or truncated."""
     places = _places()
     total = value = shift = 0
     for byte in varints:
@@ -184,5 +183,5 @@ def _sum_of_counts(varints: bytes) -> int:
 
 @functools.cache
 def _places() -> int:
-    """How many counts a histogram of ours has."""
+    """Return the number of counts in a histogram of a report."""
     return int(HdrHistogram(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS).counts_len)

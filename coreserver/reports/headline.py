@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from coreserver.clock import seconds
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
+from coreserver.records.run_result import RunResult
 from coreserver.reports.time_series import ended_at
 from coreserver.reports.timing import parts
 from coreserver.reports.totals import peak_in_service
-
-if TYPE_CHECKING:
-    from coreserver.records.run_result import RunResult
 
 WORTH_SAYING_S = 0.05  # a shorter wait is not seen in the picture either
 

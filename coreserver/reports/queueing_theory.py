@@ -1,8 +1,8 @@
-"""What queueing theory says of a run: a yardstick for the whole chain from arrivals to waits.
+"""Predictions of queueing theory for a run: a check of the whole chain from arrivals to waits.
 
-Two judges. The recursion is fed every arrival and every service time of the run itself, so it leaves nothing to
-chance and shows whether the waits were measured rightly. Erlang C knows the arrival rate and the mean service time
-only, and shows whether arrivals and service were as random as they should be.
+There are two predictions. The recursion uses every arrival and every service time of the run itself, so it involves no
+chance and shows whether the waits were measured correctly. Erlang C uses the arrival rate and the mean service time
+only, and shows whether arrivals and service times were as random as they should be.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ from coreserver.clock import NS_PER_MS, NS_PER_S
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.server import DesignFacts, Discipline
 from coreserver.reports.batch_means import estimate_mean
+from coreserver.reports.schema_figures import Theory
 from coreserver.reports.timing import parts
 
 Floats = npt.NDArray[np.float64]
 
-FIGURES = (
-    "arrival_rate_per_s", "mean_service_ms", "utilisation", "wait_ms", "wait_low_ms", "wait_high_ms",
-    "recursion_wait_ms", "erlang_c_wait_ms",
-)  # fmt: skip
-
 
 class Passage(NamedTuple):
-    """One connection's way through a queue: when it came, how long it waited and was served, in seconds."""
+    """A connection in a queueing system: arrival, wait and service time, in seconds."""
 
     arrival_s: float
     wait_s: float
@@ -37,14 +33,14 @@ class Passage(NamedTuple):
 
 
 def fcfs_waits(arrivals_s: Floats, services_s: Floats, servers: int) -> Floats:
-    """How long each arrival waits for the first of `servers` to be free, first come first served.
+    """Return the wait of each arrival for the first free one of `servers`, first come first served.
 
     Source: the recursion of Kiefer and Wolfowitz (Transactions of the AMS 78, 1955); the heap holds the instants at
     which each server is free.
 
     Args:
         arrivals_s: ascending instants.
-        services_s: each arrival's own service time.
+        services_s: the service time of each arrival.
     """
     free = [-np.inf] * servers
     waits = np.empty(len(arrivals_s))
@@ -56,9 +52,9 @@ def fcfs_waits(arrivals_s: Floats, services_s: Floats, servers: int) -> Floats:
 
 
 def erlang_c(offered: float, servers: int) -> float:
-    """The probability that an arrival has to wait in M/M/c; `offered` load in erlangs, below `servers`.
+    """Return the probability that an arrival has to wait in M/M/c; `offered` load in erlangs, below `servers`.
 
-    Erlang B is built up server by server, which neither overflows nor cancels however many there are.
+    Erlang B is computed server by server, which neither overflows nor cancels for any number of servers.
     """
     blocked = 1.0
     for k in range(1, servers + 1):
@@ -67,7 +63,7 @@ def erlang_c(offered: float, servers: int) -> float:
 
 
 def erlang_c_mean_wait_s(rate_per_s: float, mean_service_s: float, servers: int) -> float | None:
-    """The mean wait in M/M/c over all arrivals, those who need not wait included; None where the queue only grows."""
+    """Return the mean wait in M/M/c over all arrivals, also those that do not wait; None if the queue only grows."""
     offered = rate_per_s * mean_service_s
     if offered >= servers:
         return None
@@ -75,10 +71,10 @@ def erlang_c_mean_wait_s(rate_per_s: float, mean_service_s: float, servers: int)
 
 
 def passages(connections: Sequence[JoinedConnection]) -> list[Passage] | None:
-    """Every connection's passage, in the order of arrival; None when one of them has no known wait or service.
+    """Return the passage of every connection in order of arrival; None if the wait or service of one is not known.
 
-    A connection arrives when its connect has succeeded: from there on it is the server that lets it wait. Without all
-    of them the recursion would miss work that the others waited for.
+    A connection arrives when its connect succeeds, because from then on it waits for the server. If one were left out,
+    the recursion would miss work that others waited for.
     """
     found = []
     for connection in connections:
@@ -92,36 +88,35 @@ def passages(connections: Sequence[JoinedConnection]) -> list[Passage] | None:
     return [Passage(*(ns / NS_PER_S for ns in spans)) for spans in sorted(found)]
 
 
-def compare(
-    through: Sequence[Passage], servers: int, *, from_s: float, is_markovian: bool
-) -> dict[str, float | int | None]:
-    """The report's `theory`: the measured mean wait with its 95 % interval, and what both judges predict.
+def compare(passages: Sequence[Passage], servers: int, *, from_s: float, is_markovian: bool) -> Theory:
+    """Return the measured mean wait with its 95 % interval, and the predictions of the recursion and of Erlang C.
 
     Args:
-        from_s: arrivals before this instant (the warm-up) load the queue but are not compared.
-        is_markovian: whether Erlang C applies: Poisson arrivals of one rate, exponential service.
+        from_s: arrivals before this instant (the warm-up) load the queue and are not compared.
+        is_markovian: whether Erlang C applies: Poisson arrivals of one rate and exponential service times.
     """
-    arrivals, waits, services = np.array(through).T.reshape(3, -1)
+    arrivals, waits, services = np.array(passages).T.reshape(3, -1)
     counted = arrivals >= from_s
     count = int(counted.sum())
-    shown: dict[str, float | int | None] = {"servers": servers, "arrivals": count}
     span_s = float(np.ptp(arrivals[counted])) if count else 0.0
     if span_s == 0:
-        return shown | dict.fromkeys(FIGURES)
+        return Theory.without_figures(servers=servers, arrivals=count)
     rate, service_s = (count - 1) / span_s, float(services[counted].mean())
     estimate = estimate_mean(waits[counted])
     low, high = estimate.interval_95() if estimate else (None, None)
     predicted = fcfs_waits(arrivals, services, servers)[counted]
-    return shown | {
-        "arrival_rate_per_s": rate,
-        "mean_service_ms": _ms(service_s),
-        "utilisation": rate * service_s / servers,
-        "wait_ms": _ms(float(waits[counted].mean())),
-        "wait_low_ms": _ms(None if low is None else max(low, 0.0)),  # the interval is symmetric, waits are not
-        "wait_high_ms": _ms(high),
-        "recursion_wait_ms": _ms(float(predicted.mean())),
-        "erlang_c_wait_ms": _ms(erlang_c_mean_wait_s(rate, service_s, servers)) if is_markovian else None,
-    }
+    return Theory(
+        servers=servers,
+        arrivals=count,
+        arrival_rate_per_s=rate,
+        mean_service_ms=_ms(service_s),
+        utilisation=rate * service_s / servers,
+        wait_ms=_ms(float(waits[counted].mean())),
+        wait_low_ms=_ms(None if low is None else max(low, 0.0)),  # the interval is symmetric, waits are not
+        wait_high_ms=_ms(high),
+        recursion_wait_ms=_ms(float(predicted.mean())),
+        erlang_c_wait_ms=_ms(erlang_c_mean_wait_s(rate, service_s, servers)) if is_markovian else None,
+    )
 
 
 def _ms(seconds: float | None) -> float | None:
@@ -135,11 +130,11 @@ def theory(
     design: DesignFacts,
     *,
     from_ns: int,
-) -> dict[str, Any] | None:
-    """Compare the run with queueing theory; None unless it was such a queue and all of its records are there.
+) -> Theory | None:
+    """Return the predictions for this run; None unless theory covers it and all its records exist.
 
-    Such a queue has a fixed number of workers, serves first come first served, works by sleeping once per connection,
-    and gets one open group with Poisson arrivals. A run in which the server refused a connection was another queue.
+    Theory covers a server with a fixed number of workers that serves first come first served and sleeps once per
+    connection, under one open group with Poisson arrivals. It does not cover a run in which a connection was refused.
 
     Args:
         groups, work: the run's client groups and the server's `work`, as plain values.
@@ -151,15 +146,15 @@ def theory(
     workers = design.worker_names or ()
     if design.discipline is not Discipline.FIRST_COME_FIRST_SERVED or not _are_served_by(connections, workers):
         return None
-    through = passages(connections)
-    if not through:
+    found = passages(connections)
+    if not found:
         return None
-    markovian = work["distribution"] == "exponential" and _is_one_poisson_stream(groups[0])
-    return compare(through, len(workers), from_s=from_ns / NS_PER_S, is_markovian=markovian)
+    is_markovian = work["distribution"] == "exponential" and _is_one_poisson_stream(groups[0])
+    return compare(found, len(workers), from_s=from_ns / NS_PER_S, is_markovian=is_markovian)
 
 
 def _is_one_poisson_stream(group: Mapping[str, Any]) -> bool:
-    """One rate all through; a second message would add its round trip to the service time."""
+    """Whether the rate is constant; a second message would add its round trip to the service time."""
     return not group.get("stages") and group.get("messages_per_connection", 1) == 1
 
 

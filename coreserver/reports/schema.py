@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema
 
 from coreserver.config.base import Label, Note, Seed
-from coreserver.records.codec import FORMAT
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.records.record_format import FORMAT
+from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.schema_figures import (
     Count,
     Histograms,
@@ -35,10 +35,12 @@ SCHEMA_ID = f"urn:serverlab:report:{SCHEMA_VERSION}"
 MAX_REASONS = 200
 MAX_GROUPS = 64
 MAX_WORKERS = 10_000  # the largest pool
+MAX_TEXT = 4000  # characters
 
-Text = Annotated[str, StringConstraints(max_length=4000)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 Word = Annotated[str, StringConstraints(max_length=400)]
 Document = dict[str, Any]
+Severity = Literal["invalid", "suspect", "note"]  # a note alone leaves a run valid
 
 
 def _is_a_moment(text: str) -> str:
@@ -94,7 +96,7 @@ class VerdictReason(Shape):
     """Something to know before believing the figures."""
 
     code: Word = Field(description="for programs, such as `clients_late`")
-    severity: Literal["invalid", "suspect", "note"] = Field(description="a note alone leaves a run valid")
+    severity: Severity = Field(description="a note alone leaves a run valid")
     detail: Text = Field(description="for people, one sentence")
 
 

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from coreserver.reports.hdr_histograms import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
-from coreserver.reports.time_series import COLUMNS
+from coreserver.reports.definitions import COLUMNS, HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
 
 MAX_STEPS = 100_000  # of a series: at ten a second nearly three hours, where a run lasts minutes
 MAX_INTERVALS = 20_000
@@ -27,6 +26,7 @@ _ROW: dict[str, JsonValue] = {
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Number = Annotated[float, Field(ge=-1e15, le=1e15)]
+Cell = Annotated[int, Field(ge=-(10**15), le=10**15)] | Number | None  # of the series; a count stays a whole number
 Positive = Annotated[float, Field(ge=0, le=1e15)]
 Base64Text = Annotated[str, Field(max_length=MAX_HISTOGRAM_CHARACTERS, pattern=r"^[A-Za-z0-9+/]*={0,2}$")]
 
@@ -130,6 +130,11 @@ class Statistics(Shape):
     p99_9: Number | None = Field(description="from 10,000 samples on")
     max: Number | None = Field(description="null without samples")
 
+    def value(self, name: str) -> float | None:
+        """Return one of the statistics by its name, such as `p99`."""
+        found: float | None = getattr(self, name)
+        return found
+
 
 class Latency(Shape):
     """Of messages, after the warm-up."""
@@ -165,6 +170,12 @@ class Theory(Shape):
     recursion_wait_ms: Number | None = Field(description="by Kiefer and Wolfowitz's recursion on the run's times")
     erlang_c_wait_ms: Number | None = Field(description="by Erlang C; null where that does not apply")
 
+    @classmethod
+    def without_figures(cls, *, servers: int, arrivals: int) -> Theory:
+        """Return the comparison of a run in which too few connections arrived for any figure."""
+        missing = dict.fromkeys(cls.model_fields.keys() - {"servers", "arrivals"})
+        return cls(servers=servers, arrivals=arrivals, **missing)
+
 
 # --- over time -------------------------------------------------------------------------------------------------------
 
@@ -182,11 +193,16 @@ class Series(Shape):
         "`threads_busy`, `queue_depth` (its own queue), `accept_queue` (the kernel's), `cpu_percent` of one core, "
         "`rss_bytes`, and by how much the kernel's `listen_overflows` grew",
     )
-    rows: list[list[Number | None]] = Field(
+    rows: list[list[Cell]] = Field(
         max_length=MAX_STEPS,
         json_schema_extra={"items": _ROW},
         description="a row a step, ascending; null where there was no sample, or too few to say",
     )
+
+    def column(self, name: str) -> list[int | float | None]:
+        """Return the values of one column."""
+        at = self.columns.index(name)
+        return [row[at] for row in self.rows]
 
     @field_validator("columns")
     @classmethod
@@ -197,7 +213,7 @@ class Series(Shape):
 
     @field_validator("rows")
     @classmethod
-    def _are_whole(cls, rows: list[list[float | None]]) -> list[list[float | None]]:
+    def _are_whole(cls, rows: list[list[Cell]]) -> list[list[Cell]]:
         if any(len(row) != len(COLUMNS) or row[0] is None for row in rows):
             raise ValueError(f"every row must have {len(COLUMNS)} numbers or nulls, the first a number")
         instants = [row[0] or 0.0 for row in rows]

@@ -1,52 +1,36 @@
-"""The run in steps of 100 ms: what happened in each, and how things stood at its beginning."""
+"""The run in steps of 100 ms: events within each step, and counts and samples at its beginning."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coreserver.clock import NS_PER_S, milliseconds
 from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.messages import MessageTable
+from coreserver.records.run_result import RunResult
 from coreserver.records.samples import Sample
+from coreserver.reports.definitions import COLUMNS, INTERVAL_S, PERCENTILES, SAMPLED
 from coreserver.reports.hdr_histograms import by_step
-from coreserver.reports.percentiles import PERCENTILES, percentile_ms
+from coreserver.reports.percentiles import percentile_ms
+from coreserver.reports.schema_figures import Series
 from coreserver.reports.timing import Nanoseconds
 
-if TYPE_CHECKING:
-    from coreserver.records.run_result import RunResult
-
-INTERVAL_S = 0.1
-_STEP_NS = NS_PER_S // 10
-
-COUNTED = ("due", "started", "completed", "failed")  # connections: events within [t_s, t_s + interval_s)
-STANDING = ("in_flight", "in_service", "waiting")  # connections at the instant t_s, from the records
-MESSAGES = ("messages_due", "messages_sent", "messages_answered")  # events within [t_s, t_s + interval_s)
-LATENCY = ("response_p50_ms", "response_p99_ms", "response_max_ms")  # of messages due within the step
-SAMPLED = (
-    "threads_alive",
-    "threads_busy",
-    "queue_depth",
-    "accept_queue",
-    "cpu_percent",
-    "rss_bytes",
-    "listen_overflows",
-)
-COLUMNS = ("t_s", *COUNTED, *STANDING, *MESSAGES, "messages_in_flight", *LATENCY, *SAMPLED)
+_STEP_NS = round(INTERVAL_S * NS_PER_S)
 
 
-def series(result: RunResult, table: MessageTable) -> dict[str, Any]:
-    """Rows from the run's start to its end, one a step, as `COLUMNS` names them; the warm-up is among them.
+def series(result: RunResult, table: MessageTable) -> Series:
+    """Return one row per step from the run's start to its end, the warm-up included, with the columns of `COLUMNS`.
 
-    `started` counts greetings. `in_flight` connections have begun to connect and not closed; `waiting` ones are
-    connected and not greeted: both by the clients' records. `in_service` is by the server's, None without them.
-    `messages_in_flight` were due and not answered yet. Response times stand where their messages were due, so that a
-    server that stands still shows as the waits of all who came meanwhile; None where too few came. The sampled columns
-    come from the nearest look at the server within one step, None where there was none; they speak of all its
-    connections, also those of others; `listen_overflows` is what the kernel's counter grew by since the step before.
+    `started` counts greetings. `in_flight` counts connections that began to connect and are not closed, `waiting` those
+    that are connected and not greeted; both come from the clients' records. `in_service` comes from the server's
+    records and is None without them. `messages_in_flight` counts messages that were due and are not answered. Response
+    times belong to the step in which their messages were due, so that a stalled server shows as the waits of all
+    messages that were due meanwhile; None if there are too few. The sampled columns come from the nearest sample of the
+    server within one step, None if there is none. They cover all connections of the server, also those of other
+    clients. `listen_overflows` is the increase of the kernel's counter since the step before.
 
     Args:
         table: the messages of the run's connections.
@@ -66,11 +50,11 @@ def series(result: RunResult, table: MessageTable) -> dict[str, Any]:
         *zip(*_sampled(result.samples, instants), strict=True),
     ]
     rows = [list(row) for row in zip(*columns, strict=True)]
-    return {"interval_s": INTERVAL_S, "columns": list(COLUMNS), "rows": rows}
+    return Series(interval_s=INTERVAL_S, columns=list(COLUMNS), rows=rows)
 
 
 def ended_at(client: ClientRecord) -> int | None:
-    """When a connection was over for its client: closed, or the last that is known of a failed one; None before."""
+    """Return when a connection ended for its client: its close, or the last stamp of a failed one; None before that."""
     if client.closed_ns is not None or client.outcome is None:
         return client.closed_ns
     stamps = (client.greeted_ns, client.connected_ns, client.connect_start_ns)
@@ -78,7 +62,7 @@ def ended_at(client: ClientRecord) -> int | None:
 
 
 def _events(clients: Sequence[ClientRecord]) -> list[list[int]]:
-    """The stamps of the COUNTED events."""
+    """Return the stamps of the events that COUNTED names."""
     ended = [(client.outcome, ended_at(client)) for client in clients if client.outcome is not None]
     return [
         [client.due_ns for client in clients],
@@ -95,9 +79,9 @@ def _per_step(stamps: Nanoseconds, start: int, steps: int) -> list[int]:
 
 
 def _messages(table: MessageTable, start: int, steps: int) -> list[list[int]]:
-    """The MESSAGES columns, and how many were under way at the beginning of each step.
+    """Return the columns of MESSAGES, and the number of messages in flight at the beginning of each step.
 
-    One that was never answered is under way until the run's end: when its client gave up is told by `failed`.
+    A message that was never answered is in flight until the run's end; `failed` shows when its client gave up.
     """
     replied = table.replied_ns[table.is_answered]
     due, sent, answered = (_per_step(stamps, start, steps) for stamps in (table.due_ns, table.sent_ns, replied))
@@ -106,7 +90,7 @@ def _messages(table: MessageTable, start: int, steps: int) -> list[list[int]]:
 
 
 def _latency(table: MessageTable, start: int, steps: int) -> list[list[float | None]]:
-    """The LATENCY columns."""
+    """Return the columns of LATENCY."""
     answered = table.is_answered
     due = table.due_ns[answered]
     parts = [np.sort(part) for part in by_step(table.replied_ns[answered] - due, due - start, _STEP_NS, steps)]
@@ -118,7 +102,7 @@ def _latency(table: MessageTable, start: int, steps: int) -> list[list[float | N
 
 
 def _standing(spans: Iterable[tuple[int | None, int | None]], instants: Iterable[int]) -> list[int]:
-    """How many spans hold each instant; one that never began holds none, one without an end all that follow."""
+    """Count the spans that contain each instant; a span without an end contains all later ones."""
     begun = [(begin, end) for begin, end in spans if begin is not None]
     begins = sorted(begin for begin, _ in begun)
     ends = sorted(max(begin, end) for begin, end in begun if end is not None)
@@ -133,7 +117,7 @@ def _in_service(result: RunResult, instants: Sequence[int]) -> list[int] | list[
 
 
 def _sampled(samples: Sequence[Sample], instants: Iterable[int]) -> list[list[float | int | None]]:
-    """The SAMPLED columns at each instant."""
+    """Return the columns of SAMPLED at each instant."""
     taken = [sample.at_ns for sample in samples]
     rows: list[list[float | int | None]] = []
     before = samples[0].listen_overflows if samples else None
@@ -142,24 +126,24 @@ def _sampled(samples: Sequence[Sample], instants: Iterable[int]) -> list[list[fl
         if k is None:
             rows.append([None] * len(SAMPLED))
             continue
-        look = samples[k]
-        cpu = cpu_percent(samples[k - 1], look) if k else None
-        standing = (look.threads_alive, look.threads_busy, look.queue_depth, look.accept_queue)
-        after = look.listen_overflows
+        sample = samples[k]
+        cpu = cpu_percent(samples[k - 1], sample) if k else None
+        standing = (sample.threads_alive, sample.threads_busy, sample.queue_depth, sample.accept_queue)
+        after = sample.listen_overflows
         grown = None if before is None or after is None else after - before
-        rows.append([*standing, cpu, look.rss_bytes, grown])
+        rows.append([*standing, cpu, sample.rss_bytes, grown])
         before = after
     return rows
 
 
 def _nearest(taken: Sequence[int], at: int) -> int | None:
-    """The index of the sample nearest to `at`; None when it is a step or more away."""
+    """Return the index of the sample nearest to `at`; None if it is a step or more away."""
     right = bisect_left(taken, at)
     near = [k for k in (right - 1, right) if 0 <= k < len(taken) and abs(taken[k] - at) < _STEP_NS]
     return min(near, key=lambda k: abs(taken[k] - at), default=None)
 
 
 def cpu_percent(before: Sample, after: Sample) -> float | None:
-    """CPU time of the serving process between two samples, in percent of one core."""
+    """Return the CPU time of the serving process between two samples, in percent of one core."""
     elapsed_ns = after.at_ns - before.at_ns
     return 100 * (after.cpu_s - before.cpu_s) * NS_PER_S / elapsed_ns if elapsed_ns > 0 else None

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from coreserver.errors import ReportTooNew
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.definitions import SCHEMA_VERSION
 
 Document = Mapping[str, Any]
 Step = Callable[[Document], Document]

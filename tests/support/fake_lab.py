@@ -16,7 +16,9 @@ from coreserver.records.run_result import RunResult
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
+from coreserver.reports.schema import Report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
+from tests.support.made_records import ENVIRONMENT, run_config
 from webapp.lab.lab import Lab
 from webapp.lab.run_results import RunResults
 from webapp.lab.runs import Runs
@@ -32,7 +34,6 @@ from webapp.schemas.resources import (
     RunResource,
     ServerResource,
     ServerStats,
-    Verdict,
 )
 from webapp.schemas.run_progress import RunHistory, RunProgress
 from webapp.schemas.run_spec import RunSpec
@@ -74,14 +75,17 @@ def article_connections(workers: int = 2, clients: int = 3, name: str = "conn") 
     return joined
 
 
-def report_of(run: RunResource, connections: list[JoinedConnection]) -> dict[str, Any]:
+def report_of(run: RunResource, connections: list[JoinedConnection]) -> Report:
     """The real report of these connections."""
     ended = max(connection.client.closed_ns or 0 for connection in connections)
     load = LoadResult(0, NOON.timestamp(), ended, 0.01, [connection.client for connection in connections])
     result = RunResult(load, connections, 0, 0, [], 0, "completed")
-    info = RunInfo(run.id, run.label, run.note, 0, run.config, NOON.isoformat(), None, None, run.state)
+    config, created_at = run_config(**run.config | {"label": ""}), NOON.isoformat(timespec="milliseconds")
+    info = RunInfo(run.id, "", "", 0, config, created_at, None, None, "completed")
     server = ServerInfo(model=run.model, config=run.config["server"])
-    return build_report(info, result, server, {"cpu": "a hand-made one", "cores": 2, "somaxconn": 4096})
+    report = build_report(info, result, server, ENVIRONMENT)
+    # As the lab does: of today, and not checked again.
+    return report.model_copy(update={"run": report.run.model_copy(update={"label": run.label, "note": run.note})})
 
 
 class FakeLab(Lab):
@@ -143,8 +147,8 @@ class FakeLab(Lab):
         )
         if joined:
             report = report_of(run, joined)
-            found = {"verdict": Verdict(**report["verdict"]), "totals": report["totals"]}
-            run = run.model_copy(update={**found, "sentence": report["run"]["sentence"]})
+            found = {"verdict": report.verdict, "totals": report.totals, "sentence": report.run.sentence}
+            run = run.model_copy(update=found)
         self.joined[number] = joined
         self.all_runs[number] = run.model_copy(update=changes)
         return self.all_runs[number]
@@ -283,7 +287,7 @@ class FakeResults(RunResults):
     def __init__(self, lab: FakeLab) -> None:
         self._lab = lab
 
-    def report(self, run_id: int) -> dict[str, Any]:
+    def report(self, run_id: int) -> Report:
         run = self._lab.runs.get(run_id)
         if not self._lab.joined[run_id]:
             raise NoResult("it ended without a report")

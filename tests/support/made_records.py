@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from coreserver.records.server import UNKNOWN_DESIGN, ConnectionRecord, DesignFa
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.measured_window import group_window
+from coreserver.reports.schema import Environment, Limit, Limits, Report, Server
 from coreserver.reports.totals import latency, totals
 from coreserver.reports.verdict.evidence import Evidence
 
@@ -205,19 +205,67 @@ def use(
     return MachineUse(elapsed_s, cores, busy_s, steal_s, own_s)
 
 
-def report_of(of: RunResult, *, state: str = "completed", **server: Any) -> dict[str, Any]:
-    """The report of this result, read back as another program reads it."""
-    config: dict[str, Any] = {"label": "three", "note": "", "seed": 7, "server": {"model": "sequential"}}
-    config |= {"clients": [{"kind": "script", "name": "script", "count": 3}]}
-    config |= {"client_processes": None, "client_cpus": None}
-    moment = "2026-01-02T03:04:05.678+00:00"
-    info = RunInfo(1, "three", "", 7, config, moment, moment, moment, state)
+MOMENT = "2026-01-02T03:04:05.678+00:00"
+ENVIRONMENT = Environment(
+    cpu="a hand-made one",
+    cores=2,
+    cores_usable=2,
+    memory_bytes=8 * 2**30,
+    load_average_1min=0.5,
+    system="Linux",
+    kernel="6.0",
+    python="3.11.4",
+    python_implementation="CPython",
+    python_build="main",
+    python_compiler="GCC",
+    gil=True,
+    switch_interval_s=0.005,
+    limits=Limits(open_files=Limit(soft=1024, hard=4096), processes_and_threads=Limit(soft=None, hard=None)),
+    somaxconn=4096,
+    tcp_max_syn_backlog=4096,
+    port_range=[32768, 60999],
+    versions={"serverlab": "1.0"},
+)
+
+
+def run_config(groups: Sequence[Mapping[str, Any]] = (), **more: Any) -> dict[str, Any]:
+    """Return the settings of a run with these client groups."""
+    settings = {"label": "", "note": "", "seed": 0, "server": {}, "clients": list(groups)}
+    return settings | {"client_processes": None, "client_cpus": None} | more
+
+
+def report_of(
+    of: RunResult, *, state: Literal["completed", "cancelled", "failed"] = "completed", **server: Any
+) -> Report:
+    """Return the report of this result."""
+    groups = [{"kind": "script", "name": "script", "count": 3}]
+    config = run_config(groups, label="three", seed=7, server={"model": "sequential"})
+    info = RunInfo(1, "three", "", 7, config, MOMENT, MOMENT, MOMENT, "completed")
     described = ServerInfo(**{"model": "sequential", "config": {"backlog": 64, "placement": "thread"}} | server)
-    found: dict[str, Any] = json.loads(json.dumps(build_report(info, of, described, describe_machine())))
-    return found
+    return build_report(info, of, described, describe_machine())
 
 
-SERVER: dict[str, Any] = {"model": "asyncio", "config": {}, "backlog_effective": None, "cpu_s": None}
+# The report's server without any samples.
+SERVER = Server(
+    model="asyncio",
+    config={},
+    id=None,
+    name=None,
+    scope="process",
+    details={},
+    placement="process",
+    backlog_effective=None,
+    peak_threads=None,
+    peak_queue=None,
+    peak_accept_queue=None,
+    cpu_s=None,
+    peak_rss_bytes=None,
+    peak_vms_bytes=None,
+    voluntary_switches=None,
+    involuntary_switches=None,
+    listen_overflows=None,
+    listen_overflows_scope="network namespace",
+)
 
 
 def evidence(
@@ -235,8 +283,7 @@ def evidence(
         table=messages,
         totals=totals(of.connections, messages, None),
         latency=latency(of.connections, messages),
-        server={"model": "asyncio", "placement": placement, "config": {}, "backlog_effective": None, "cpu_s": None}
-        | server,
+        server=SERVER.model_copy(update={"placement": placement, **server}),
         groups=groups,
         windows=windows,
     )

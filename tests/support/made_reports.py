@@ -11,9 +11,8 @@ from coreserver.records.client import ClientOutcome, ClientRecord, MessageRecord
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
-from tests.support.made_records import OURS, at, result, sample
-
-INFO = RunInfo(7, "made up", "", 0, {}, "2026-03-01T12:00:00+00:00", None, None, "completed")
+from coreserver.reports.schema import Report
+from tests.support.made_records import ENVIRONMENT, MOMENT, OURS, at, result, run_config, sample
 
 
 def report_of(
@@ -22,11 +21,11 @@ def report_of(
     ended_ms: float = 3000,
     groups: Sequence[str] = ("visitors",),
     **more: Any,
-) -> dict[str, Any]:
+) -> Report:
     """The real report of these connections."""
-    config = {"clients": [{"name": name, "kind": "script"} for name in groups]}
-    info = RunInfo(**{**{name: getattr(INFO, name) for name in INFO.__slots__}, "config": config})
-    return build_report(info, result(connections, ended=ended_ms, **more), ServerInfo("bounded_pool", {}), {})
+    config = run_config([{"name": name, "kind": "script"} for name in groups])
+    info = RunInfo(7, "made up", "", 0, config, MOMENT, None, None, "completed")
+    return build_report(info, result(connections, ended=ended_ms, **more), ServerInfo("bounded_pool", {}), ENVIRONMENT)
 
 
 def visitors(count: int, *, group: str = "visitors", every_ms: float = 1.0, seed: int = 1) -> list[JoinedConnection]:

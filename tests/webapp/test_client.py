@@ -16,7 +16,7 @@ def test_a_script_starts_a_server_runs_clients_and_reads_what_came_of_it(lab_url
         assert server.state == "listening"
         run = lab.wait(lab.run(server, clients=2, script=QUICK, label="two", seed=3).id)
         assert (run.state, run.server_id, run.label) == ("completed", server.id, "two")
-        assert lab.report(run.id)["run"]["seed"] == 3
+        assert lab.report(run.id).run.seed == 3
         assert [row.outcome for row in lab.connections(run.id)] == ["completed", "completed"]
         assert "conn2 connected..." in lab.log(run.id)
         assert [listed.id for listed in lab.runs(label="tw", limit=5).runs] == [run.id]
@@ -47,7 +47,7 @@ def test_groups_can_be_written_as_calls(lab_url: str) -> None:
         run = lab.wait(run.id, on_look=lambda run: looks.append(run.state))
         assert run.state == "completed"
         assert set(looks) <= {"queued", "running"}
-        assert [group["name"] for group in lab.report(run.id)["groups"]] == ["closed", "probe"]
+        assert [group.name for group in lab.report(run.id).groups] == ["closed", "probe"]
         for histogram in (lab.histogram(run.id), lab.histogram(run.id, "round_trip")):
             assert histogram.lstrip().startswith("Value")
             assert "#[Mean" in histogram

@@ -6,10 +6,10 @@ is imported when that chart is first asked for.
 
 from __future__ import annotations
 
-from webapp.charts.base import Chart, ChartModule, Report, Table
+from webapp.charts.base import Chart, ChartModule, Table
 from webapp.charts.theme import Spec
 
-__all__ = ["CHARTS", "Chart", "ChartModule", "Report", "Spec", "Table"]
+__all__ = ["CHARTS", "Chart", "ChartModule", "Spec", "Table"]
 
 CHARTS = {
     chart.name: chart

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
+from coreserver.reports.schema import Report
 from webapp.charts.theme import Spec
 
 # Held by who makes a chart with Altair, whose setters (`.scale()`, `.axis()`) keep the object they are asked to set in
 # their class: two threads at once would set each other's.
 ALTAIR = threading.Lock()
-
-Report = Mapping[str, Any]  # as `coreserver.reports.build.build_report` gives it
 
 
 @dataclass(frozen=True)

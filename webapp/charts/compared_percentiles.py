@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from coreserver.reports.percentiles import PERCENTILES
+from coreserver.reports.definitions import PERCENTILES
+from coreserver.reports.schema import Report
 from webapp import formatting
-from webapp.charts.base import ALTAIR, Report, Table
+from webapp.charts.base import ALTAIR, Table
 from webapp.charts.histogram import Distribution, decoded
 from webapp.charts.percentiles import HEIGHT, NAMES, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
 from webapp.charts.spec import finished, named, run_title
@@ -79,7 +80,7 @@ def _lines(runs: Sequence[str], furthest: float, ticks_ms: Sequence[float]) -> a
 
 def _short(report: Report) -> str:
     """What the legend says: on a narrow screen it has no room for labels, and the page names the runs in full."""
-    return f"run {report['run']['id']}"
+    return f"run {report.run.id}"
 
 
 def summary(reports: Sequence[Report]) -> str:
@@ -89,7 +90,7 @@ def summary(reports: Sequence[Report]) -> str:
         for report in reports
         if _has_curve(report)
     ]
-    left_out = [str(report["run"]["id"]) for report in reports if not _has_curve(report)]
+    left_out = [str(report.run.id) for report in reports if not _has_curve(report)]
     without = f" Too few messages for a curve: run {', run '.join(left_out)}." if left_out and told else ""
     return f"{'; '.join(told)}.{without}" if told else missing(reports)
 
@@ -106,22 +107,21 @@ def rows(reports: Sequence[Report]) -> Table:
 def _cell(report: Report, name: str) -> str:
     value = _response(report, name)
     if value is None:
-        return "too few samples" if report["latency"]["response_ms"]["count"] else "none reached this"
+        return "too few samples" if report.latency.response_ms.count else "none reached this"
     return formatting.ms(value)
 
 
 def _response(report: Report, name: str) -> float | None:
-    value: float | None = report["latency"]["response_ms"][name]
-    return value
+    return report.latency.response_ms.value(name)
 
 
 def _has_curve(report: Report) -> bool:
-    return bool(report["latency"]["response_ms"]["count"] >= 2 * SAMPLES_BEYOND)
+    return report.latency.response_ms.count >= 2 * SAMPLES_BEYOND
 
 
 def _points(report: Report) -> list[dict[str, float | str]]:
     """Percentiles evenly spread on the axis, up to the last one with enough samples beyond it."""
-    found: Distribution = decoded([report["histograms"]["response"]])
+    found: Distribution = decoded([report.histograms.response])
     last = found.total / SAMPLES_BEYOND
     inverse = np.append(2 ** (np.arange(int(np.log2(last) * POINTS_PER_DOUBLING) + 1) / POINTS_PER_DOUBLING), last)
     shares = 1 - 1 / inverse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from webapp.charts.base import Report
+from coreserver.reports.schema import Report
 
 MAX_STEPS = 120  # steps: a point every few pixels
 SUMMED = ("messages_due", "messages_answered")
@@ -16,10 +16,10 @@ def steps(report: Report, most: int = MAX_STEPS) -> tuple[float, list[dict[str, 
     The last step may be shorter. Counts of messages are added up. Of all else each step has the highest value, so that
     no peak is lost; None where nothing was measured within the step.
     """
-    series = report["series"]
-    columns, rows = series["columns"], series["rows"]
+    series = report.series
+    columns, rows = series.columns, series.rows
     each = max(1, -(-len(rows) // most))
-    interval_s = series["interval_s"]
+    interval_s = series.interval_s
     parts = (rows[k : k + each] for k in range(0, len(rows), each))
     return each * interval_s, [{**_merged(columns, part), "length_s": len(part) * interval_s} for part in parts]
 

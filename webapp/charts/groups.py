@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from coreserver.reports.schema import Report
+from coreserver.reports.schema_figures import Statistics
 from webapp import formatting
-from webapp.charts.base import Report, Table
-from webapp.charts.percentile_rows import FIGURES, NAMED_LEFT, Statistics, spread, spread_data, spread_rows
+from webapp.charts.base import Table
+from webapp.charts.percentile_rows import FIGURES, NAMED_LEFT, spread, spread_data, spread_rows
 from webapp.charts.spec import finished, run_title
 from webapp.charts.theme import Spec
 
 
 def missing(report: Report) -> str:
     """Why there is nothing to compare."""
-    if len(report["groups"]) < 2:
+    if len(report.groups) < 2:
         return "The run has one group of clients; there is nothing to compare."
     return "" if _answered(report) else "No message was answered after the warm-up, so there is nothing to compare."
 
@@ -32,13 +34,14 @@ def spec(report: Report, title: str) -> Spec:
 def summary(report: Report) -> str:
     """The groups that waited longest and shortest, by the highest percentile that all of them have."""
     answered = _answered(report)
-    name = next((name for name in ("p99", "p90", "p50") if all(s[name] is not None for s in answered.values())), "max")
-    ordered = sorted(answered, key=lambda group: -answered[group][name])
-    worst, best = ordered[0], ordered[-1]
-    words = FIGURES[name][0]
+    name = next(
+        (name for name in ("p99", "p90", "p50") if all(s.value(name) is not None for s in answered.values())), "max"
+    )
+    by_value = sorted((statistics.value(name) or 0.0, group) for group, statistics in answered.items())
+    (shortest_ms, best), (longest_ms, worst) = by_value[0], by_value[-1]
     return (
-        f"By {words}, “{worst}” waited longest for its answers with {formatting.ms(answered[worst][name])}, “{best}” "
-        f"shortest with {formatting.ms(answered[best][name])}."
+        f"By {FIGURES[name][0]}, “{worst}” waited longest for its answers with {formatting.ms(longest_ms)}, “{best}” "
+        f"shortest with {formatting.ms(shortest_ms)}."
     )
 
 
@@ -49,5 +52,5 @@ def rows(report: Report) -> Table:
 
 def _answered(report: Report) -> dict[str, Statistics]:
     """The response times of the groups that have any."""
-    found = {group["name"]: group["latency"]["response_ms"] for group in report["groups"]}
-    return {name: stats for name, stats in found.items() if stats["count"]}
+    found = {group.name: group.latency.response_ms for group in report.groups}
+    return {name: stats for name, stats in found.items() if stats.count}

@@ -8,9 +8,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from coreserver.reports.percentiles import PERCENTILES, samples_needed
+from coreserver.reports.definitions import PERCENTILES, samples_needed
+from coreserver.reports.schema import Report
 from webapp import formatting
-from webapp.charts.base import Report, Table
+from webapp.charts.base import Table
 from webapp.charts.histogram import Distribution, decoded, lower_ms
 from webapp.charts.spec import AnyChart, finished, named, run_title
 from webapp.charts.theme import EMBER, INK, MIN_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
@@ -25,7 +26,7 @@ LINES = {"median": ("p50", INK), f"99{formatting.NARROW}%": ("p99", EMBER)}
 
 def missing(report: Report) -> str:
     """Why there is no map."""
-    count = report["latency"]["response_ms"]["count"]
+    count = report.latency.response_ms.count
     if count >= MIN_MESSAGES:
         return ""
     if not count:
@@ -72,22 +73,21 @@ def spec(report: Report, title: str) -> Spec:
 
 def summary(report: Report) -> str:
     """Where the worst moment was, and how it compares with the run as a whole."""
-    response = report["latency"]["response_ms"]
+    response = report.latency.response_ms
     return (
-        f"The slowest of {formatting.count(response['count'])} messages took {formatting.ms(response['max'])} and was "
+        f"The slowest of {formatting.count(response.count)} messages took {formatting.ms(response.max)} and was "
         f"due {formatting.seconds(_worst_s(report))} into the run; "
-        f"half of all took at most {formatting.ms(response['p50'])}."
+        f"half of all took at most {formatting.ms(response.p50)}."
     )
 
 
 def _worst_s(report: Report) -> float:
     """When the slowest message was due, to a step of the series; the warm-up does not count."""
-    series, window = report["series"], report["window"]
-    at, slowest = series["columns"].index("t_s"), series["columns"].index("response_max_ms")
-    from_s = window["from_s"] - series["interval_s"] / 2 if window else 0.0
-    measured = [row for row in series["rows"] if row[slowest] is not None and row[at] >= from_s]
-    worst_s: float = max(measured, key=lambda row: row[slowest], default=series["rows"][0])[at]
-    return worst_s
+    series, window = report.series, report.window
+    from_s = window.from_s - series.interval_s / 2 if window else 0.0
+    steps = zip(series.column("response_max_ms"), series.column("t_s"), strict=True)
+    measured = [(slowest, t_s) for slowest, t_s in steps if slowest is not None and t_s is not None and t_s >= from_s]
+    return max(measured, key=lambda step: step[0], default=(0.0, 0.0))[1]
 
 
 def rows(report: Report) -> Table:
@@ -103,8 +103,8 @@ def rows(report: Report) -> Table:
 
 def _parts(report: Report, most: int) -> Iterator[tuple[float, float, Distribution]]:
     """The run in at most so many parts: from when to when, in seconds, and the response times of what was due then."""
-    intervals = report["histograms"]["intervals"]
-    encoded, interval_s = intervals["response"], intervals["interval_s"]
+    intervals = report.histograms.intervals
+    encoded, interval_s = intervals.response, intervals.interval_s
     each = max(1, -(-len(encoded) // most))
     for k in range(0, len(encoded), each):
         yield k * interval_s, min(k + each, len(encoded)) * interval_s, decoded(encoded[k : k + each])

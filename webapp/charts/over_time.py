@@ -12,8 +12,10 @@ from typing import Any
 
 import altair as alt
 
+from coreserver.reports.schema import Report
+from coreserver.reports.schema_figures import Window
 from webapp import formatting
-from webapp.charts.base import Report, Table
+from webapp.charts.base import Table
 from webapp.charts.downsample import MAX_STEPS, steps
 from webapp.charts.spec import Pointer, Rows, finished, named, run_title
 from webapp.charts.theme import ARRIVAL, BACKLOG, BLUE, EMBER, QUEUE, QUIET, SERVED, SOFT, WASH, WIDTH, Spec
@@ -60,11 +62,10 @@ LINES = (
 
 def missing(report: Report) -> str:
     """Why there is nothing over time."""
-    series = report["series"]
-    if not series["rows"]:
+    series = report.series
+    if not series.rows:
         return "The run ended before anything was due."
-    started = series["columns"].index("started")
-    return "" if any(row[started] for row in series["rows"]) else "The run ended before a client had begun to connect."
+    return "" if any(series.column("started")) else "The run ended before a client had begun to connect."
 
 
 def spec(report: Report, title: str) -> Spec:
@@ -171,6 +172,6 @@ def _lines(base: alt.Chart, x: alt.X, lines: Sequence[Line], *, has_points: bool
 
 def _outside(report: Report, end_s: float) -> Rows:
     """What is no part of the run's figures: its warm-up, and what was followed to its end after the window."""
-    window = report["window"] or {"from_s": 0.0, "until_s": end_s}
-    spans = ((0.0, min(window["from_s"], end_s)), (window["until_s"], end_s))
+    window = report.window or Window(from_s=0.0, until_s=end_s)
+    spans = ((0.0, min(window.from_s, end_s)), (window.until_s, end_s))
     return [{"t_s": from_s, "to_s": to_s} for from_s, to_s in spans if to_s > from_s]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import altair as alt
 
+from coreserver.reports.schema_figures import Statistics
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.spec import AnyChart, Rows, named
 from webapp.charts.theme import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, log_ticks, positive
 from webapp.formatting import NARROW
-
-Statistics = Mapping[str, Any]  # as the report has them: count, mean, min, percentiles, max
 
 ROW_HEIGHT = 30
 NAMED_LEFT = 122  # what stands left of a plot whose rows have names
@@ -43,7 +41,7 @@ def names_axis(names: list[str]) -> alt.Y:
 
 def spread(found: Mapping[str, Statistics]) -> AnyChart:
     """The chart: a row a name, over a logarithmic axis of time."""
-    least, most = min(s["min"] for s in found.values()), max(s["max"] for s in found.values())
+    least, most = min(s.min or 0.0 for s in found.values()), max(s.max or 0.0 for s in found.values())
     y, x = names_axis(list(found)), alt.X("ms:Q", title=None).scale(type="log")
     x = x.axis(labelExpr=MS_LABEL, grid=True, values=log_ticks(positive(least), most))
     words, shapes, colours = zip(*FIGURES.values(), strict=True)
@@ -71,7 +69,7 @@ def spread_rows(first: str, found: Mapping[str, Statistics]) -> Table:
     return Table(
         (first, "count", *COLUMNS.values()),
         tuple(
-            (name, formatting.count(statistics["count"]), *(formatting.ms(statistics[figure]) for figure in COLUMNS))
+            (name, formatting.count(statistics.count), *(formatting.ms(statistics.value(figure)) for figure in COLUMNS))
             for name, statistics in found.items()
         ),
     )
@@ -80,13 +78,13 @@ def spread_rows(first: str, found: Mapping[str, Statistics]) -> Table:
 def spread_data(found: Mapping[str, Statistics]) -> dict[str, Rows]:
     """What the chart is drawn from."""
     spans = [
-        {"name": name, "ms": positive(statistics["min"]), "to_ms": positive(statistics["max"])}
+        {"name": name, "ms": positive(statistics.min or 0.0), "to_ms": positive(statistics.max or 0.0)}
         for name, statistics in found.items()
     ]
     signs = [
-        {"name": name, "figure": words, "ms": positive(statistics[figure]), "time": formatting.ms(statistics[figure])}
+        {"name": name, "figure": words, "ms": positive(value), "time": formatting.ms(value)}
         for name, statistics in found.items()
         for figure, (words, *_) in FIGURES.items()
-        if statistics[figure] is not None
+        if (value := statistics.value(figure)) is not None
     ]
     return {"spans": spans, "signs": signs}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from coreserver.reports.percentiles import PERCENTILES
+from coreserver.reports.definitions import PERCENTILES
+from coreserver.reports.schema import Report
 from webapp import formatting
-from webapp.charts.base import Report, Table
+from webapp.charts.base import Table
 from webapp.charts.histogram import decoded
 from webapp.charts.spec import Pointer, finished, named, run_title
 from webapp.charts.theme import ARRIVAL, MIN_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
@@ -27,7 +28,7 @@ PERCENT_LABEL = "format(100 * (1 - 1 / datum.value), '.6~f') + ' %'"
 
 def missing(report: Report) -> str:
     """Why there is no curve."""
-    count, least = report["latency"]["response_ms"]["count"], 2 * SAMPLES_BEYOND
+    count, least = report.latency.response_ms.count, 2 * SAMPLES_BEYOND
     if count >= least:
         return ""
     if not count:
@@ -43,7 +44,7 @@ def spec(report: Report, title: str) -> Spec:
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= points[-1]["inverse"])]
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     x = x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True)
-    low_ms, high_ms = (report["latency"][name][end] for name, end in (("round_trip_ms", "min"), ("response_ms", "max")))
+    low_ms, high_ms = report.latency.round_trip_ms.min or 0.0, report.latency.response_ms.max or 0.0
     y = alt.Y("response_ms:Q", title=None).scale(type="log")
     y = y.axis(labelExpr=MS_LABEL, values=log_ticks(positive(low_ms), high_ms))
     between = base.mark_area(color=SERVED, opacity=0.12).encode(x=x, y=y, y2=alt.Y2("round_trip_ms:Q"))
@@ -76,32 +77,35 @@ def _lines(base: alt.Chart, x: alt.X) -> alt.Chart:
 
 def summary(report: Report) -> str:
     """Median and the highest percentile known, of both."""
-    response, round_trip = report["latency"]["response_ms"], report["latency"]["round_trip_ms"]
-    last = [name for name in PERCENTILES if response[name] is not None][-1]
-    tail = "" if last == "p50" else f", {NAMES[last]} within {formatting.ms(response[last])}"
-    beside = "" if last == "p50" else f" and {formatting.ms(round_trip[last])}"
+    response, round_trip = report.latency.response_ms, report.latency.round_trip_ms
+    last = [name for name in PERCENTILES if response.value(name) is not None][-1]
+    tail = "" if last == "p50" else f", {NAMES[last]} within {formatting.ms(response.value(last))}"
+    beside = "" if last == "p50" else f" and {formatting.ms(round_trip.value(last))}"
     return (
-        f"Half of {formatting.count(response['count'])} messages were answered within "
-        f"{formatting.ms(response['p50'])} of when they were due{tail}; "
-        f"their round trips took {formatting.ms(round_trip['p50'])}{beside}."
+        f"Half of {formatting.count(response.count)} messages were answered within "
+        f"{formatting.ms(response.p50)} of when they were due{tail}; "
+        f"their round trips took {formatting.ms(round_trip.p50)}{beside}."
     )
 
 
 def rows(report: Report) -> Table:
     """Both at the percentiles that the count supports, and the slowest."""
-    response, round_trip = report["latency"]["response_ms"], report["latency"]["round_trip_ms"]
-    known = [name for name in PERCENTILES if response[name] is not None]
+    response, round_trip = report.latency.response_ms, report.latency.round_trip_ms
+    known = [name for name in PERCENTILES if response.value(name) is not None]
     named = {**{name: NAMES[name] for name in known}, "max": "slowest"}
     return Table(
         ("percentile", RESPONSE, ROUND_TRIP),
-        tuple((word, formatting.ms(response[name]), formatting.ms(round_trip[name])) for name, word in named.items()),
+        tuple(
+            (word, formatting.ms(response.value(name)), formatting.ms(round_trip.value(name)))
+            for name, word in named.items()
+        ),
     )
 
 
 def _points(report: Report) -> list[dict[str, float | str]]:
     """Percentiles evenly spread on the axis, up to the last one with enough samples beyond it."""
-    histograms = report["histograms"]
-    response, round_trip = decoded([histograms["response"]]), decoded([histograms["round_trip"]])
+    histograms = report.histograms
+    response, round_trip = decoded([histograms.response]), decoded([histograms.round_trip])
     last = response.total / SAMPLES_BEYOND
     steps = 2 ** (np.arange(int(np.log2(last) * POINTS_PER_DOUBLING) + 1) / POINTS_PER_DOUBLING)
     decades = 10.0 ** np.arange(1, int(np.log10(last)) + 1)

@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
-from webapp.charts.base import Report
+from coreserver.reports.schema import Report
 from webapp.charts.theme import CONFIG, DARK, LEFT, RIGHT, SOFT, WIDTH, Spec
 
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
@@ -101,5 +101,5 @@ def named(name: str) -> alt.Chart:
 
 def run_title(report: Report) -> str:
     """Which run a picture is of."""
-    run = report["run"]
-    return f"Run {run['id']}" + (f": {run['label']}" if run["label"] else "") + f", {report['server']['model']}"
+    run = report.run
+    return f"Run {run.id}" + (f": {run.label}" if run.label else "") + f", {report.server.model}"

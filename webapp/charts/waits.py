@@ -5,15 +5,17 @@ The clients' own lateness stands apart: it is no part of what a server can be bl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
 import altair as alt
 
+from coreserver.reports.schema import Group, Report
+from coreserver.reports.schema_figures import Statistics, Waits
 from webapp import formatting
-from webapp.charts.base import Report, Table
-from webapp.charts.percentile_rows import NAMED_LEFT, Statistics, names_axis, spread, spread_data, spread_rows
+from webapp.charts.base import Table
+from webapp.charts.percentile_rows import NAMED_LEFT, names_axis, spread, spread_data, spread_rows
 from webapp.charts.spec import AnyChart, Rows, finished, named, run_title
 from webapp.charts.theme import BACKLOG, BLUE, MS_LABEL, PAPER, QUEUE, QUIET, SERVED, WIDTH, Spec
 
@@ -32,7 +34,7 @@ PARTS = {
 
 def missing(report: Report) -> str:
     """Why there is nothing to stack."""
-    if any(statistics["count"] for statistics in report["waits"].values()):
+    if any(_part(report.waits, part).count for part in PARTS):
         return ""
     return "No connection was made after the warm-up, so there is no time to split."
 
@@ -53,12 +55,12 @@ def spec(report: Report, title: str) -> Spec:
 
 def summary(report: Report) -> str:
     """The mean, and the share of it that each large part had."""
-    means = _means(report["waits"])
+    means = _means(report.waits)
     total = sum(means.values())
     large = sorted((part for part in means if means[part] >= 0.05 * total), key=lambda part: -means[part])
     shares = ", ".join(f"{100 * means[part] / total:.0f} % {PARTS[part][0]}" for part in large) if total else ""
-    late = report["latency"]["lateness_ms"]
-    own = f" The clients themselves were {formatting.ms(late['mean'])} late on average." if late["count"] else ""
+    late = report.latency.lateness_ms
+    own = f" The clients themselves were {formatting.ms(late.mean)} late on average." if late.count else ""
     return f"A connection took {formatting.ms(total)} on average" + (f": {shares}." if shares else ".") + own
 
 
@@ -67,26 +69,30 @@ def rows(report: Report) -> Table:
     found = dict(_by_part(report))
     for group in _several(report):
         for part, (words, _) in PARTS.items():
-            if group["waits"][part]["count"]:
-                found[f"{group['name']}: {words}"] = group["waits"][part]
+            if (statistics := _part(group.waits, part)).count:
+                found[f"{group.name}: {words}"] = statistics
     return spread_rows("part", found)
 
 
-def _several(report: Report) -> list[Mapping[str, Any]]:
+def _several(report: Report) -> list[Group]:
     """The groups with connections after the warm-up, if there are several groups."""
-    groups: list[Mapping[str, Any]] = report["groups"]
-    return [group for group in groups if len(groups) > 1 and group["waits"]["connect_ms"]["count"]]
+    return [group for group in report.groups if len(report.groups) > 1 and group.waits.connect_ms.count]
 
 
-def _means(waits: Mapping[str, Statistics]) -> dict[str, float]:
-    return {part: waits[part]["mean"] or 0.0 for part in PARTS}
+def _part(waits: Waits, name: str) -> Statistics:
+    part: Statistics = getattr(waits, name)
+    return part
+
+
+def _means(waits: Waits) -> dict[str, float]:
+    return {part: _part(waits, part).mean or 0.0 for part in PARTS}
 
 
 def _by_part(report: Report) -> dict[str, Statistics]:
     """The whole run's parts that any connection reached, and the lateness."""
-    parts = {words: report["waits"][part] for part, (words, _) in PARTS.items()}
-    found = {**parts, LATENESS: report["latency"]["lateness_ms"]}
-    return {words: statistics for words, statistics in found.items() if statistics["count"]}
+    parts = {words: _part(report.waits, part) for part, (words, _) in PARTS.items()}
+    found = {**parts, LATENESS: report.latency.lateness_ms}
+    return {words: statistics for words, statistics in found.items() if statistics.count}
 
 
 def _stacked(bars: Rows) -> AnyChart:
@@ -109,7 +115,7 @@ def _stacked(bars: Rows) -> AnyChart:
 
 def _bars(report: Report) -> Iterator[dict[str, Any]]:
     """A piece of a bar for each part, end to end."""
-    found = {WHOLE: report["waits"], **{group["name"]: group["waits"] for group in _several(report)}}
+    found = {WHOLE: report.waits, **{group.name: group.waits for group in _several(report)}}
     longest = max(sum(_means(waits).values()) for waits in found.values())
     for name, waits in found.items():
         means = _means(waits)

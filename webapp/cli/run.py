@@ -7,13 +7,14 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from coreserver.process_setup import raise_descriptor_limit
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.schema import Report
 from webapp.cli.run_flags import Request
 from webapp.cli.run_output import ProgressLine, summary, why
 from webapp.cli.signals import EXIT_INTERRUPTED, SignalGuard
@@ -60,7 +61,7 @@ def carry_out(request: Request, settings: Settings, url: str | None, *, as_json:
 
 def _measured(
     lab: LabClient, request: Request, interruption: SignalGuard, *, with_log: bool
-) -> tuple[RunResource, dict[str, Any] | None, str | None]:
+) -> tuple[RunResource, Report | None, str | None]:
     """The run when it is over, its report if it has one, and its log where it is asked for."""
     try:
         run = _waited_for(lab, lab.run_spec(request.body), interruption)
@@ -142,16 +143,14 @@ def _exit_code(run: RunResource, judged: Sequence[ObjectiveResult]) -> int:
 # --- what is printed -------------------------------------------------------------------------------------------------
 
 
-def _text(
-    run: RunResource, report: Mapping[str, Any] | None, judged: Sequence[ObjectiveResult], log: str | None
-) -> str:
+def _text(run: RunResource, report: Report | None, judged: Sequence[ObjectiveResult], log: str | None) -> str:
     if report is None:
         return "\n".join([why(run), *(f"objective    {one.objective} {one.detail}" for one in judged)])
     return "\n".join([*([log] if log else []), *summary(run, report, judged)])
 
 
-def _document(run: RunResource, report: Mapping[str, Any] | None, judged: Sequence[ObjectiveResult]) -> str:
-    document = dict(report or _stand_in(run))
+def _document(run: RunResource, report: Report | None, judged: Sequence[ObjectiveResult]) -> str:
+    document = _stand_in(run) if report is None else report.model_dump(mode="json")
     if judged:
         document["objectives"] = [one.document() for one in judged]
     return json.dumps(document, indent=2)

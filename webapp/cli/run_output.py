@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
+from coreserver.reports.schema import Report
+from coreserver.reports.schema_figures import Latency, Statistics, Waits
 from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import EXTERNAL, RunResource
 
@@ -57,11 +59,11 @@ class ProgressLine:
             self._last = (at_s, messages)
 
 
-def summary(run: RunResource, report: Mapping[str, Any], objectives: Sequence[ObjectiveResult]) -> Iterator[str]:
+def summary(run: RunResource, report: Report, objectives: Sequence[ObjectiveResult]) -> Iterator[str]:
     """The verdict and what was asked of the run first, then its figures."""
-    yield f"verdict      {report['verdict']['status']}"
-    for reason in report["verdict"]["reasons"]:
-        yield f"             {reason['code']}: {reason['detail']}"
+    yield f"verdict      {report.verdict.status}"
+    for reason in report.verdict.reasons:
+        yield f"             {reason.code}: {reason.detail}"
     for judged in objectives:
         yield f"objective    {judged.objective} {judged.detail}"
     yield ""
@@ -70,9 +72,10 @@ def summary(run: RunResource, report: Mapping[str, Any], objectives: Sequence[Ob
     yield from _totals(run, report)
     yield ""
     yield "milliseconds " + "".join(f"{name:>10}" for name in ("count", *_STATISTICS.values()))
-    for names, part in ((_LATENCIES, report["latency"]), (_WAITS, report["waits"])):
+    parts: tuple[tuple[dict[str, str], Latency | Waits], ...] = ((_LATENCIES, report.latency), (_WAITS, report.waits))
+    for names, part in parts:
         for key, name in names.items():
-            yield _row(name, part[key])
+            yield _row(name, getattr(part, key))
 
 
 def why(run: RunResource) -> str:
@@ -80,27 +83,27 @@ def why(run: RunResource) -> str:
     return f"run {run.id} {run.state}: {run.reason.detail}" if run.reason else f"run {run.id} {run.state}"
 
 
-def _totals(run: RunResource, report: Mapping[str, Any]) -> Iterator[str]:
-    totals = report["totals"]
-    counts, messages = totals["connections"], totals["messages"]
+def _totals(run: RunResource, report: Report) -> Iterator[str]:
+    totals = report.totals
+    counts, messages = totals.connections, totals.messages
     yield f"run          {run.id}, {run.state}" + (f": {run.reason.detail}" if run.reason else "")
-    yield f"server       {run.model}" + (f" at {report['server']['name']}" if run.model == EXTERNAL else "")
-    at_once = totals["peak_in_service"]
+    yield f"server       {run.model}" + (f" at {report.server.name}" if run.model == EXTERNAL else "")
+    at_once = totals.peak_in_service
     served = "" if at_once is None else f", at most {at_once:,} served at once"
-    yield f"clients      {counts['completed']:,} of {counts['due']:,} completed{served}"
-    yield f"messages     {messages['verified']:,} answered and checked of {messages['sent']:,} sent"
-    if totals["throughput_messages_per_s"] is not None:
-        yield f"throughput   {totals['throughput_messages_per_s']:,.1f} messages/s"
-    if totals["duration_s"] is not None:
-        yield f"duration     {totals['duration_s']:.3f} s"
-    if any(totals["warm_up"].values()):
-        early = totals["warm_up"]
-        left_out = f"{early['messages']:,} messages, {early['connections']:,} clients"
+    yield f"clients      {counts.completed:,} of {counts.due:,} completed{served}"
+    yield f"messages     {messages.verified:,} answered and checked of {messages.sent:,} sent"
+    if totals.throughput_messages_per_s is not None:
+        yield f"throughput   {totals.throughput_messages_per_s:,.1f} messages/s"
+    if totals.duration_s is not None:
+        yield f"duration     {totals.duration_s:.3f} s"
+    early = totals.warm_up
+    if early.messages or early.connections:
+        left_out = f"{early.messages:,} messages, {early.connections:,} clients"
         yield f"warm-up      {left_out}; not in the figures below"
 
 
-def _row(name: str, statistics: Mapping[str, Any]) -> str:
+def _row(name: str, statistics: Statistics) -> str:
     """A line of the table; `-` where there are too few samples to say, or none."""
-    figures = (statistics[key] for key in _STATISTICS)
+    figures = (statistics.value(key) for key in _STATISTICS)
     cells = "".join(f"{'-' if figure is None else f'{figure:,.3f}':>10}" for figure in figures)
-    return f"{name:<13}{statistics['count']:>10,}{cells}"
+    return f"{name:<13}{statistics.count:>10,}{cells}"

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 from coreserver.records.client import ClientRecord
 from coreserver.records.joined import JoinedConnection
+from coreserver.reports.schema import Report
+from coreserver.reports.schema_figures import Series
 from webapp.exports.row_streams import ROWS_A_PIECE
 from webapp.timeline.stacking import levels_of
 
@@ -62,9 +64,7 @@ class _Tracks:
         return events
 
 
-def trace_file(
-    title: str, report: Mapping[str, Any], joined: Sequence[JoinedConnection], zero_ns: int
-) -> Iterator[bytes]:
+def trace_file(title: str, report: Report, joined: Sequence[JoinedConnection], zero_ns: int) -> Iterator[bytes]:
     """The file, a piece at a time.
 
     Args:
@@ -81,13 +81,11 @@ def trace_file(
     yield b"\n]}\n"
 
 
-def trace_events(
-    title: str, report: Mapping[str, Any], joined: Sequence[JoinedConnection], zero_ns: int
-) -> Iterator[Event]:
+def trace_events(title: str, report: Report, joined: Sequence[JoinedConnection], zero_ns: int) -> Iterator[Event]:
     """Every event, names first of each track."""
     tracks, shown = _Tracks(), _messages_shown(joined)
     yield from _named("process", title, 0, pid=RUN)
-    yield from _counters(report["series"])
+    yield from _counters(report.series)
     yield from _named("process", "workers", 1, pid=WORKERS)
     yield from _workers(joined, zero_ns, tracks)
     groups: dict[str, int] = {}
@@ -117,10 +115,10 @@ def _slice(name: str, category: str, span: Span, pid: int, tid: int, args: Mappi
 # --- counters --------------------------------------------------------------------------------------------------------
 
 
-def _counters(series: Mapping[str, Any]) -> Iterator[Event]:
-    places = {name: place for place, name in enumerate(series["columns"])}
-    for row in series["rows"]:
-        at_us = row[0] * 1_000_000
+def _counters(series: Series) -> Iterator[Event]:
+    places = {name: place for place, name in enumerate(series.columns)}
+    for row in series.rows:
+        at_us = (row[0] or 0.0) * 1_000_000
         for counter, columns in COUNTERS.items():
             known = {name: row[places[name]] for name in columns if row[places[name]] is not None}
             if known:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from coreserver.errors import RecordsIncomplete, ReportTooNew
 from coreserver.models import MODELS
-from coreserver.records.codec import FORMAT, Bounds, decode_connections, stored_format
+from coreserver.records.codec import Bounds, decode_connections, stored_format
+from coreserver.records.record_format import FORMAT
 from coreserver.reports.import_check import check_records, disagreements, miscounted
-from coreserver.reports.schema import ReportFile
+from coreserver.reports.schema import Bundle, Report, ReportFile
 from coreserver.reports.upgrades import upgrade
 from webapp.parsing import MAX_ERRORS, field_errors, parse_json
 from webapp.problems import FieldError, Invalid
@@ -32,10 +33,11 @@ _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
 # --- out -------------------------------------------------------------------------------------------------------------
 
 
-def written(report: Mapping[str, Any], records: Records | None) -> Iterator[bytes]:
+def written(report: Report, records: Records | None) -> Iterator[bytes]:
     """The file, a piece at a time: whoever sends it holds up nobody else while it is written."""
     separator = b"{"
-    for name, part in report.items():
+    for name in Report.model_fields:
+        part = report.model_dump(mode="json", include={name})[name]
         yield separator + f'"{name}":'.encode() + json.dumps(part, separators=(",", ":"), allow_nan=False).encode()
         separator = b",\n"
     if records is not None:
@@ -72,12 +74,12 @@ def opened(body: bytes) -> Imported:
     if isinstance(bundle, dict):
         _refuse_newer_records(bundle.get("format"))
     try:
-        ReportFile.model_validate(document)
+        found = ReportFile.model_validate(document)
     except ValidationError as error:
         raise _invalid(field_errors(error.errors(include_url=False, include_input=False), document)) from None
-    report = {name: part for name, part in document.items() if name != "bundle"}
+    report = Report.model_construct(**{name: getattr(found, name) for name in Report.model_fields})
     _check_histograms(report)
-    records = None if bundle is None else _records(bundle, report)
+    records = None if found.bundle is None else _records(found.bundle, report)
     return Imported(report, _config(report), records)
 
 
@@ -90,7 +92,7 @@ def _refuse_newer_records(found: object) -> None:
         raise _invalid([FieldError("bundle.format", message)])
 
 
-def _check_histograms(report: Mapping[str, Any]) -> None:
+def _check_histograms(report: Report) -> None:
     try:
         wrong = list(miscounted(report))
     except RecordsIncomplete as error:
@@ -100,30 +102,29 @@ def _check_histograms(report: Mapping[str, Any]) -> None:
         raise _invalid([FieldError(field, "has another number of values than latency counts") for field in wrong])
 
 
-def _records(bundle: Mapping[str, Any], report: Mapping[str, Any]) -> Records:
+def _records(bundle: Bundle, report: Report) -> Records:
     """The bundle's records, whole and in agreement with the report."""
     try:
-        data = base64.b64decode(bundle["connections"], validate=True)
+        data = base64.b64decode(bundle.connections, validate=True)
         connections = decode_connections(data, BOUNDS)
-        check_records(connections, bundle["started_ns"])
+        check_records(connections, bundle.started_ns)
     except (binascii.Error, RecordsIncomplete) as error:
         raise _invalid([FieldError("bundle.connections", str(error))]) from None
     wrong = list(disagreements(report, connections))
     if wrong:
         raise _invalid([FieldError(field, "does not agree with bundle.connections") for field in wrong])
-    return Records(stored_format(data), bundle["started_ns"], bundle["started_wall_s"], data)
+    return Records(stored_format(data), bundle.started_ns, bundle.started_wall_s, data)
 
 
-def _config(report: Mapping[str, Any]) -> dict[str, Any]:
+def _config(report: Report) -> dict[str, Any]:
     """The body that repeats the run in this lab, as far as it can be.
 
     A server by its id was one of the other lab's: the same id here is somebody else. One of the same settings takes its
     place, on a free port.
     """
-    config: dict[str, Any] = report["run"]["config"]
-    server: dict[str, Any] = report["server"]
-    if "id" in config["server"] and server["model"] in MODELS:
-        return {**config, "server": {**server["config"], "port": 0}}
+    config = report.run.config.model_dump(mode="json")
+    if "id" in config["server"] and report.server.model in MODELS:
+        return {**config, "server": {**report.server.config, "port": 0}}
     return config
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 from markupsafe import Markup
 
+from coreserver.reports.schema import Report
 from webapp import formatting
 from webapp.assets import asset_dir
 from webapp.charts import CHARTS
@@ -71,7 +70,7 @@ def report_page(lab: Lab, charts: ChartRenderer, run_id: int, base_url: str, ver
     )
 
 
-def _drawn(charts: ChartRenderer, figure: ChartFigure, report: Mapping[str, Any]) -> DrawnChart:
+def _drawn(charts: ChartRenderer, figure: ChartFigure, report: Report) -> DrawnChart:
     spec = CHARTS[figure.name].spec(report)
     if spec is None:
         return DrawnChart(figure, Markup(""), missing=figure.summary)

@@ -8,6 +8,7 @@ from typing import Any
 from coreserver.records.joined import JoinedConnection
 from coreserver.reports.article_log import article_log
 from coreserver.reports.connection_rows import connections_rows
+from coreserver.reports.schema import Report
 from webapp.lab.runs import Runs
 from webapp.problems import Conflict, NoResult, NotFound
 from webapp.storage.run_files import Records, stored_records
@@ -25,20 +26,16 @@ class RunResults:
     def __init__(self, store: Store, runs: Runs) -> None:
         self._store, self._runs = store, runs
 
-    def report(self, run_id: int) -> dict[str, Any]:
+    def report(self, run_id: int) -> Report:
         """Return the report, with the id that the run has in this lab."""
-        report = self.original_report(run_id)
-        report["run"]["id"] = run_id
-        return report
+        return _with_run(self.original_report(run_id), id=run_id)
 
-    def original_report(self, run_id: int) -> dict[str, Any]:
+    def original_report(self, run_id: int) -> Report:
         """Return the report with the run id of the lab that wrote it. Label and note are the current ones."""
         row = self._store.run(run_id)
-        report = self._result(row).report
-        report["run"] |= {"label": row.label, "note": row.note}
-        return report
+        return _with_run(self._result(row).report, label=row.label, note=row.note)
 
-    def reports(self, run_ids: Sequence[int]) -> list[dict[str, Any]]:
+    def reports(self, run_ids: Sequence[int]) -> list[Report]:
         """Return the reports of runs to compare, as `report` does; Conflict if one of them has none."""
         try:
             return [self.report(run_id) for run_id in run_ids]
@@ -67,7 +64,7 @@ class RunResults:
         clients = (row.connection.client for row in rows if row.connection)
         return article_log(clients, started_ns=result.started_ns, started_wall_s=result.started_wall_s)
 
-    def export(self, run_id: int) -> tuple[dict[str, Any], Records | None]:
+    def export(self, run_id: int) -> tuple[Report, Records | None]:
         """Return the report and, if they can be read, the records: together they restore the run in another lab."""
         return self.original_report(run_id), stored_records(self._result(self._store.run(run_id)))
 
@@ -84,3 +81,8 @@ class RunResults:
         if result is None:
             raise NoResult(f"run {row.id} ended as {row.state} without a result")
         return result
+
+
+def _with_run(report: Report, **changes: Any) -> Report:
+    """Return the report with other facts about its run."""
+    return report.model_copy(update={"run": report.run.model_copy(update=changes)})

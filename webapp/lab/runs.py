@@ -11,7 +11,7 @@ from webapp.lab.live_run import LiveRun
 from webapp.lab.run_queue import RunQueue
 from webapp.lab.servers import Servers
 from webapp.problems import Conflict
-from webapp.schemas.resources import Reason, RunFilter, RunList, RunPatch, RunResource, Verdict
+from webapp.schemas.resources import Reason, RunFilter, RunList, RunPatch, RunResource
 from webapp.schemas.run_progress import RunHistory
 from webapp.schemas.run_spec import RunSpec
 from webapp.settings import Settings
@@ -83,17 +83,17 @@ class Runs:
 
     def import_file(self, found: Imported) -> RunResource:
         """Store a run that was read from a file, under a new id."""
-        run, records = found.report["run"], found.records
-        reason = Reason(code=run["failure"], detail=run["failure_detail"] or "") if run["failure"] else None
+        run, records = found.report.run, found.records
+        reason = Reason(code=run.failure, detail=run.failure_detail or "") if run.failure else None
         result = Result(
             started_ns=records.started_ns if records else 0,
             started_wall_s=records.started_wall_s if records else 0.0,
             report=found.report,
             connections=records.connections if records else b"",
         )
-        version = found.report["environment"]["versions"].get("serverlab")
-        origin = {"run_id": run["id"], "version": version, "has_records": records is not None}
-        run_id = self._store.import_run(found.config, Ending(run["state"], run["ended_at"], reason, result), origin)
+        version = found.report.environment.versions.get("serverlab")
+        origin = {"run_id": run.id, "version": version, "has_records": records is not None}
+        run_id = self._store.import_run(found.config, Ending(run.state, run.ended_at, reason, result), origin)
         self._queue.touch(run_id)
         return self.get(run_id)
 
@@ -147,7 +147,7 @@ class Runs:
                 "started_at": row.started_at,
                 "ended_at": ending.at if ending else row.ended_at,
                 **self._progress(live),
-                "verdict": Verdict(**outline["verdict"]) if outline else None,
+                "verdict": outline.get("verdict"),
                 "sentence": outline.get("sentence"),
                 "totals": outline.get("totals"),
                 "response_p50_ms": row.response_p50_ms,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webapp.charts import CHARTS, Report
+from coreserver.reports.schema import Report
+from webapp.charts import CHARTS
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
 
     reports = lab.results.reports(run_ids)
     found = compare(reports)
-    connections = sum(report["totals"]["connections"]["due"] for report in reports)
+    connections = sum(report.totals.connections.due for report in reports)
     chart_url = "" if chart.missing(reports) else found.links["chart_percentiles"]
     is_drawn = draw_all or connections <= DRAWN_AT_ONCE
     return ComparePage(

@@ -125,10 +125,10 @@ def run_row(run: RunResource) -> RunRow:
         clients=_clients(run),
         sentence=run.sentence or (run.reason.detail if run.reason else ""),
         note=_first_line(run.note),
-        took=formatting.seconds(run.totals.get("duration_s")) if run.totals else formatting.NONE,
+        took=formatting.seconds(run.totals.duration_s) if run.totals else formatting.NONE,
         median=formatting.ms(run.response_p50_ms),
         p99=formatting.ms(run.response_p99_ms),
-        throughput=formatting.rate(run.totals.get("throughput_messages_per_s")) if run.totals else formatting.NONE,
+        throughput=formatting.rate(run.totals.throughput_messages_per_s) if run.totals else formatting.NONE,
         at=formatting.moment(run.created_at),
         at_iso=formatting.iso(run.created_at),
         is_over=run.is_over,
@@ -145,7 +145,7 @@ def _first_line(note: str) -> str:
 def _clients(run: RunResource) -> str:
     """How many clients it had; of arrivals under way only the schedule knows."""
     if run.totals:
-        return formatting.count(run.totals["connections"]["due"])
+        return formatting.count(run.totals.connections.due)
     counts = [group.get("count") for group in run.config["clients"]]
     return formatting.NONE if None in counts else formatting.count(sum(counts))
 
@@ -219,7 +219,7 @@ def dashboard(
             problem * about_run,
         ),
         runs=tuple(run_row(run) for run in lab.runs.find(RunFilter(limit=RECENT_RUNS)).runs),
-        machine=formatting.pairs({name: machine[name] for name in MACHINE if name in machine}, missing="not known"),
+        machine=formatting.pairs({name: getattr(machine, name) for name in MACHINE}, missing="not known"),
         demonstrations=tuple(DemonstrationRow(name, spec.label, spec.note) for name, spec in demonstrations().items()),
     )
 

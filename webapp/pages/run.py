@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from coreserver.reports.schema import Group, Report
+from coreserver.reports.schema_figures import Latency, Statistics, Totals, Waits
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp import formatting
 from webapp.formatting import Figure, StatusBadge
@@ -191,9 +192,9 @@ def _reasons(run: RunResource) -> tuple[Reason, ...]:
     listed = run.verdict.reasons if run.verdict else []
     known = {reason.code for reason in found}
     found += [
-        Reason(formatting.SEVERITY_TONES.get(item.get("severity", "note"), "idle"), item["code"], item["detail"])
+        Reason(formatting.SEVERITY_TONES[item.severity], item.code, item.detail)
         for item in listed
-        if item["code"] not in known
+        if item.code not in known
     ]
     return tuple(Reason(reason.tone, reason.code.replace("_", " "), reason.detail) for reason in found)
 
@@ -241,7 +242,7 @@ def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[Timeline
 # --- the report ------------------------------------------------------------------------------------------------------
 
 
-def _report(lab: Lab, run: RunResource, faults: list[Reason]) -> Mapping[str, Any] | None:
+def _report(lab: Lab, run: RunResource, faults: list[Reason]) -> Report | None:
     """The report of a run that has ended with one; None, and one more fault, if it cannot be read."""
     if not run.is_over:
         return None
@@ -261,80 +262,78 @@ def _log_lines(lab: Lab, run: RunResource) -> list[str]:
         return []  # it was imported without its records, or they cannot be read
 
 
-def _results(lab: Lab, run: RunResource, report: Mapping[str, Any]) -> Results:
+def _results(lab: Lab, run: RunResource, report: Report) -> Results:
     lines = _log_lines(lab, run)
-    totals = report["totals"]
-    groups, server = report["groups"], report["server"]
-    measured = {name: value for name, value in server.items() if name not in ("config", "id", "name")}
+    totals = report.totals
+    groups, server = report.groups, report.server
+    measured = server.model_dump(exclude={"config", "id", "name"})
     return Results(
         charts=chart_figures(run.id, report),
         totals=_headline(totals),
         counts=tuple(
-            (what, formatting.pairs(totals[name]))
+            (what, formatting.pairs(counts))
             for name, what in COUNTS.items()
-            if name != "warm_up" or any(totals[name].values())  # most runs have none
+            if any((counts := getattr(totals, name).model_dump()).values()) or name != "warm_up"  # most runs have none
         ),
         columns=COLUMNS,
-        latency=_statistics(report["latency"], LATENCIES),
-        waits=_statistics(report["waits"], WAITS),
+        latency=_statistics(report.latency, LATENCIES),
+        waits=_statistics(report.waits, WAITS),
         group_columns=("clients", "completed", "median response", "slowest response", "longest queue wait", "duration"),
         groups=tuple(_group(group) for group in groups) if len(groups) > 1 else (),
         server=formatting.pairs(measured, missing="not measured"),
-        config=formatting.pairs(server["config"]),
-        environment=formatting.pairs(report["environment"], missing="not known"),
+        config=formatting.pairs(server.config),
+        environment=formatting.pairs(report.environment.model_dump(), missing="not known"),
         log="\n".join(lines[:MAX_LOG_LINES]),
         log_left_out=formatting.count(len(lines) - MAX_LOG_LINES) if len(lines) > MAX_LOG_LINES else "",
     )
 
 
-def _headline(totals: Mapping[str, Any]) -> tuple[Figure, ...]:
-    connections, messages = totals["connections"], totals["messages"]
-    throughput = totals["throughput_messages_per_s"]
+def _headline(totals: Totals) -> tuple[Figure, ...]:
+    connections, messages = totals.connections, totals.messages
+    throughput = totals.throughput_messages_per_s
     return (
-        Figure("duration", formatting.seconds(totals["duration_s"])),
-        Figure("most in service at once", formatting.count(totals["peak_in_service"])),
+        Figure("duration", formatting.seconds(totals.duration_s)),
+        Figure("most in service at once", formatting.count(totals.peak_in_service)),
         Figure(
             "clients completed",
-            f"{formatting.count(connections['completed'])} of {formatting.count(connections['due'])}",
+            f"{formatting.count(connections.completed)} of {formatting.count(connections.due)}",
         ),
-        Figure("messages checked", f"{formatting.count(messages['verified'])} of {formatting.count(messages['sent'])}"),
+        Figure("messages checked", f"{formatting.count(messages.verified)} of {formatting.count(messages.sent)}"),
         Figure("messages a second", formatting.NONE if throughput is None else formatting.decimal(throughput)),
     )
 
 
-def _statistics(
-    found: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, tuple[str, str]]
-) -> tuple[StatisticsRow, ...]:
-    return tuple(StatisticsRow(label, what, _cells(found[name])) for name, (label, what) in wanted.items())
+def _statistics(found: Latency | Waits, wanted: Mapping[str, tuple[str, str]]) -> tuple[StatisticsRow, ...]:
+    return tuple(StatisticsRow(label, what, _cells(getattr(found, name))) for name, (label, what) in wanted.items())
 
 
-def _cells(statistics: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _cells(statistics: Statistics) -> tuple[Cell, ...]:
     """A cell a figure; neighbours that are missing for want of samples share one that says so."""
-    cells = [Cell(formatting.count(statistics["count"]))]
-    if not statistics["count"]:
+    cells = [Cell(formatting.count(statistics.count))]
+    if not statistics.count:
         return (*cells, Cell("none reached this", len(STATISTICS), is_few=True))
     missing = 0
     for name in STATISTICS:
-        if statistics[name] is None:
+        if (value := statistics.value(name)) is None:
             missing += 1
             continue
         if missing:
             cells.append(Cell(FEW, missing, is_few=True))
             missing = 0
-        cells.append(Cell(formatting.ms(statistics[name])))
+        cells.append(Cell(formatting.ms(value)))
     return tuple(cells)
 
 
-def _group(group: Mapping[str, Any]) -> GroupRow:
-    totals, response, waits = group["totals"], group["latency"]["response_ms"], group["waits"]
+def _group(group: Group) -> GroupRow:
+    totals, response, waits = group.totals, group.latency.response_ms, group.waits
     return GroupRow(
-        name=group["name"],
+        name=group.name,
         cells=(
-            formatting.count(totals["connections"]["due"]),
-            formatting.count(totals["connections"]["completed"]),
-            FEW if response["p50"] is None else formatting.ms(response["p50"]),
-            formatting.ms(response["max"]),
-            formatting.ms(waits["queue_ms"]["max"]),
-            formatting.seconds(totals["duration_s"]),
+            formatting.count(totals.connections.due),
+            formatting.count(totals.connections.completed),
+            FEW if response.p50 is None else formatting.ms(response.p50),
+            formatting.ms(response.max),
+            formatting.ms(waits.queue_ms.max),
+            formatting.seconds(totals.duration_s),
         ),
     )

@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from coreserver.reports.hdr_histograms import percentile_text
@@ -117,7 +117,7 @@ def get_report(lab: LabDep, run_id: RunId) -> Response:
     Its JSON Schema is at `/api/v1/report.schema.json`. An imported run's is word for word what it was, so that its
     `run.id` is the one that it had where it was made.
     """
-    return JSONResponse(lab.results.original_report(run_id))  # validated when it was made
+    return Response(lab.results.original_report(run_id).model_dump_json(), media_type="application/json")
 
 
 @router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=documented(404, 409))
@@ -148,7 +148,8 @@ def get_log(lab: LabDep, run_id: RunId) -> str:
 @router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=documented(404, 409))
 def get_histogram(lab: LabDep, run_id: RunId, of: Distribution = "response") -> str:
     """Percentiles of response times or round trips in milliseconds, as the public HdrHistogram plotter opens them."""
-    return percentile_text(lab.results.report(run_id)["histograms"][of])
+    histograms = lab.results.report(run_id).histograms
+    return percentile_text(histograms.response if of == "response" else histograms.round_trip)
 
 
 @router.get("/runs/{run_id}/timeline", responses=documented(404))

@@ -85,7 +85,7 @@ def get_trace(lab: LabDep, run_id: RunId) -> Response:
     """
     report = lab.results.report(run_id)
     joined, started_ns = lab.results.joined_connections(run_id)
-    title = f"Run {run_id}: {report['run']['label'] or report['server']['model']}"
+    title = f"Run {run_id}: {report.run.label or report.server.model}"
     pieces = trace_file(title, report, joined, started_ns)
     return StreamingResponse(pieces, media_type="application/json", headers=download(f"run-{run_id}-trace.json"))
 

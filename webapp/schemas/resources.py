@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from coreserver.config.base import FrozenSettings, Label, Note
+from coreserver.reports.schema import Verdict
+from coreserver.reports.schema_figures import Totals
 from webapp.schemas.run_progress import Answer, RunProgress, RunStage
 
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]
@@ -155,13 +157,6 @@ class ServerResource(Answer):
     links: dict[str, str]
 
 
-class Verdict(Answer):
-    """Whether the figures of a run can be believed."""
-
-    status: VerdictStatus
-    reasons: list[dict[str, Any]] = Field(description="each with `code`, `severity` and `detail`")
-
-
 class ImportedFrom(Answer):
     """Where an imported run was made."""
 
@@ -186,7 +181,7 @@ class RunResource(Answer):
     progress: RunProgress | None = Field(description="null before it starts and once it has ended")
     verdict: Verdict | None
     sentence: str | None = Field(description="what happened, in one sentence")
-    totals: dict[str, Any] | None = Field(description="the report's totals, once it has ended")
+    totals: Totals | None = Field(description="the report's totals, once it has ended")
     response_p50_ms: float | None = Field(default=None, description="median response time; null: too few samples")
     response_p99_ms: float | None = Field(default=None, description="its 99th percentile; null: too few samples")
     reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")

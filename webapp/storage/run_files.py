@@ -7,6 +7,7 @@ from typing import Any
 
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.codec import stored_format
+from coreserver.reports.schema import Report
 from webapp.storage.store import Result
 
 
@@ -27,7 +28,7 @@ class Imported:
     `config` is the body that repeats the run in this lab; `records` is None if the file has only the report.
     """
 
-    report: dict[str, Any]
+    report: Report
     config: dict[str, Any]
     records: Records | None
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from sqlite3 import Connection, Row
 from typing import Any
 
+from pydantic import ValidationError
+
 from coreserver.errors import ReportTooNew
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.schema import Report
 from coreserver.reports.upgrades import upgrade
 from webapp.problems import NotFound, UnreadableReport
 from webapp.schemas.resources import Reason, RunFilter, RunPatch
@@ -68,7 +71,7 @@ class Result:
 
     started_ns: int
     started_wall_s: float
-    report: dict[str, Any]
+    report: Report
     connections: bytes
 
 
@@ -146,8 +149,8 @@ class Store:
         """Keep a run that another lab made, as its report has it but for what repeats it here; its id."""
         assert ending.result is not None  # noqa: S101 - what is imported is a result
         run, model, packed = (
-            ending.result.report["run"],
-            ending.result.report["server"]["model"],
+            ending.result.report.run,
+            ending.result.report.server.model,
             _packed(ending.result),
         )
         with self._database.write() as db:
@@ -155,8 +158,8 @@ class Store:
                 "INSERT INTO runs (state, label, note, model, config, created_at, started_at, imported_at,"
                 " imported_from) VALUES ('running', ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(run["label"], run["note"], model, json.dumps(config)),
-                    *(run["created_at"], run["started_at"], now(), json.dumps(imported_from)),
+                    *(run.label, run.note, model, json.dumps(config)),
+                    *(run.created_at, run.started_at, now(), json.dumps(imported_from)),
                 ),
             )
             run_id = _inserted(cursor.lastrowid)
@@ -232,14 +235,17 @@ def _inserted(rowid: int | None) -> int:
 
 def _packed(result: Result | None) -> bytes:
     """The report as it is stored; made before the transaction, which others wait for."""
-    return zlib.compress(json.dumps(result.report).encode()) if result else b""
+    return zlib.compress(result.report.model_dump_json().encode()) if result else b""
 
 
-def _unpacked(run_id: int, packed: bytes) -> dict[str, Any]:
+def _unpacked(run_id: int, packed: bytes) -> Report:
     try:
-        return upgrade(json.loads(zlib.decompress(packed)))
+        return Report.model_validate(upgrade(json.loads(zlib.decompress(packed))))
     except ReportTooNew as error:
         raise UnreadableReport(f"the report of run {run_id} cannot be read: {error}") from error
+    except ValidationError as error:
+        place = ".".join(str(step) for step in error.errors()[0]["loc"])
+        raise UnreadableReport(f"the report of run {run_id} cannot be read: {place} does not fit its schema") from error
     except (zlib.error, ValueError) as error:
         raise UnreadableReport(f"the report of run {run_id} cannot be read: it is damaged ({error})") from error
 
@@ -300,13 +306,14 @@ def _stored_outline(text: str) -> dict[str, Any] | None:
     return {name: outline.get(name) for name in ("verdict", "sentence", "totals")}
 
 
-def _outline(report: Mapping[str, Any]) -> dict[str, Any]:
-    return {"verdict": report["verdict"], "sentence": report["run"].get("sentence"), "totals": report["totals"]}
+def _outline(report: Report) -> dict[str, Any]:
+    parts = {"verdict": report.verdict, "totals": report.totals}
+    return {name: part.model_dump(mode="json") for name, part in parts.items()} | {"sentence": report.run.sentence}
 
 
-def _sorted_by(report: Mapping[str, Any] | None) -> tuple[float | None, ...]:
+def _sorted_by(report: Report | None) -> tuple[float | None, ...]:
     """The figures that lists are sorted by: duration, throughput, median and p99 response time."""
     if report is None:
         return (None,) * 4
-    totals, response = report["totals"], report.get("latency", {}).get("response_ms", {})
-    return totals.get("duration_s"), totals.get("throughput_messages_per_s"), response.get("p50"), response.get("p99")
+    totals, response = report.totals, report.latency.response_ms
+    return totals.duration_s, totals.throughput_messages_per_s, response.p50, response.p99

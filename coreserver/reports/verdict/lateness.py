@@ -9,9 +9,11 @@ import numpy as np
 
 from coreserver.clock import milliseconds
 from coreserver.records.client import ClientRecord
-from coreserver.reports.percentiles import samples_needed, stats_ms
+from coreserver.reports.definitions import samples_needed
+from coreserver.reports.percentiles import stats_ms
+from coreserver.reports.schema import VerdictReason
 from coreserver.reports.timing import Nanoseconds, later_lateness_ns
-from coreserver.reports.verdict.evidence import Evidence, Reason, reason
+from coreserver.reports.verdict.evidence import Evidence, reason
 
 # The generator's own lag belongs to response time, so it must stay small beside it. Met by a timerfd it has a p99 of
 # 0.1 to 0.3 ms. A p99 rests on a thousand figures and may be judged strictly; the worst of a few clients only from
@@ -26,7 +28,7 @@ CONNECT_EACH_MS = 0.25
 SPREAD_MS = 10.0  # from here on it shows among the first response times, and is said
 
 
-def lateness(evidence: Evidence) -> Iterator[Reason]:
+def lateness(evidence: Evidence) -> Iterator[VerdictReason]:
     """Clients that were late by themselves, and crowds whose connects took a while."""
     crowds, others = _openings(evidence)
     table = evidence.table
@@ -37,21 +39,21 @@ def lateness(evidence: Evidence) -> Iterator[Reason]:
 
 def tolerable_ms(evidence: Evidence, floor_ms: float) -> float:
     """The lag that does not matter beside this run's response times, and never less than `floor_ms`."""
-    return max(floor_ms, OF_RESPONSE * (evidence.latency["response_ms"]["mean"] or 0.0))
+    return max(floor_ms, OF_RESPONSE * (evidence.latency.response_ms.mean or 0.0))
 
 
-def _late(evidence: Evidence, spans_ns: Nanoseconds) -> Iterator[Reason]:
+def _late(evidence: Evidence, spans_ns: Nanoseconds) -> Iterator[VerdictReason]:
     spans = stats_ms(spans_ns)
-    shown, late, floor = ("p99", spans["p99"], LATE_P99_MS)
+    shown, late, floor = ("p99", spans.p99, LATE_P99_MS)
     if len(spans_ns) < samples_needed(990):
-        shown, late, floor = ("maximum", spans["max"], LATE_MAX_MS)
+        shown, late, floor = ("maximum", spans.max, LATE_MAX_MS)
     limit = tolerable_ms(evidence, floor)
     if late is not None and late > limit:
         detail = f"the clients were late by themselves: {shown} {late:.1f} ms, where {limit:.1f} ms would be tolerable"
         yield reason("clients_late", "suspect", detail)
 
 
-def _crowd(evidence: Evidence, group: str, clients: int, took_ms: float) -> Iterator[Reason]:
+def _crowd(evidence: Evidence, group: str, clients: int, took_ms: float) -> Iterator[VerdictReason]:
     limit = tolerable_ms(evidence, max(LATE_MAX_MS, clients * CONNECT_EACH_MS))
     said = f"the {clients:,} clients of {group}, due at one instant, began to connect over {took_ms:,.1f} ms"
     if took_ms > limit:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from coreserver.records.client import ClientOutcome
-from coreserver.reports.percentiles import samples_needed
-from coreserver.reports.verdict.evidence import Evidence, Reason, Severity, counted, reason
+from coreserver.reports.definitions import samples_needed
+from coreserver.reports.schema import Severity, VerdictReason
+from coreserver.reports.verdict.evidence import Evidence, count_noun, reason
 from coreserver.reports.verdict.lateness import lateness, tolerable_ms
 
 # CPU time of one client process, of one core. A queue before a single server doubles its wait between a utilisation of
@@ -38,18 +39,18 @@ EXHAUSTED = {
 }
 
 
-def generator(evidence: Evidence) -> Iterator[Reason]:
+def generator(evidence: Evidence) -> Iterator[VerdictReason]:
     """Clients that were saturated, late, limited by the machine, or never began."""
     yield from _saturated(evidence)
     yield from lateness(evidence)
     yield from _limited(evidence)
-    if itself := evidence.totals["connections"]["self_connect"]:
+    if itself := evidence.totals.connections.self_connect:
         whom = "itself" if itself == 1 else "themselves"
-        detail = f"{counted(itself, 'client')} connected to {whom}: the port has no listener"
+        detail = f"{count_noun(itself, 'client')} connected to {whom}: the port has no listener"
         yield reason("self_connect", "suspect", detail)
 
 
-def _saturated(evidence: Evidence) -> Iterator[Reason]:
+def _saturated(evidence: Evidence) -> Iterator[VerdictReason]:
     workers = [worker for worker in evidence.result.load.workers if worker.elapsed_s >= BUSY_FROM_S]
     if not workers:
         return
@@ -68,7 +69,7 @@ def _saturated(evidence: Evidence) -> Iterator[Reason]:
             f"a client process got to its work late: its event loop's lag had a p99 of {lag:.1f} ms, where "
             f"{limit:.1f} ms would be tolerable; something else has its CPU"
         )
-        if evidence.latency["response_ms"]["count"] < FEW_MESSAGES:
+        if evidence.latency.response_ms.count < FEW_MESSAGES:
             yield reason("clients_busy", "suspect", detail)
         else:
             yield reason("client_saturated", "invalid", detail)
@@ -80,11 +81,11 @@ def _server_is_saturated(evidence: Evidence) -> bool:
     Clients that never think drive any quick server and themselves to the limit together. One interpreter serves on one
     core at a time; the server in C has no such limit.
     """
-    used_s = evidence.server["cpu_s"]
+    used_s = evidence.server.cpu_s
     return used_s is not None and evidence.result.design.runs_on_one_core and used_s > SATURATED_SHARE * evidence.took_s
 
 
-def _limited(evidence: Evidence) -> Iterator[Reason]:
+def _limited(evidence: Evidence) -> Iterator[VerdictReason]:
     """Clients that never began: because something ran out, or for a reason of their own. A cancelled run has many."""
     load = evidence.result.load
     if load.stopped_by:
@@ -97,6 +98,6 @@ def _limited(evidence: Evidence) -> Iterator[Reason]:
     words = (record.detail.partition(":")[0] for record in idle)
     short = Counter(EXHAUSTED[word] for word in words if word in EXHAUSTED)
     for what, clients in short.most_common():
-        yield reason("client_limited", severity, f"{counted(clients, 'client')} could not begin for want of {what}")
+        yield reason("client_limited", severity, f"{count_noun(clients, 'client')} could not begin for want of {what}")
     if others := len(idle) - short.total():
-        yield reason("not_started", severity, f"{counted(others, 'client')} never began to connect")
+        yield reason("not_started", severity, f"{count_noun(others, 'client')} never began to connect")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coreserver.reports.verdict.evidence import NOT_OURS, Evidence, Reason, counted, reason
+from coreserver.reports.schema import VerdictReason
+from coreserver.reports.verdict.evidence import NOT_OURS, Evidence, count_noun, reason
 
 # Steal: CPU time that the hypervisor gave to other guests while this one wanted it. On a quiet host it is well below
 # 0.1 %; from 2 % on, every fiftieth moment of work was held up by somebody whom no figure here shows.
@@ -15,18 +16,18 @@ OTHERS_SHARE = 0.10
 JUDGED_FROM_S = 1.0  # the kernel counts in steps of 10 ms a core, so in less time a few of them would decide
 
 
-def surroundings(evidence: Evidence) -> Iterator[Reason]:
+def surroundings(evidence: Evidence) -> Iterator[VerdictReason]:
     """Overflowing or capped accept queues, a busy machine, and where the server is, if it is known."""
     yield from _accept_queue(evidence)
     yield from _machine(evidence)
     yield from _place(evidence)
 
 
-def _place(evidence: Evidence) -> Iterator[Reason]:
-    if evidence.server["placement"] == "thread":
+def _place(evidence: Evidence) -> Iterator[VerdictReason]:
+    if evidence.server.placement == "thread":
         detail = "the server shares its interpreter with the control plane, so each can hold up the other a little"
         yield reason("shared_interpreter", "note", detail)
-    elif evidence.server["placement"] == NOT_OURS:
+    elif evidence.server.placement == NOT_OURS:
         detail = (
             "the server is not the lab's: what clients waited for before their greeting cannot be told apart, and "
             "nothing of its threads, CPU and memory was seen"
@@ -34,20 +35,20 @@ def _place(evidence: Evidence) -> Iterator[Reason]:
         yield reason("server_unseen", "note", detail)
 
 
-def _accept_queue(evidence: Evidence) -> Iterator[Reason]:
+def _accept_queue(evidence: Evidence) -> Iterator[VerdictReason]:
     if overflows := evidence.result.listen_overflows:
         detail = (
-            f"the kernel turned away {counted(overflows, 'connect')} at full accept queues of this network namespace; "
-            "such a client tries again after 1 s, 3 s and so on"
+            f"the kernel dropped {count_noun(overflows, 'connect')} at full backlogs of this network namespace; "
+            "such a client retries after 1 s, 3 s and so on"
         )
         yield reason("listen_overflow", "suspect", detail)
-    asked, effective = evidence.server["config"].get("backlog"), evidence.server["backlog_effective"]
-    if effective is not None and effective < asked:
-        detail = f"the backlog of {asked:,} was capped at {effective:,} by net.core.somaxconn"
+    requested, effective = evidence.server.config.get("backlog"), evidence.server.backlog_effective
+    if requested is not None and effective is not None and effective < requested:
+        detail = f"the backlog of {requested:,} was capped at {effective:,} by net.core.somaxconn"
         yield reason("backlog_capped", "note", detail)
 
 
-def _machine(evidence: Evidence) -> Iterator[Reason]:
+def _machine(evidence: Evidence) -> Iterator[VerdictReason]:
     machine = evidence.result.machine
     if machine is None or machine.elapsed_s < JUDGED_FROM_S:
         return
@@ -56,10 +57,10 @@ def _machine(evidence: Evidence) -> Iterator[Reason]:
     if steal > STEAL_SHARE:
         detail = f"the host gave {steal:.1%} of this machine's CPU time to other guests while work was waiting here"
         yield reason("machine_busy", "suspect", detail)
-    of_server_s = (evidence.server["cpu_s"] or 0.0) if evidence.server["placement"] == "process" else 0.0
+    of_server_s = (evidence.server.cpu_s or 0.0) if evidence.server.placement == "process" else 0.0
     others = (machine.busy_s - machine.own_s - of_server_s) / available_s
     if others > OTHERS_SHARE:
         detail = (
-            f"processes with no part in the run used {others:.0%} of the machine's {counted(machine.cores, 'core')}"
+            f"processes with no part in the run used {others:.0%} of the machine's {count_noun(machine.cores, 'core')}"
         )
         yield reason("machine_busy", "suspect", detail)

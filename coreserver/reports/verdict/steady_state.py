@@ -12,9 +12,10 @@ from coreserver.clock import NS_PER_MS
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord
 from coreserver.reports.batch_means import MeanEstimate, estimate_mean
-from coreserver.reports.measured_window import Window
+from coreserver.reports.measured_window import MeasuredWindow
+from coreserver.reports.schema import VerdictReason
 from coreserver.reports.timing import Nanoseconds, measured
-from coreserver.reports.verdict.evidence import Evidence, Reason, reason
+from coreserver.reports.verdict.evidence import Evidence, reason
 
 STANDARD_ERRORS = 4  # beyond them chance is once in 16,000 runs for normal errors, and in a thousand for ours
 LAW_SAMPLES = 200  # 20 s: with fewer the batches are too short to tell chance from error
@@ -26,7 +27,7 @@ DRIFT_MS = 0.1
 EDGE_SHARE = 0.05  # of a window, at each end: what begins or ends there is no change in the middle
 
 
-def little_law(evidence: Evidence) -> Iterator[Reason]:
+def little_law(evidence: Evidence) -> Iterator[VerdictReason]:
     """The mean number of connections by the samples, against arrival rate times mean time by the records.
 
     Over a finite span rate times time is the time that all connections spent in it together, divided by its length, so
@@ -73,7 +74,7 @@ def _time_spent(begins: Nanoseconds, at: Nanoseconds) -> Nanoseconds:
     return spent
 
 
-def drift(evidence: Evidence) -> Iterator[Reason]:
+def drift(evidence: Evidence) -> Iterator[VerdictReason]:
     """Groups whose response time was another in the second half of their window than in the first.
 
     Only of groups that are meant to be steady: closed ones, and open ones of one rate, while no other group comes or
@@ -102,7 +103,7 @@ def _is_steady(group: Mapping[str, Any]) -> bool:
     return group.get("kind") in ("closed", "open") and not group.get("stages")
 
 
-def _is_disturbed(evidence: Evidence, group: Mapping[str, Any], window: Window) -> bool:
+def _is_disturbed(evidence: Evidence, group: Mapping[str, Any], window: MeasuredWindow) -> bool:
     """Whether another group's clients come or go while this one is measured."""
     edge = EDGE_SHARE * (window.until_ns - window.from_ns)
     others = (other for name, other in evidence.windows.items() if name != group["name"] and other is not None)
@@ -110,7 +111,7 @@ def _is_disturbed(evidence: Evidence, group: Mapping[str, Any], window: Window) 
     return any(window.from_ns + edge < at < window.until_ns - edge for at in changes)
 
 
-def _responses(evidence: Evidence, group: str, window: Window) -> tuple[Nanoseconds, NDArray[np.float64]]:
+def _responses(evidence: Evidence, group: str, window: MeasuredWindow) -> tuple[Nanoseconds, NDArray[np.float64]]:
     """When the group's messages in the window were due, ascending, and how long each response took."""
     table = evidence.table
     of_group = np.array([c.client.group == group for c in evidence.result.connections], dtype=np.bool_)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from coreserver.reports.percentiles import PERCENTILES, samples_needed
-from coreserver.reports.verdict.evidence import Evidence, Reason, counted, reason
+from coreserver.reports.definitions import PERCENTILES, samples_needed
+from coreserver.reports.schema import MAX_REASONS, Verdict, VerdictReason
+from coreserver.reports.verdict.evidence import Evidence, count_noun, reason
 from coreserver.reports.verdict.load_generator import generator
 from coreserver.reports.verdict.machine import surroundings
 from coreserver.reports.verdict.steady_state import drift, little_law
@@ -20,8 +20,8 @@ FAILURES = {
 }
 
 
-def judge(evidence: Evidence) -> dict[str, Any]:
-    """`{"status": "valid" | "suspect" | "invalid", "reasons": [{"code", "severity", "detail"}]}`; worst ones first."""
+def judge(evidence: Evidence) -> Verdict:
+    """Return the status of a run and all reasons for it, the worst ones first."""
     found = [
         *_ending(evidence),
         *_replies(evidence),
@@ -33,12 +33,12 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         *_samples(evidence),
     ]
     order = ("invalid", "suspect", "note")
-    found.sort(key=lambda one: order.index(one["severity"]))
-    worst = found[0]["severity"] if found else "note"
-    return {"status": "valid" if worst == "note" else worst, "reasons": found}
+    found.sort(key=lambda one: order.index(one.severity))
+    worst = found[0].severity if found else "note"
+    return Verdict(status="valid" if worst == "note" else worst, reasons=found[:MAX_REASONS])
 
 
-def _ending(evidence: Evidence) -> Iterator[Reason]:
+def _ending(evidence: Evidence) -> Iterator[VerdictReason]:
     result = evidence.result
     if result.outcome == "failed":
         code = result.failure or "failed"
@@ -46,36 +46,36 @@ def _ending(evidence: Evidence) -> Iterator[Reason]:
         yield reason(code, "invalid", f"{said}: {result.failure_detail}" if result.failure_detail else said)
     elif result.outcome == "cancelled":
         yield reason("cancelled", "suspect", "the run was cancelled; the figures speak of the part that was done")
-    elif not result.load.complete or evidence.totals["connections"]["unfinished"]:
+    elif not result.load.complete or evidence.totals.connections.unfinished:
         yield reason("incomplete", "invalid", "the clients were cut short: the last of their records are missing")
 
 
-def _replies(evidence: Evidence) -> Iterator[Reason]:
-    if wrong := evidence.totals["connections"]["corrupted"]:
-        detail = f"{counted(wrong, 'connection')} got bytes the protocol does not allow"
+def _replies(evidence: Evidence) -> Iterator[VerdictReason]:
+    if wrong := evidence.totals.connections.corrupted:
+        detail = f"{count_noun(wrong, 'connection')} got bytes the protocol does not allow"
         yield reason("corrupted_replies", "invalid", detail)
 
 
-def _records(evidence: Evidence) -> Iterator[Reason]:
+def _records(evidence: Evidence) -> Iterator[VerdictReason]:
     result = evidence.result
     if result.records_lost:
-        detail = f"{counted(result.records_lost, 'server record')} did not fit and went missing"
+        detail = f"{count_noun(result.records_lost, 'server record')} did not fit and went missing"
         yield reason("records_lost", "invalid", detail)
     joined = [connection for connection in result.connections if connection.server is not None]
     bare = sum(c.server is None and c.client.greeted_ns is not None for c in result.connections)
     if bare and joined:  # with none at all nobody kept records, and the figures that rest on them are null
-        detail = f"the server's record of {counted(bare, 'greeted connection')} was not there when the run ended"
+        detail = f"the server's record of {count_noun(bare, 'greeted connection')} was not there when the run ended"
         yield reason("records_missing", "suspect", detail)
     if result.foreign and result.failure != "worker_died":  # what a dead one did last would pass for a stranger's
-        detail = f"the server also served {counted(result.foreign, 'connection')} of somebody else during the run"
+        detail = f"the server also served {count_noun(result.foreign, 'connection')} of somebody else during the run"
         yield reason("foreign_connections", "suspect", detail)
 
 
-def _samples(evidence: Evidence) -> Iterator[Reason]:
-    answered = evidence.latency["response_ms"]["count"]
+def _samples(evidence: Evidence) -> Iterator[VerdictReason]:
+    answered = evidence.latency.response_ms.count
     short = [name for name, per_mille in PERCENTILES.items() if answered < samples_needed(per_mille)]
     if short:
         needed = samples_needed(PERCENTILES[short[0]])
         shown = short[0].replace("_", ".")
-        detail = f"{counted(answered, 'answered message')}: {shown} and above need {needed:,} or more"
+        detail = f"{count_noun(answered, 'answered message')}: {shown} and above need {needed:,} or more"
         yield reason("too_few_samples", "note", detail)

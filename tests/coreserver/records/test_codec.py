@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind, MessageRecord
-from coreserver.records.codec import FORMAT, Bounds, decode_connections, encode_connections, stored_format
+from coreserver.records.codec import Bounds, decode_connections, encode_connections, stored_format
 from coreserver.records.joined import JoinedConnection
+from coreserver.records.record_format import FORMAT
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 from tests.support.made_records import pool_of_two
 

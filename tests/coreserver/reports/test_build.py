@@ -12,17 +12,19 @@ from coreserver.records.run_result import RunResult
 from coreserver.records.server import UNKNOWN_DESIGN, DesignFacts, Discipline
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from tests.support.made_records import client, pool_of_two, result, sample
+from coreserver.reports.schema import Report
+from coreserver.reports.schema_figures import Window
+from tests.support.made_records import ENVIRONMENT, client, pool_of_two, result, run_config, sample
 
 RUN = RunInfo(
     id=7,
     label="pool",
     note="",
     seed=1,
-    config={"clients": [{"name": "script", "kind": "script"}, {"name": "nobody", "kind": "script"}]},
-    created_at="2026-01-01T12:00:00+00:00",
-    started_at="2026-01-01T12:00:01+00:00",
-    ended_at="2026-01-01T12:00:06+00:00",
+    config=run_config([{"name": "script", "kind": "script"}, {"name": "nobody", "kind": "script"}]),
+    created_at="2026-01-01T12:00:00.000+00:00",
+    started_at="2026-01-01T12:00:01.000+00:00",
+    ended_at="2026-01-01T12:00:06.000+00:00",
     state="completed",
 )
 SERVER = ServerInfo(model="bounded_pool", config={"backlog": 64, "workers": 2, "placement": "thread"})
@@ -30,9 +32,10 @@ STATS = {"count", "mean", "min", "p50", "p90", "p99", "p99_9", "max"}
 
 
 def report(of: RunResult, somaxconn: int | None = 4096) -> dict[str, Any]:
-    made = build_report(RUN, of, SERVER, {"somaxconn": somaxconn})
-    json.dumps(made, allow_nan=False)  # plain values all through
-    return made
+    made = build_report(RUN, of, SERVER, ENVIRONMENT.model_copy(update={"somaxconn": somaxconn}))
+    document: dict[str, Any] = json.loads(made.model_dump_json())
+    assert Report.model_validate(document) == made
+    return document
 
 
 def test_a_report_has_every_part() -> None:
@@ -124,17 +127,19 @@ def test_a_run_cut_short_has_a_whole_report_too(of: RunResult, status: str) -> N
 
 def test_the_machine_is_described_in_plain_values() -> None:
     machine = describe_machine()
-    json.dumps(machine, allow_nan=False)
-    assert machine["cores"] >= machine["cores_usable"] >= 1
-    assert isinstance(machine["gil"], bool)
-    assert machine["somaxconn"] > 0
-    assert machine["versions"]["hdrhistogram"]
+    assert machine.cores is not None
+    assert machine.somaxconn is not None
+    assert machine.cores >= machine.cores_usable >= 1
+    assert machine.somaxconn > 0
+    assert machine.versions["hdrhistogram"]
 
 
 def test_a_window_begins_after_the_warm_up_and_ends_with_the_groups_duration() -> None:
     group = {"name": "script", "kind": "closed", "start_s": 1.0, "warm_up_s": 0.5, "duration_s": 2.0}
-    made = build_report(replace(RUN, config={"clients": [group]}), result(pool_of_two(), ended=4400), SERVER, {})
-    assert made["window"] == made["groups"][0]["window"] == {"from_s": 1.5, "until_s": 3.0}
+    made = build_report(
+        replace(RUN, config=run_config([group])), result(pool_of_two(), ended=4400), SERVER, ENVIRONMENT
+    )
+    assert made.window == made.groups[0].window == Window(from_s=1.5, until_s=3.0)
 
 
 def test_without_a_client_there_is_no_window() -> None:
@@ -148,6 +153,6 @@ def test_a_run_that_is_a_queue_is_held_against_theory() -> None:
     pool = ServerInfo(model="bounded_pool", config={"model": "bounded_pool", "workers": 2, "work": work})
     design = DesignFacts(Discipline.FIRST_COME_FIRST_SERVED, ("worker-1", "worker-2"))
     of = result(pool_of_two(), ended=9000, design=design)
-    made = build_report(replace(RUN, config={"clients": [group]}), of, pool, {})
-    assert made["theory"] is not None
-    assert made["theory"]["wait_ms"] == made["theory"]["recursion_wait_ms"]
+    made = build_report(replace(RUN, config=run_config([group])), of, pool, ENVIRONMENT)
+    assert made.theory is not None
+    assert made.theory.wait_ms == made.theory.recursion_wait_ms

@@ -41,22 +41,22 @@ def test_it_equals_the_one_recorded_value_by_value() -> None:
 
 def test_an_empty_histogram_is_none_and_names_its_unit_all_the_same() -> None:
     both = histograms(spans(), spans(1_000), due_ns=spans(), duration_ns=S)
-    assert (both["response"], both["unit"]) == (None, "microseconds")
-    assert both["round_trip"].startswith("HISTF")
+    assert (both.response, both.unit) == (None, "microseconds")
+    assert str(both.round_trip).startswith("HISTF")
 
 
 @pytest.mark.parametrize(
     ("duration_ns", "interval_s", "count"), [(1, 0.1, 1), (S, 0.1, 10), (60 * S, 0.1, 600), (60 * S + 1, 1.0, 61)]
 )
 def test_long_runs_have_a_histogram_a_second(duration_ns: int, interval_s: float, count: int) -> None:
-    intervals = histograms(spans(), spans(), due_ns=spans(), duration_ns=duration_ns)["intervals"]
-    assert (intervals["interval_s"], len(intervals["response"])) == (interval_s, count)
+    intervals = histograms(spans(), spans(), due_ns=spans(), duration_ns=duration_ns).intervals
+    assert (intervals.interval_s, len(intervals.response)) == (interval_s, count)
 
 
 def test_a_message_is_counted_in_the_interval_it_was_due_in() -> None:
     due_ns = spans(250 * MS, 0, 99 * MS, 400 * MS)
     made = histograms(spans(3 * MS, 1 * MS, 2 * MS, 4 * MS), spans(), due_ns=due_ns, duration_ns=400 * MS)
-    first, second, third, last = made["intervals"]["response"]
+    first, second, third, last = made.intervals.response
     assert second is None
     counts = [HdrHistogram.decode(part).get_total_count() for part in (first, third, last)]
     assert counts == [2, 1, 1]  # due at the very end: in the last
@@ -67,7 +67,7 @@ def test_a_million_messages_take_no_time_to_speak_of() -> None:
     made = histograms(
         rng.integers(0, 50 * MS, 1_000_000), spans(), due_ns=rng.integers(0, 5 * S, 1_000_000), duration_ns=5 * S
     )
-    assert sum(HdrHistogram.decode(part).get_total_count() for part in made["intervals"]["response"]) == 1_000_000
+    assert sum(HdrHistogram.decode(part).get_total_count() for part in made.intervals.response) == 1_000_000
 
 
 def lines(text: str) -> list[list[str]]:

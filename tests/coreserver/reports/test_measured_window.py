@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.measured_window import Window, group_window, hull
+from coreserver.reports.measured_window import MeasuredWindow, group_window, hull
+from coreserver.reports.schema_figures import Window
 from tests.support.made_records import ZERO_NS, at, client
 
 CLIENTS = [client(due=10, closed=500), client(due=20, closed=700), client(due=5, closed=None)]
@@ -30,7 +31,7 @@ def test_a_window_is_what_the_group_asked_for_as_far_as_the_run_got(
     group: dict[str, Any], window: tuple[int, int]
 ) -> None:
     found = group_window(group, CLIENTS, started_ns=ZERO_NS, ended_ns=at(9000))
-    assert found == Window(*map(at, window))
+    assert found == MeasuredWindow(*map(at, window))
 
 
 def test_a_group_of_which_nobody_came_has_none() -> None:
@@ -39,14 +40,14 @@ def test_a_group_of_which_nobody_came_has_none() -> None:
 
 def test_a_group_whose_clients_never_closed_has_no_length() -> None:
     window = group_window({"kind": "script"}, CLIENTS[2:], started_ns=ZERO_NS, ended_ns=at(900))
-    assert window == Window(at(5), at(5))
+    assert window == MeasuredWindow(at(5), at(5))
     assert window.length_s == 0
 
 
 def test_the_runs_window_holds_all_of_its_groups() -> None:
-    assert hull([Window(5, 9), None, Window(3, 7)]) == Window(3, 9)
+    assert hull([MeasuredWindow(5, 9), None, MeasuredWindow(3, 7)]) == MeasuredWindow(3, 9)
     assert hull([None]) is None
 
 
 def test_a_window_is_shown_in_seconds_from_the_runs_start() -> None:
-    assert Window(at(500), at(2000)).shown(ZERO_NS) == {"from_s": 0.5, "until_s": 2.0}
+    assert MeasuredWindow(at(500), at(2000)).relative_to(ZERO_NS) == Window(from_s=0.5, until_s=2.0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from coreserver.reports.schema import Report
+from tests.support.made_reports import report_of
 from webapp.objectives import METRICS, Objective, figure
 
 SPAN = {"count": 150, "mean": 2.0, "min": 1.0, "p50": 1.5, "p90": 3.0, "p99": None, "p99_9": None, "max": 9.0}
@@ -24,17 +24,20 @@ CONNECTIONS = {
     "cancelled": 0,
     "unfinished": 0,
 }
-REPORT: dict[str, Any] = {
+CHANGES = {
     "latency": dict.fromkeys(("response_ms", "round_trip_ms", "lateness_ms"), SPAN),
     "waits": dict.fromkeys(("connect_ms", "backlog_ms", "greeting_ms", "session_ms"), SPAN) | {"queue_ms": NONE},
     "totals": {
         "connections": CONNECTIONS,
         "messages": {"sent": 160, "verified": 150, "corrupted": 0, "unanswered": 10},
+        "warm_up": {"connections": 0, "messages": 0},
+        "bytes": {"sent": 0, "received": 0},
         "throughput_messages_per_s": 75.5,
         "duration_s": 2.0,
         "peak_in_service": None,
     },
 }
+REPORT = Report.model_validate(report_of([]).model_dump(mode="json") | CHANGES)
 
 
 @pytest.mark.parametrize(

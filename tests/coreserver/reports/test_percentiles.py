@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from coreserver.reports.percentiles import nearest_rank, samples_needed, stats_ms
+from coreserver.reports.definitions import samples_needed
+from coreserver.reports.percentiles import nearest_rank, stats_ms
 
 MS = 1_000_000
 
@@ -33,7 +34,7 @@ def test_a_percentile_wants_ten_samples_above_it(per_mille: int, needed: int) ->
 
 
 def test_three_samples_show_mean_min_and_max_only() -> None:
-    assert stats_ms([3 * MS, 1 * MS, 8 * MS]) == {
+    assert stats_ms([3 * MS, 1 * MS, 8 * MS]).model_dump() == {
         "count": 3,
         "mean": 4.0,
         "min": 1.0,
@@ -46,7 +47,9 @@ def test_three_samples_show_mean_min_and_max_only() -> None:
 
 
 def test_no_samples_show_nothing_but_that() -> None:
-    assert stats_ms([]) == dict.fromkeys(("mean", "min", "p50", "p90", "p99", "p99_9", "max")) | {"count": 0}
+    assert stats_ms([]).model_dump() == dict.fromkeys(("mean", "min", "p50", "p90", "p99", "p99_9", "max")) | {
+        "count": 0
+    }
 
 
 @pytest.mark.parametrize(
@@ -61,5 +64,5 @@ def test_no_samples_show_nothing_but_that() -> None:
     ],
 )
 def test_percentiles_appear_with_the_samples_they_need(count: int, shown: dict[str, float]) -> None:
-    figures = stats_ms(k * MS for k in range(count, 0, -1))
+    figures = stats_ms(k * MS for k in range(count, 0, -1)).model_dump()
     assert {name: figures[name] for name in ("p50", "p90", "p99", "p99_9") if figures[name] is not None} == shown

@@ -105,29 +105,29 @@ def random_passages(rate: float, service: float, servers: int, count: int, seed:
 @pytest.mark.parametrize(("servers", "utilisation"), [(1, 0.5), (2, 0.7), (4, 0.85)])
 def test_both_judges_agree_with_a_simulated_queue(servers: int, utilisation: float) -> None:
     through = random_passages(servers * utilisation / 0.02, 0.02, servers, 20_000, seed=servers)
-    found: dict[str, Any] = compare(through, servers, from_s=0.0, is_markovian=True)
-    assert found["utilisation"] == pytest.approx(utilisation, rel=0.03)
-    assert found["recursion_wait_ms"] == pytest.approx(found["wait_ms"])
-    assert found["wait_low_ms"] <= found["erlang_c_wait_ms"] <= found["wait_high_ms"]
+    found: Any = compare(through, servers, from_s=0.0, is_markovian=True)
+    assert found.utilisation == pytest.approx(utilisation, rel=0.03)
+    assert found.recursion_wait_ms == pytest.approx(found.wait_ms)
+    assert found.wait_low_ms <= found.erlang_c_wait_ms <= found.wait_high_ms
 
 
 def test_arrivals_of_the_warm_up_load_the_queue_but_are_not_compared() -> None:
     found = compare([Passage(0, 0, 5), Passage(1, 4, 1), Passage(2, 4, 1)], 1, from_s=1.0, is_markovian=True)
-    assert (found["arrivals"], found["wait_ms"], found["recursion_wait_ms"]) == (2, 4000, 4000)
-    assert found["arrival_rate_per_s"] == 1.0
-    assert (found["wait_low_ms"], found["erlang_c_wait_ms"]) == (None, None)  # too few; as many as can be served
+    assert (found.arrivals, found.wait_ms, found.recursion_wait_ms) == (2, 4000, 4000)
+    assert found.arrival_rate_per_s == 1.0
+    assert (found.wait_low_ms, found.erlang_c_wait_ms) == (None, None)  # too few; as many as can be served
 
 
 def test_an_interval_never_begins_below_nothing() -> None:
     through = [Passage(float(k), 100.0 if k < 20 else 0.0, 0.1) for k in range(400)]
-    found: dict[str, Any] = compare(through, 1, from_s=0.0, is_markovian=True)
-    assert found["wait_low_ms"] == 0.0 < found["wait_ms"] < found["wait_high_ms"]
+    found: Any = compare(through, 1, from_s=0.0, is_markovian=True)
+    assert found.wait_low_ms == 0.0 < found.wait_ms < found.wait_high_ms
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_arrival_is_nothing_to_compare(count: int) -> None:
     found = compare([Passage(0, 0, 1)] * count, 1, from_s=0.0, is_markovian=True)
-    assert found["wait_ms"] is None
+    assert found.wait_ms is None
 
 
 def test_a_connection_arrives_when_its_connect_has_succeeded() -> None:
@@ -172,7 +172,7 @@ POOL = DesignFacts(Discipline.FIRST_COME_FIRST_SERVED, ("worker-1", "worker-2"))
 def test_theory_depends_on_stored_facts(groups: Any, work: Any, design: DesignFacts, shown: bool, erlang: bool) -> None:
     found = theory(four_connections(), groups, work, design, from_ns=at(0))
     assert (found is not None) is shown
-    assert (found is not None and found["erlang_c_wait_ms"] is not None) is erlang
+    assert (found is not None and found.erlang_c_wait_ms is not None) is erlang
 
 
 def test_refused_connection_rules_theory_out() -> None:

@@ -1,30 +1,26 @@
 """The run in steps of 100 ms."""
 
-from typing import Any
-
 import pytest
 
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
-from coreserver.reports.time_series import COLUMNS, series
+from coreserver.reports.definitions import COLUMNS
+from coreserver.reports.schema_figures import Series
+from coreserver.reports.time_series import series
 from tests.support.made_records import client, result, sample, server, table
 
 
-def rows(of: RunResult) -> dict[str, Any]:
+def rows(of: RunResult) -> Series:
     return series(of, table(of.connections))
-
-
-def column(shown: dict[str, Any], name: str) -> list[Any]:
-    return [row[shown["columns"].index(name)] for row in shown["rows"]]
 
 
 @pytest.mark.parametrize(("ended", "steps"), [(1000, 10), (1000.001, 11), (999, 10), (0, 1), (40, 1)])
 def test_a_run_has_a_row_for_every_step_it_touched(ended: float, steps: int) -> None:
     shown = rows(result(ended=ended))
-    assert len(shown["rows"]) == steps
-    assert all(len(row) == len(COLUMNS) for row in shown["rows"])
-    assert column(shown, "t_s") == [k / 10 for k in range(steps)]
+    assert len(shown.rows) == steps
+    assert all(len(row) == len(COLUMNS) for row in shown.rows)
+    assert shown.column("t_s") == [k / 10 for k in range(steps)]
 
 
 def test_counts_fall_into_the_step_they_happened_in_and_standing_figures_hold_at_its_beginning() -> None:
@@ -33,63 +29,63 @@ def test_counts_fall_into_the_step_they_happened_in_and_standing_figures_hold_at
         client("conn2", due=100, connect=110, connected=120, closed=400, outcome=ClientOutcome.TIMED_OUT), None
     )
     shown = rows(result([good, late], ended=400))
-    assert column(shown, "due") == [1, 1, 0, 0]
-    assert column(shown, "started") == [0, 1, 0, 0]
-    assert column(shown, "completed") == [0, 0, 0, 1]
-    assert column(shown, "failed") == [0, 0, 0, 1]  # at 400 ms sharp: the run's end belongs to its last step
-    assert column(shown, "in_flight") == [1, 1, 2, 1]
-    assert column(shown, "waiting") == [0, 1, 1, 1]
-    assert column(shown, "in_service") == [0, 0, 1, 1]
+    assert shown.column("due") == [1, 1, 0, 0]
+    assert shown.column("started") == [0, 1, 0, 0]
+    assert shown.column("completed") == [0, 0, 0, 1]
+    assert shown.column("failed") == [0, 0, 0, 1]  # at 400 ms sharp: the run's end belongs to its last step
+    assert shown.column("in_flight") == [1, 1, 2, 1]
+    assert shown.column("waiting") == [0, 1, 1, 1]
+    assert shown.column("in_service") == [0, 0, 1, 1]
 
 
 def test_without_server_records_and_samples_their_columns_are_null() -> None:
     shown = rows(result([JoinedConnection(client(closed=100), None)], ended=200))
     for name in ("in_service", "threads_alive", "queue_depth", "cpu_percent", "rss_bytes"):
-        assert column(shown, name) == [None, None]
+        assert shown.column(name) == [None, None]
 
 
 def test_samples_are_taken_from_the_nearest_look_within_one_step() -> None:
     looks = [sample(-30, cpu_s=1.0, queue=1), sample(70, cpu_s=1.05, queue=2), sample(170, cpu_s=1.05, queue=3)]
     shown = rows(result(samples=looks, ended=500))
-    assert column(shown, "queue_depth") == [1, 2, 3, None, None]
-    assert column(shown, "cpu_percent") == [None, pytest.approx(50.0), 0.0, None, None]
+    assert shown.column("queue_depth") == [1, 2, 3, None, None]
+    assert shown.column("cpu_percent") == [None, pytest.approx(50.0), 0.0, None, None]
 
 
 def test_listen_overflows_are_told_by_step_and_add_up_to_what_the_counter_grew_by() -> None:
     looks = [sample(-30, overflows=5), sample(70, overflows=5), sample(170, overflows=9), sample(270, overflows=10)]
     shown = rows(result(samples=looks, ended=500))
-    assert column(shown, "listen_overflows") == [0, 0, 4, 1, None]
+    assert shown.column("listen_overflows") == [0, 0, 4, 1, None]
     unknown = rows(result(samples=[sample(0, overflows=None), sample(100, overflows=None)], ended=200))
-    assert column(unknown, "listen_overflows") == [None, None]
+    assert unknown.column("listen_overflows") == [None, None]
 
 
 def test_a_failed_connection_without_a_close_ends_where_it_was_last_seen() -> None:
     refused = client(due=0, connect=120, outcome=ClientOutcome.REFUSED)
     never = client("conn2", due=0, connect=None, outcome=ClientOutcome.NOT_STARTED)
     shown = rows(result([JoinedConnection(refused, None), JoinedConnection(never, None)], ended=300))
-    assert column(shown, "failed") == [1, 1, 0]
-    assert column(shown, "in_flight") == [0, 0, 0]
+    assert shown.column("failed") == [1, 1, 0]
+    assert shown.column("in_flight") == [0, 0, 0]
 
 
 def test_messages_are_counted_where_they_happen_and_their_response_where_they_were_due() -> None:
     mine = client(due=0, connect=0, messages=[(10, 20, 130), (150, 160, 170), (190, 195, 350), (290, 299, None)])
     shown = rows(result([JoinedConnection(mine, None)], ended=400))
-    assert column(shown, "messages_due") == [1, 2, 1, 0]
-    assert column(shown, "messages_sent") == [1, 2, 1, 0]
-    assert column(shown, "messages_answered") == [0, 2, 0, 1]
-    assert column(shown, "messages_in_flight") == [0, 1, 1, 2]
-    assert column(shown, "response_max_ms") == [120, 160, None, None]
-    assert column(shown, "response_p50_ms") == [None] * 4  # too few to say
+    assert shown.column("messages_due") == [1, 2, 1, 0]
+    assert shown.column("messages_sent") == [1, 2, 1, 0]
+    assert shown.column("messages_answered") == [0, 2, 0, 1]
+    assert shown.column("messages_in_flight") == [0, 1, 1, 2]
+    assert shown.column("response_max_ms") == [120, 160, None, None]
+    assert shown.column("response_p50_ms") == [None] * 4  # too few to say
 
 
 def test_percentiles_of_a_step_appear_with_the_samples_they_need() -> None:
     few = client(messages=[(k, k, k + 10) for k in range(20)])
     many = client(messages=[(100 + k / 20, 110, 110 + k / 20) for k in range(1000)])
     shown = rows(result([JoinedConnection(few, None), JoinedConnection(many, None)], ended=200))
-    assert column(shown, "response_p50_ms") == [10, 10]
-    assert column(shown, "response_p99_ms") == [None, 10]
+    assert shown.column("response_p50_ms") == [10, 10]
+    assert shown.column("response_p99_ms") == [None, 10]
 
 
 def test_the_warm_up_is_in_the_series_too() -> None:
     shown = rows(result([JoinedConnection(client(messages=[(10, 11, 15)], warm_up=50), None)], ended=100))
-    assert column(shown, "response_max_ms") == [5]
+    assert shown.column("response_max_ms") == [5]

@@ -1,19 +1,18 @@
 """Counts, duration, throughput and how many were served at once."""
 
-from typing import Any
-
 import pytest
 
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.measured_window import Window, group_window
+from coreserver.reports.measured_window import MeasuredWindow, group_window
+from coreserver.reports.schema_figures import Totals, WarmUpCounts
 from coreserver.reports.totals import latency, peak_in_service, totals, waits
 from tests.support.made_records import ZERO_NS, at, client, pool_of_two, server, staircase, table
 
 Span = tuple[float, float | None, float | None]
 
 
-def figures_of(connections: list[JoinedConnection]) -> dict[str, Any]:
+def figures_of(connections: list[JoinedConnection]) -> Totals:
     """The totals, over the window of a group without a duration."""
     clients = [connection.client for connection in connections]
     window = group_window({}, clients, started_ns=ZERO_NS, ended_ns=at(10_000))
@@ -38,20 +37,20 @@ def test_peak_in_service(spans: list[Span], peak: int | None) -> None:
 
 def test_the_staircase_serves_one_at_a_time() -> None:
     figures = figures_of(staircase())
-    assert figures["peak_in_service"] == 1
-    assert figures["duration_s"] == 6.6
-    assert figures["throughput_messages_per_s"] == pytest.approx(3 / 6.6)
+    assert figures.peak_in_service == 1
+    assert figures.duration_s == 6.6
+    assert figures.throughput_messages_per_s == pytest.approx(3 / 6.6)
 
 
 def test_the_pool_of_two_serves_two_at_once() -> None:
-    assert figures_of(pool_of_two())["peak_in_service"] == 2
+    assert figures_of(pool_of_two()).peak_in_service == 2
 
 
 def test_every_connection_is_counted_under_one_outcome() -> None:
     ends = [*ClientOutcome, ClientOutcome.RESET, None]
     figures = figures_of([JoinedConnection(client(outcome=outcome, connect=None), None) for outcome in ends])
-    counts = figures["connections"]
-    assert counts == {
+    counts = figures.connections
+    assert counts.model_dump() == {
         "due": 10,
         "connected": 0,
         "greeted": 0,
@@ -69,31 +68,31 @@ def test_every_connection_is_counted_under_one_outcome() -> None:
 
 def test_what_could_not_be_measured_is_none_and_not_zero() -> None:
     figures = figures_of([JoinedConnection(client(connect=None, outcome=ClientOutcome.NOT_STARTED), None)])
-    assert figures["duration_s"] is None
-    assert figures["throughput_messages_per_s"] is None
-    assert figures["peak_in_service"] is None
-    assert figures["messages"]["sent"] == 0
+    assert figures.duration_s is None
+    assert figures.throughput_messages_per_s is None
+    assert figures.peak_in_service is None
+    assert figures.messages.sent == 0
 
 
 def test_a_wrong_reply_spoils_one_message_and_the_rest_stay_unanswered() -> None:
     wrong = client(outcome=ClientOutcome.CORRUPTED, closed=9, messages=[(0, 1, 2), (0, 3, None), (0, 4, None)])
     outside = client(outcome=ClientOutcome.CORRUPTED, closed=9, messages=[(0, 1, 2)])
-    counts = figures_of([JoinedConnection(wrong, None), JoinedConnection(outside, None)])["messages"]
-    assert counts == {"sent": 4, "verified": 2, "corrupted": 1, "unanswered": 1}
+    counts = figures_of([JoinedConnection(wrong, None), JoinedConnection(outside, None)]).messages
+    assert counts.model_dump() == {"sent": 4, "verified": 2, "corrupted": 1, "unanswered": 1}
 
 
 def test_the_gap_of_response_and_round_trip_is_the_wait() -> None:
     figures = latency(staircase(), table(staircase()))
-    assert figures["response_ms"]["max"] == pytest.approx(4405)
-    assert figures["round_trip_ms"]["max"] == pytest.approx(2)
-    assert figures["lateness_ms"]["max"] == 0
+    assert figures.response_ms.max == pytest.approx(4405)
+    assert figures.round_trip_ms.max == pytest.approx(2)
+    assert figures.lateness_ms.max == 0
 
 
 def test_waits_tell_the_kernels_queue_from_the_servers() -> None:
     one_by_one, pool = waits(staircase()), waits(pool_of_two())
-    assert (one_by_one["backlog_ms"]["max"], one_by_one["queue_ms"]["max"]) == (4401, 0)
-    assert (pool["backlog_ms"]["max"], pool["queue_ms"]["max"]) == (2, 2200)
-    assert pool["greeting_ms"]["count"] == 3
+    assert (one_by_one.backlog_ms.max, one_by_one.queue_ms.max) == (4401, 0)
+    assert (pool.backlog_ms.max, pool.queue_ms.max) == (2, 2200)
+    assert pool.greeting_ms.count == 3
 
 
 def warmed(due: float, closed: float, *messages: tuple[float, float, float]) -> JoinedConnection:
@@ -110,11 +109,11 @@ WARMED = [
 
 
 def test_the_warm_up_is_counted_but_is_no_part_of_latency_waits_and_throughput() -> None:
-    figures = totals(WARMED, table(WARMED), Window(at(100), at(600)))
-    assert (figures["connections"]["due"], figures["messages"]["verified"]) == (3, 5)
-    assert figures["warm_up"] == {"connections": 2, "messages": 2}
-    assert figures["throughput_messages_per_s"] == 4.0  # two in half a second: the last came after the window
+    figures = totals(WARMED, table(WARMED), MeasuredWindow(at(100), at(600)))
+    assert (figures.connections.due, figures.messages.verified) == (3, 5)
+    assert figures.warm_up == WarmUpCounts(connections=2, messages=2)
+    assert figures.throughput_messages_per_s == 4.0  # two in half a second: the last came after the window
     measured = latency(WARMED, table(WARMED))
-    assert (measured["response_ms"]["count"], measured["response_ms"]["max"]) == (3, 550)
-    assert (measured["lateness_ms"]["count"], measured["lateness_ms"]["max"]) == (3, 4)
-    assert waits(WARMED)["connect_ms"] == waits(WARMED[2:])["connect_ms"]
+    assert (measured.response_ms.count, measured.response_ms.max) == (3, 550)
+    assert (measured.lateness_ms.count, measured.lateness_ms.max) == (3, 4)
+    assert waits(WARMED).connect_ms == waits(WARMED[2:]).connect_ms

@@ -19,6 +19,7 @@ from coreserver.config.load import LoadConfig
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.telemetry.recorder import Subscription
 from tests.support.loads import run
+from tests.support.made_records import ENVIRONMENT, MOMENT
 from tests.support.servers import running
 
 NOT_OURS = {"machine_busy"}  # whatever else this machine does while the tests run
@@ -43,9 +44,10 @@ def report(
     load = LoadConfig.model_validate({"clients": [group], "client_processes": 1, "seed": 3})
     with running(**server) as host:
         result = run(host, load, tmp_path, on_progress=on_progress)
-    info = RunInfo(1, "", "", 3, load.model_dump(mode="json"), "", None, None, result.outcome)
     served_by = ServerInfo(model=host.config.model, config=host.config.model_dump(mode="json"))
-    return build_report(info, result, served_by, {"somaxconn": 4096})
+    config = {"label": "", "note": "", "server": served_by.config, **load.model_dump(mode="json")}
+    info = RunInfo(1, "", "", 3, config, MOMENT, None, None, result.outcome)
+    return build_report(info, result, served_by, ENVIRONMENT).model_dump(mode="json")
 
 
 def codes(of: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,9 @@ import pytest
 
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.percentiles import PERCENTILES
+from coreserver.reports.definitions import PERCENTILES
+from coreserver.reports.schema import Report
+from coreserver.reports.schema_figures import Window
 from tests.support.made_records import client, pool_of_two
 from tests.support.made_reports import report_of, samples, visitors
 from webapp.charts import CHARTS
@@ -20,46 +22,50 @@ MAX_BYTES = 300_000
 
 
 @pytest.fixture(scope="module")
-def busy() -> dict[str, Any]:
+def busy() -> Report:
     """Two groups, 3,000 messages, a sampled server."""
     connections = [*visitors(2000), *visitors(1000, group="guests", every_ms=2.0, seed=2)]
     return report_of(connections, groups=("visitors", "guests"), samples=samples(30))
 
 
 @pytest.fixture(scope="module")
-def few() -> dict[str, Any]:
+def few() -> Report:
     """The article's three clients."""
     return report_of(pool_of_two(), ended_ms=4400, groups=("script",))
 
 
 @pytest.fixture(scope="module")
-def nothing() -> dict[str, Any]:
+def nothing() -> Report:
     """A run that ended before anybody came."""
     return report_of([], ended_ms=200)
 
 
-def spec_of(name: str, report: dict[str, Any]) -> dict[str, Any]:
+def spec_of(name: str, report: Report) -> dict[str, Any]:
     spec = CHARTS[name].spec(report)
     assert spec is not None
     return spec
 
 
+def with_rows(report: Report, rows: list[list[int | float | None]]) -> Report:
+    return report.model_copy(update={"series": report.series.model_copy(update={"rows": rows})})
+
+
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_spec_is_valid_and_small(busy: dict[str, Any], name: str) -> None:
+def test_a_spec_is_valid_and_small(busy: Report, name: str) -> None:
     spec = spec_of(name, busy)
     assert len(json.dumps(spec)) < MAX_BYTES
     alt.Chart.from_dict({**spec, "datasets": {key: list(rows)[:2] for key, rows in spec["datasets"].items()}})
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_every_colour_has_its_like_on_dark_paper(busy: dict[str, Any], name: str) -> None:
+def test_every_colour_has_its_like_on_dark_paper(busy: Report, name: str) -> None:
     text = json.dumps({**spec_of(name, busy), "usermeta": {}})
     colours = {text[k : k + 7] for k in range(len(text)) if text[k] == "#"}
     assert colours <= set(DARK)
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_chart_is_also_words_and_a_table(busy: dict[str, Any], name: str) -> None:
+def test_a_chart_is_also_words_and_a_table(busy: Report, name: str) -> None:
     chart = CHARTS[name]
     table = chart.rows(busy)
     assert chart.summary(busy).endswith(".")
@@ -69,14 +75,14 @@ def test_a_chart_is_also_words_and_a_table(busy: dict[str, Any], name: str) -> N
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_what_cannot_be_drawn_says_why(nothing: dict[str, Any], name: str) -> None:
+def test_what_cannot_be_drawn_says_why(nothing: Report, name: str) -> None:
     chart = CHARTS[name]
     if chart.spec(nothing) is None:
         assert chart.summary(nothing) == chart.missing(nothing) != ""
         assert chart.rows(nothing).rows == ()
 
 
-def test_a_run_without_messages_has_no_latency_to_draw(nothing: dict[str, Any]) -> None:
+def test_a_run_without_messages_has_no_latency_to_draw(nothing: Report) -> None:
     assert all(CHARTS[name].spec(nothing) is None for name in CHARTS)
 
 
@@ -87,7 +93,7 @@ def test_a_run_that_ended_before_anybody_began_has_nothing_over_time() -> None:
     )
 
 
-def test_too_few_messages_have_no_curve_and_no_map(few: dict[str, Any]) -> None:
+def test_too_few_messages_have_no_curve_and_no_map(few: Report) -> None:
     assert "3 answered messages are too few" in CHARTS["percentiles"].summary(few)
     assert "too few" in CHARTS["heatmap"].summary(few)
     assert "one group" in CHARTS["groups"].summary(few)
@@ -96,33 +102,33 @@ def test_too_few_messages_have_no_curve_and_no_map(few: dict[str, Any]) -> None:
 # --- percentiles -----------------------------------------------------------------------------------------------------
 
 
-def test_the_curve_goes_through_the_reports_percentiles(busy: dict[str, Any]) -> None:
+def test_the_curve_goes_through_the_reports_percentiles(busy: Report) -> None:
     points = {point["inverse"]: point for point in spec_of("percentiles", busy)["datasets"]["points"]}
     for name, per_mille in PERCENTILES.items():
         for field, of in (("response_ms", "response_ms"), ("round_trip_ms", "round_trip_ms")):
-            if (known := busy["latency"][of][name]) is not None:
+            if (known := getattr(busy.latency, of).value(name)) is not None:
                 assert points[1000 / (1000 - per_mille)][field] == pytest.approx(known, rel=2e-3, abs=2 * MIN_MS)
 
 
-def test_the_curve_ends_where_ten_samples_are_left(busy: dict[str, Any]) -> None:
+def test_the_curve_ends_where_ten_samples_are_left(busy: Report) -> None:
     last = spec_of("percentiles", busy)["datasets"]["points"][-1]
-    assert last["inverse"] == busy["latency"]["response_ms"]["count"] / 10 == 300
+    assert last["inverse"] == busy.latency.response_ms.count / 10 == 300
     assert "99.9" not in str(CHARTS["percentiles"].rows(busy))
 
 
 # --- waits -----------------------------------------------------------------------------------------------------------
 
 
-def test_bars_are_the_means_of_the_parts_end_to_end(busy: dict[str, Any]) -> None:
+def test_bars_are_the_means_of_the_parts_end_to_end(busy: Report) -> None:
     bars = spec_of("waits", busy)["datasets"]["bars"]
     whole = [bar for bar in bars if bar["name"] == "all"]
-    means = [busy["waits"][f"{part}_ms"]["mean"] for part in ("connect", "backlog", "queue", "greeting", "session")]
+    means = [getattr(busy.waits, f"{part}_ms").mean for part in ("connect", "backlog", "queue", "greeting", "session")]
     assert [bar["to_ms"] - bar["from_ms"] for bar in whole] == pytest.approx(means)
     assert [bar["from_ms"] for bar in whole[1:]] == pytest.approx([bar["to_ms"] for bar in whole[:-1]])
     assert {bar["name"] for bar in bars} == {"all", "visitors", "guests"}
 
 
-def test_the_clients_own_lateness_stands_apart(few: dict[str, Any]) -> None:
+def test_the_clients_own_lateness_stands_apart(few: Report) -> None:
     data = spec_of("waits", few)["datasets"]
     assert "lateness" in {span["name"] for span in data["spans"]}
     assert "lateness" not in {bar["part"] for bar in data["bars"]}
@@ -132,11 +138,10 @@ def test_the_clients_own_lateness_stands_apart(few: dict[str, Any]) -> None:
 # --- over time -------------------------------------------------------------------------------------------------------
 
 
-def test_steps_keep_every_message_and_every_peak(busy: dict[str, Any]) -> None:
-    long = {**busy, "series": {**busy["series"], "rows": busy["series"]["rows"] * 40}}
+def test_steps_keep_every_message_and_every_peak(busy: Report) -> None:
+    long = with_rows(busy, busy.series.rows * 40)
     steps = spec_of("load", long)["datasets"]["steps"]
-    columns = long["series"]["columns"]
-    series = {name: [row[columns.index(name)] for row in long["series"]["rows"]] for name in columns}
+    series: dict[str, list[Any]] = {name: long.series.column(name) for name in long.series.columns}
     step_s = 0.1 * -(-len(series["t_s"]) // 120)
     assert 60 < len(steps) <= 120
     assert sum(step["answered_per_s"] for step in steps) * step_s == pytest.approx(sum(series["messages_answered"]))
@@ -144,19 +149,19 @@ def test_steps_keep_every_message_and_every_peak(busy: dict[str, Any]) -> None:
         assert max(step[name] for step in steps) == max(value for value in series[name] if value is not None)
 
 
-def test_a_server_that_was_not_sampled_has_no_panels_of_its_own_side(few: dict[str, Any]) -> None:
+def test_a_server_that_was_not_sampled_has_no_panels_of_its_own_side(few: Report) -> None:
     assert len(spec_of("load", few)["vconcat"]) == 2
     assert "not sampled" in CHARTS["load"].summary(few)
 
 
-def test_a_single_step_is_points_for_lines_would_show_nothing(few: dict[str, Any]) -> None:
-    short = {**few, "series": {**few["series"], "rows": few["series"]["rows"][:1]}}
+def test_a_single_step_is_points_for_lines_would_show_nothing(few: Report) -> None:
+    short = with_rows(few, few.series.rows[:1])
     assert {panel["layer"][1]["mark"]["point"] for panel in spec_of("load", short)["vconcat"]} == {True}
     assert {panel["layer"][1]["mark"]["point"] for panel in spec_of("load", few)["vconcat"]} == {False}
 
 
-def test_what_lies_outside_of_the_window_is_marked(busy: dict[str, Any]) -> None:
-    report = {**busy, "window": {"from_s": 0.5, "until_s": 2.0}}
+def test_what_lies_outside_of_the_window_is_marked(busy: Report) -> None:
+    report = busy.model_copy(update={"window": Window(from_s=0.5, until_s=2.0)})
     data = spec_of("load", report)["datasets"]
     assert data["outside"] == [{"t_s": 0.0, "to_s": 0.5}, {"t_s": 2.0, "to_s": data["steps"][-1]["t_s"]}]
 
@@ -164,26 +169,27 @@ def test_what_lies_outside_of_the_window_is_marked(busy: dict[str, Any]) -> None
 # --- the heat map ----------------------------------------------------------------------------------------------------
 
 
-def test_the_map_holds_every_message_once(busy: dict[str, Any]) -> None:
+def test_the_map_holds_every_message_once(busy: Report) -> None:
     cells = spec_of("heatmap", busy)["datasets"]["cells"]
-    assert sum(cell["messages"] for cell in cells) == busy["latency"]["response_ms"]["count"]
+    assert sum(cell["messages"] for cell in cells) == busy.latency.response_ms.count
     slowest = max(cell["to_ms"] for cell in cells)
-    assert busy["latency"]["response_ms"]["max"] <= slowest <= 1.3 * busy["latency"]["response_ms"]["max"]
+    longest_ms = busy.latency.response_ms.max or 0.0
+    assert longest_ms <= slowest <= 1.3 * longest_ms
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_groups_stand_with_their_own_percentiles(busy: dict[str, Any]) -> None:
+def test_groups_stand_with_their_own_percentiles(busy: Report) -> None:
     signs = spec_of("groups", busy)["datasets"]["signs"]
     medians = {sign["name"]: sign["ms"] for sign in signs if sign["figure"] == "median"}
-    assert medians == {group["name"]: group["latency"]["response_ms"]["p50"] for group in busy["groups"]}
+    assert medians == {group.name: group.latency.response_ms.p50 for group in busy.groups}
 
 
-def test_the_slowest_message_is_looked_for_after_the_warm_up(busy: dict[str, Any]) -> None:
-    columns = busy["series"]["columns"]
-    rows = [list(row) for row in busy["series"]["rows"]]
+def test_the_slowest_message_is_looked_for_after_the_warm_up(busy: Report) -> None:
+    columns = busy.series.columns
+    rows = [list(row) for row in busy.series.rows]
     rows[2][columns.index("response_max_ms")] = 9e6
     rows[9][columns.index("response_max_ms")] = 8e6
-    report = {**busy, "series": {**busy["series"], "rows": rows}, "window": {"from_s": 0.5, "until_s": 2.0}}
+    report = with_rows(busy, rows).model_copy(update={"window": Window(from_s=0.5, until_s=2.0)})
     assert "0.900" in CHARTS["heatmap"].summary(report)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.schema import Verdict
 from webapp.cli.run import _document, _exit_code
 from webapp.cli.run_flags import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
 from webapp.cli.run_output import ProgressLine
-from webapp.schemas.resources import Reason, RunResource, Verdict
+from webapp.schemas.resources import Reason, RunResource
 from webapp.schemas.run_progress import RunProgress
 
 
@@ -181,7 +182,7 @@ def test_a_run_that_was_cancelled_in_the_queue_has_a_verdict_of_the_usual_shape(
         ("failed", "storage", None, 4),
     ],
 )
-def test_the_exit_code_says_how_a_run_ended(state: str, code: str | None, verdict: str | None, exit_code: int) -> None:
+def test_the_exit_code_says_how_a_run_ended(state: str, code: str | None, verdict: Any, exit_code: int) -> None:
     run = seen(state).model_copy(
         update={
             "reason": Reason(code=code, detail="why") if code else None,

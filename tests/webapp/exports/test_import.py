@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.records.codec import FORMAT, encode_connections
+from coreserver.records.codec import encode_connections
 from coreserver.records.joined import JoinedConnection
+from coreserver.records.record_format import FORMAT
 from tests.support.api_steps import QUICK, finished_run
 from tests.support.made_records import ZERO_NS, pool_of_two, report_of, result
 from tests.support.shell import serverlab
@@ -87,7 +88,7 @@ def test_an_own_run_is_not_marked(shared: httpx.Client) -> None:
 
 
 def test_a_report_alone_says_what_is_not_in_it(shared: httpx.Client) -> None:
-    report = report_of(result(pool_of_two(), ended=4500))
+    report = report_of(result(pool_of_two(), ended=4500)).model_dump(mode="json")
     run = shared.post("/api/v1/runs/import", json=report).json()
     assert run["imported_from"]["has_records"] is False
     path = run["links"]["self"]

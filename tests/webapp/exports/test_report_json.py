@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coreserver.records.client import LogEvent, LogKind
-from coreserver.records.codec import FORMAT, decode_connections, encode_connections
+from coreserver.records.codec import decode_connections, encode_connections
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.records.record_format import FORMAT
+from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.schema import ReportFile
 from tests.support.made_records import ZERO_NS, at, pool_of_two, report_of, result
 from webapp.exports.report_json import opened, written
@@ -26,6 +27,7 @@ from webapp.storage.run_files import Records
 
 REPORT = report_of(result(pool_of_two(), ended=4500))
 RECORDS = Records(FORMAT, ZERO_NS, 1_505_889_116.632, encode_connections(pool_of_two()))
+DOCUMENT: dict[str, Any] = REPORT.model_dump(mode="json")
 FILE: dict[str, Any] = json.loads(b"".join(written(REPORT, RECORDS)))
 
 
@@ -54,7 +56,7 @@ def test_what_is_written_is_read_back() -> None:
 
 def test_a_report_alone_is_read_as_that() -> None:
     body = b"".join(written(REPORT, None))
-    assert json.loads(body) == REPORT
+    assert json.loads(body) == DOCUMENT
     assert (opened(body).report, opened(body).records) == (REPORT, None)
 
 
@@ -64,10 +66,10 @@ def test_a_file_is_as_the_schema_of_files_says() -> None:
 
 
 def test_another_labs_server_becomes_one_of_the_same_settings() -> None:
-    report = {**REPORT, "run": {**REPORT["run"], "config": {**REPORT["run"]["config"], "server": {"id": 3}}}}
+    report = {**DOCUMENT, "run": {**DOCUMENT["run"], "config": {**DOCUMENT["run"]["config"], "server": {"id": 3}}}}
     config = opened(json.dumps(report).encode()).config
-    assert config["server"] == {**REPORT["server"]["config"], "port": 0}
-    assert opened(json.dumps(REPORT).encode()).config == REPORT["run"]["config"]
+    assert config["server"] == {**DOCUMENT["server"]["config"], "port": 0}
+    assert opened(json.dumps(DOCUMENT).encode()).config == DOCUMENT["run"]["config"]
 
 
 # --- what is not a file of ours --------------------------------------------------------------------------------------

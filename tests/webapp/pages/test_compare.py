@@ -6,10 +6,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from coreserver.records.joined import JoinedConnection
+from coreserver.reports.schema import Report, Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import Element, see
 from webapp.pages.compare import MINUS
-from webapp.schemas.resources import Verdict
 
 
 @pytest.fixture
@@ -75,14 +75,15 @@ def test_any_run_can_be_made_the_baseline_or_left_out(visitor: TestClient, two: 
 
 
 def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor: TestClient, two: FakeLab) -> None:
-    verdict = {"status": "invalid", "reasons": [{"code": "corrupted", "severity": "invalid", "detail": "wrong bytes"}]}
+    reason = VerdictReason(code="corrupted", severity="invalid", detail="wrong bytes")
+    verdict = Verdict(status="invalid", reasons=[reason])
     report = two.results.report
 
-    def spoilt(run_id: int) -> dict[str, object]:
-        return report(run_id) | ({"verdict": verdict} if run_id == 2 else {})
+    def spoilt(run_id: int) -> Report:
+        return report(run_id).model_copy(update={"verdict": verdict} if run_id == 2 else {})
 
     two.results.report = spoilt  # type: ignore[method-assign]
-    two.all_runs[2] = two.all_runs[2].model_copy(update={"verdict": Verdict.model_validate(verdict)})
+    two.all_runs[2] = two.all_runs[2].model_copy(update={"verdict": verdict})
     page = see(visitor, "/compare?run=1&run=2")
     notices = page.one("ul", aria_label="What to know before believing a difference").text
     assert "run 2 is invalid (corrupted): its figures cannot be believed" in notices

@@ -7,9 +7,10 @@ from fastapi.testclient import TestClient
 
 from coreserver.clock import now_ns
 from coreserver.records.server import Event
+from coreserver.reports.schema import Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections, in_service
 from tests.support.page_reader import Element, read
-from webapp.schemas.resources import Reason, Verdict
+from webapp.schemas.resources import Reason
 
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -59,7 +60,7 @@ def filled(lab: FakeLab, text: str) -> None:
     lab.all_servers[server.id] = server.model_copy(update=changes)
     lab.open = [in_service(1, text)]
     lab.happened = [Event(now_ns(), text, text)]
-    verdict = Verdict(status="invalid", reasons=[{"code": text, "severity": text, "detail": text}])
+    verdict = Verdict(status="invalid", reasons=[VerdictReason(code=text, severity="invalid", detail=text)])
     run = lab.add_run(label="told", connections=article_connections(name=text), verdict=verdict)
     words = {"label": text, "note": text, "sentence": text, "model": text, "reason": Reason(code="x", detail=text)}
     lab.all_runs[run.id] = run.model_copy(update=words)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from coreserver.reports.schema import Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import problem_beside, read, see, value_of
-from webapp.schemas.resources import Reason, Verdict
+from webapp.schemas.resources import Reason
 from webapp.schemas.run_progress import RunError, RunProgress, RunStage
 
 
@@ -72,8 +73,8 @@ def test_errors_come_first(visitor: TestClient, lab: FakeLab) -> None:
     verdict = Verdict(
         status="invalid",
         reasons=[
-            {"code": "corrupted_replies", "severity": "invalid", "detail": "1 reply was wrong"},
-            {"code": "shared_interpreter", "severity": "note", "detail": "they share one"},
+            VerdictReason(code="corrupted_replies", severity="invalid", detail="1 reply was wrong"),
+            VerdictReason(code="shared_interpreter", severity="note", detail="they share one"),
         ],
     )
     lab.add_run("failed", verdict=verdict, reason=Reason(code="worker_died", detail="it was killed"))

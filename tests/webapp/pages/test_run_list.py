@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from coreserver.reports.schema import Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import Element, read, see, value_of
 from webapp.problems import FieldError, Invalid
-from webapp.schemas.resources import Verdict
 
 
 def invalid_run(lab: FakeLab, label: str = "broken") -> int:
-    verdict = Verdict(status="invalid", reasons=[{"code": "corrupted", "severity": "invalid", "detail": "wrong bytes"}])
+    verdict = Verdict(
+        status="invalid", reasons=[VerdictReason(code="corrupted", severity="invalid", detail="wrong bytes")]
+    )
     lab.add_server()
     return lab.add_run(label=label, connections=article_connections(), verdict=verdict, server_id=1).id
 

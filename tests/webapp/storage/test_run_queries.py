@@ -9,17 +9,19 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import pytest
 
+from coreserver.reports.schema import Report, Verdict
+from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid
 from webapp.schemas.resources import RunFilter, RunSort
 from webapp.storage.database import migrations
 from webapp.storage.store import FILE_NAME, Ending, Result, RunRow, Store
 
 SORTS = get_args(RunSort)
-VERDICTS = ("valid", "suspect", "invalid")
+VERDICTS: Final = ("valid", "suspect", "invalid")
 
 
 @contextlib.contextmanager
@@ -48,18 +50,22 @@ def at(minute: int) -> str:
     return f"2026-01-02T03:{minute:02d}:05.000+00:00"
 
 
-def report(number: int) -> dict[str, Any]:
-    """Of every third run the percentiles are withheld; some figures are the same for several runs."""
-    withheld = number % 3 == 0
-    return {
-        "verdict": {"status": VERDICTS[number % 3], "reasons": []},
-        "run": {"sentence": "It went."},
-        "totals": {
-            "duration_s": float(number % 4),
-            "throughput_messages_per_s": None if number % 5 == 0 else number / 7,
-        },
-        "latency": {"response_ms": {"p50": None if withheld else number % 2 + 0.5, "p99": None if withheld else 9.5}},
-    }
+PLAIN = report_of(visitors(20))
+
+
+def report(number: int) -> Report:
+    """Every third run has no percentiles; some figures are the same in several runs."""
+    percentiles = {"p50": None, "p99": None} if number % 3 == 0 else {"p50": number % 2 + 0.5, "p99": 9.5}
+    throughput = None if number % 5 == 0 else number / 7
+    totals = {"duration_s": float(number % 4), "throughput_messages_per_s": throughput}
+    response = PLAIN.latency.response_ms.model_copy(update=percentiles)
+    return PLAIN.model_copy(
+        update={
+            "verdict": Verdict(status=VERDICTS[number % 3], reasons=[]),
+            "totals": PLAIN.totals.model_copy(update=totals),
+            "latency": PLAIN.latency.model_copy(update={"response_ms": response}),
+        }
+    )
 
 
 def add(store: Store, number: int) -> int:
@@ -219,7 +225,7 @@ def test_runs_of_an_older_lab_get_their_figures(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         old.executescript(f"{migrations()[0]}; PRAGMA user_version = 1;")
         for run_id, number in ((1, 1), (2, 4)):
-            found = report(number)
+            found = report(number).model_dump(mode="json")
             outline = json.dumps({"verdict": found["verdict"], "sentence": "", "totals": found["totals"]})
             old.execute(
                 "INSERT INTO runs (id, state, label, note, model, config, created_at, verdict_status, outline)"

@@ -10,17 +10,15 @@ from typing import Any
 
 import pytest
 
+from coreserver.reports.schema import Report
+from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid, NotFound, StorageFull, Unavailable
 from webapp.schemas.resources import Reason, RunFilter, RunPatch
 from webapp.storage.database import Database, DatabaseError, migrations
 from webapp.storage.store import FILE_NAME, Ending, Result, Store
 
 AT = "2026-01-02T03:04:05.000+00:00"
-REPORT: dict[str, Any] = {
-    "verdict": {"status": "valid", "reasons": []},
-    "run": {"sentence": "All went well."},
-    "totals": {"duration_s": 1.5},
-}
+REPORT = report_of(visitors(20))
 
 
 @pytest.fixture
@@ -33,7 +31,7 @@ def add(store: Store, label: str = "", model: str = "sequential") -> int:
     return store.add_run({}, label=label, note="", model=model, server_id=None, created_at=AT)
 
 
-def completed(report: dict[str, Any] = REPORT) -> Ending:
+def completed(report: Report = REPORT) -> Ending:
     return Ending("completed", AT, result=Result(5, 6.5, report, b"connections"))
 
 
@@ -45,7 +43,11 @@ def test_a_run_is_queued_then_running_then_over_with_its_result(store: Store) ->
     store.end_run(run_id, completed())
     row = store.run(run_id)
     assert (row.state, row.started_at, row.ended_at) == ("completed", AT, AT)
-    assert row.outline == {"verdict": REPORT["verdict"], "sentence": "All went well.", "totals": REPORT["totals"]}
+    assert row.outline == {
+        "verdict": REPORT.verdict.model_dump(),
+        "sentence": REPORT.run.sentence,
+        "totals": REPORT.totals.model_dump(),
+    }
     assert store.result(run_id) == Result(5, 6.5, REPORT, b"connections")
 
 

@@ -42,7 +42,7 @@ def add_run(store: Store) -> int:
     joined = pool_of_two()
     report = report_of(result(joined))
     run_id = store.add_run(
-        report["run"]["config"], label="", note="", model="sequential", server_id=None, created_at=AT
+        report.run.config.model_dump(), label="", note="", model="sequential", server_id=None, created_at=AT
     )
     store.start_run(run_id, AT)
     brought = Result(ZERO_NS, 0.0, report, encode_connections(joined))

@@ -64,7 +64,7 @@ def test_connections_that_stay_all_the_time_agree_without_any_scatter() -> None:
 @pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (40, 2500)])
 def test_samples_that_miss_a_third_of_the_connections_are_found_out(rate_per_s: float, mean_ms: float) -> None:
     (found,) = little_law(evidence(looked_at(connections(rate_per_s, mean_ms, 1), missed=0.33)))
-    assert (found["code"], found["severity"]) == ("little_law", "suspect")
+    assert (found.code, found.severity) == ("little_law", "suspect")
 
 
 def test_the_law_is_not_judged_on_few_samples_or_without_every_record() -> None:
@@ -102,7 +102,7 @@ def answered(first_ms: float, second_ms: float, *, scatter: float = 0.3, each_ms
 )
 def test_halves_that_differ_by_more_than_chance_and_enough_to_matter(made: JoinedConnection, drifted: bool) -> None:
     found = list(drift(evidence(result([made], ended=10_000), groups=[CLOSED])))
-    assert [(reason["code"], reason["severity"]) for reason in found] == [("drift", "suspect")] * drifted
+    assert [(reason.code, reason.severity) for reason in found] == [("drift", "suspect")] * drifted
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,24 @@ from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
 from coreserver.records.server import DesignFacts
+from coreserver.reports.schema import Verdict
 from coreserver.reports.verdict.verdict import judge
 from tests.support.made_records import client, evidence, pool_of_two, result, server, use, worker
 
 
-def verdict(of: RunResult, placement: str = "process", **server: Any) -> dict[str, Any]:
+def verdict(of: RunResult, placement: str = "process", **server: Any) -> Verdict:
     return judge(evidence(of, placement=placement, **server))
 
 
 def codes(of: RunResult, placement: str = "process", **server: Any) -> dict[str, str]:
-    return {reason["code"]: reason["severity"] for reason in verdict(of, placement, **server)["reasons"]}
+    return {reason.code: reason.severity for reason in verdict(of, placement, **server).reasons}
 
 
 def test_the_articles_run_is_valid_with_notes() -> None:
     found = verdict(result(pool_of_two(), ended=4400), placement="thread")
-    assert found["status"] == "valid"
-    assert [reason["code"] for reason in found["reasons"]] == ["shared_interpreter", "too_few_samples"]
-    assert "3 answered messages: p50 and above need 20 or more" in found["reasons"][1]["detail"]
+    assert found.status == "valid"
+    assert [reason.code for reason in found.reasons] == ["shared_interpreter", "too_few_samples"]
+    assert "3 answered messages: p50 and above need 20 or more" in found.reasons[1].detail
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_the_articles_run_is_valid_with_notes() -> None:
     ],
 )
 def test_what_went_wrong_around_the_records(found: RunResult, code: str, status: str) -> None:
-    assert verdict(found)["status"] == status
+    assert verdict(found).status == status
     assert codes(found)[code] == status
 
 
@@ -62,7 +63,7 @@ def test_what_went_wrong_around_the_records(found: RunResult, code: str, status:
     ],
 )
 def test_what_is_unknown_or_too_short_to_judge_is_no_reason(found: RunResult) -> None:
-    assert verdict(found)["status"] == "valid"
+    assert verdict(found).status == "valid"
 
 
 def test_a_connection_without_an_end_makes_a_completed_run_incomplete() -> None:
@@ -90,7 +91,7 @@ def test_what_clients_met(outcome: ClientOutcome, code: str, status: str) -> Non
 
 def test_refusals_resets_and_timeouts_are_results_and_not_faults_of_the_run() -> None:
     ends = (ClientOutcome.REFUSED, ClientOutcome.RESET, ClientOutcome.TIMED_OUT)
-    assert verdict(result([JoinedConnection(client(outcome=end), None) for end in ends]))["status"] == "valid"
+    assert verdict(result([JoinedConnection(client(outcome=end), None) for end in ends])).status == "valid"
 
 
 def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
@@ -115,9 +116,9 @@ def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
 def test_clients_that_never_began(detail: str, code: str, words: str, others: int, severity: str) -> None:
     never = client(connect=None, outcome=ClientOutcome.NOT_STARTED, detail=detail)
     found = result([JoinedConnection(one, None) for one in [never] * 2 + [client(closed=9)] * others])
-    (reason,) = (reason for reason in verdict(found)["reasons"] if reason["code"] == code)
-    assert reason["severity"] == severity
-    assert words in reason["detail"]
+    (reason,) = (reason for reason in verdict(found).reasons if reason.code == code)
+    assert reason.severity == severity
+    assert words in reason.detail
 
 
 @pytest.mark.parametrize(
@@ -148,9 +149,9 @@ def crowd(took_ms: float, count: int, **more: Any) -> RunResult:
 def test_a_crowd_due_at_one_instant_may_connect_one_after_the_other(took_ms: float, count: int, code: str) -> None:
     group = {"name": "script", "kind": "script", "count": count}
     found = judge(evidence(crowd(took_ms, count), groups=[group]))
-    codes_found = [reason["code"] for reason in found["reasons"]]
+    codes_found = [reason.code for reason in found.reasons]
     assert [one for one in codes_found if one in ("connects_spread", "clients_late")] == ([code] if code else [])
-    assert found["status"] == ("suspect" if code == "clients_late" else "valid")
+    assert found.status == ("suspect" if code == "clients_late" else "valid")
 
 
 def test_what_a_crowd_does_later_is_judged_as_strictly_as_ever() -> None:
@@ -159,13 +160,13 @@ def test_what_a_crowd_does_later_is_judged_as_strictly_as_ever() -> None:
     again = [client(due=50, connect=52, closed=99) for _ in range(1200)]
     for members in (at_start, again + at_start[:1]):
         found = judge(evidence(result([JoinedConnection(one, None) for one in members]), groups=[group]))
-        assert "clients_late" in [reason["code"] for reason in found["reasons"]]
+        assert "clients_late" in [reason.code for reason in found.reasons]
 
 
 def test_a_crowd_in_its_warm_up_is_not_judged() -> None:
     group = {"name": "script", "kind": "script", "count": 2000}
     found = judge(evidence(crowd(501, 2000, warm_up=1), groups=[group]))
-    assert not {"connects_spread", "clients_late"} & {reason["code"] for reason in found["reasons"]}
+    assert not {"connects_spread", "clients_late"} & {reason.code for reason in found.reasons}
 
 
 def test_lateness_is_measured_against_slow_answers() -> None:
@@ -216,15 +217,15 @@ def test_the_cpu_of_a_server_in_a_process_of_its_own_is_the_runs() -> None:
 )
 def test_where_the_server_is_leaves_a_run_valid(placement: str, noted: set[str]) -> None:
     found = verdict(result(), placement)
-    assert found["status"] == "valid"
-    assert {"shared_interpreter", "server_unseen"} & {reason["code"] for reason in found["reasons"]} == noted
+    assert found.status == "valid"
+    assert {"shared_interpreter", "server_unseen"} & {reason.code for reason in found.reasons} == noted
 
 
 @pytest.mark.parametrize(("asked", "effective", "noted"), [(64, 64, False), (65535, 4096, True), (None, None, False)])
 def test_a_backlog_that_the_kernel_caps_is_noted(asked: int | None, effective: int | None, noted: bool) -> None:
     found = verdict(result(), config={"backlog": asked}, backlog_effective=effective)
-    assert found["status"] == "valid"
-    assert ("backlog_capped" in [reason["code"] for reason in found["reasons"]]) is noted
+    assert found.status == "valid"
+    assert ("backlog_capped" in [reason.code for reason in found.reasons]) is noted
 
 
 def test_a_greeted_client_without_a_server_record_is_suspect_only_where_records_were_kept() -> None:
@@ -236,10 +237,10 @@ def test_a_greeted_client_without_a_server_record_is_suspect_only_where_records_
 
 def test_the_worst_reason_comes_first_and_decides() -> None:
     found = verdict(result(outcome="cancelled", records_lost=2), placement="thread")
-    assert found["status"] == "invalid"
-    assert [r["severity"] for r in found["reasons"]] == ["invalid", "suspect", "note", "note"]
+    assert found.status == "invalid"
+    assert [r.severity for r in found.reasons] == ["invalid", "suspect", "note", "note"]
 
 
 def test_a_failures_detail_is_passed_on() -> None:
     died = result(outcome="failed", failure="worker_died", failure_detail="exit status -9")
-    assert verdict(died)["reasons"][0]["detail"].endswith("exit status -9")
+    assert verdict(died).reasons[0].detail.endswith("exit status -9")
