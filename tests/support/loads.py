@@ -1,4 +1,4 @@
-"""What tests of whole runs share: load against a server, from its first due time to the joined records."""
+"""Whole runs for tests: a load against a server, to the joined records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(
     cancel: threading.Event | None = None,
     on_progress: Callable[[Progress], object] = lambda _: None,
 ) -> RunResult:
-    """What came of this load against the host, or against a server that is not ours."""
+    """Execute `load` against the host, or against an external server at `address`."""
     return execute(
         host,
         load,

@@ -1,4 +1,4 @@
-"""Peers for clients to meet: an honest one, and the frame for those that are not."""
+"""Servers for tests of clients: a correct one, and a frame for faulty ones; and loads played in this process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Address = tuple[str, int]
 
 @contextlib.contextmanager
 def peer(talk: Talk) -> Iterator[Address]:
-    """The address of a listener that runs `talk` in a thread for each connection, and closes it after."""
+    """Yield the address of a listener that runs `talk` in one thread per connection and then closes the connection."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     connections: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -62,7 +62,7 @@ def peer(talk: Talk) -> Iterator[Address]:
 
 
 def honest(sock: socket.socket) -> None:
-    """Speaks the protocol."""
+    """Serve a connection as the protocol says."""
     sock.sendall(GREETING)
     engine = ProtocolEngine()
     while data := sock.recv(65536):
@@ -70,7 +70,7 @@ def honest(sock: socket.socket) -> None:
 
 
 def says(*replies: bytes) -> Talk:
-    """Sends the first of `replies` at once and each of the others when something was received; then waits for EOF."""
+    """Return a peer that sends the first of `replies` at once, each other after a receive, and then waits for EOF."""
 
     def talk(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,14 +91,14 @@ def reset(sock: socket.socket) -> None:
 
 
 def closed_port() -> Address:
-    """An address nobody listens at."""
+    """Return an address without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address: Address = listener.getsockname()
     return address
 
 
 def script(*steps: Mapping[str, object], **options: object) -> LoadConfig:
-    """A load of one script group."""
+    """Return a load of one script group."""
     return LoadConfig.model_validate({"clients": [{"kind": "script", "script": list(steps), **options}]})
 
 
@@ -108,45 +108,45 @@ def play(
     loop_factory: LoopFactory | None = None,
     on_start: Callable[[WorkerContext, list[GroupClients]], None] | None = None,
     *,
-    most_open: int = sys.maxsize,
+    max_open: int = sys.maxsize,
 ) -> list[ClientRecord]:
-    """The records of `load`, played in this process."""
+    """Play `load` in this process and return its records in the order of groups and clients."""
 
     async def run() -> WorkerContext:
         timers = LoopTimers(asyncio.get_running_loop())
         to = target if isinstance(target, Target) else Target(*target)
-        stage = WorkerContext(to, timers, ClientCounts(), most_open=most_open)
+        context = WorkerContext(to, timers, ClientCounts(), max_open=max_open)
         plans = [plan_of(group, load.seed) for group in load.clients]
         started_ns = now_ns()
-        groups = groups_of(load, plans, stage)
+        groups = groups_of(load, plans, context)
         for group in groups:
             group.begin(started_ns)
         if on_start:
-            on_start(stage, groups)
-        await stage.tally.wait_all_closed()
-        stage.close()
-        return stage
+            on_start(context, groups)
+        await context.counts.wait_all_closed()
+        context.close()
+        return context
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        stage = runner.run(run())
-    attach(stage.records, stage.columns.stamps)
-    in_order = sorted(zip(stage.places, stage.records, strict=True), key=lambda pair: pair[0])
+        context = runner.run(run())
+    attach(context.records, context.columns.stamps)
+    in_order = sorted(zip(context.places, context.records, strict=True), key=lambda pair: pair[0])
     return [record for _, record in in_order]
 
 
 def load(*groups: Mapping[str, object], seed: int = 1) -> LoadConfig:
-    """These groups as a load."""
+    """Return a load of these groups."""
     return LoadConfig.model_validate({"clients": list(groups), "seed": seed})
 
 
 def played(*groups: Mapping[str, object], talk: Talk = honest, loop: LoopFactory | None = None) -> list[ClientRecord]:
-    """What became of the clients of these groups, whose peers `talk`."""
+    """Play these groups against a peer that runs `talk`; return the records."""
     with peer(talk) as address:
         return play(address, load(*groups), loop)
 
 
-def cancel(stage: WorkerContext, groups: list[GroupClients]) -> None:
+def cancel(context: WorkerContext, groups: list[GroupClients]) -> None:
     """End all traffic, as a client process does."""
-    stage.cancel()
+    context.cancel()
     for group in groups:
         group.cancel()

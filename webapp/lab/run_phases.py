@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coreserver.clients.script_plan import ARTICLE
-from coreserver.config.load import ClientGroup, ClosedGroup, FloodGroup, IdleGroup, OpenGroup, ScriptGroup
+from coreserver.config.load import ClientGroup, ClosedGroup, OpenGroup, ScriptGroup
+from coreserver.config.personas import FloodGroup, IdleGroup
 from coreserver.config.script_steps import Wait
 from webapp.schemas.run_progress import RunPhase
 

@@ -1,10 +1,11 @@
-"""The client process: a spec on stdin, lines of progress on stdout, the result in the file the spec names.
+"""The client process: `python -m coreserver.clients.worker`.
 
-    python -m coreserver.clients.worker
+stdin:   the spec, then the start of the run, then perhaps `cancel`; the process exits at once when stdin ends
+stdout:  "ready" when the schedule is computed, then reports, at least one per second
+result:  in the file that the spec names
 
-When it has worked out its schedule it says so, and waits to be told when the run begins: several processes share a run
-and its zero. stdin stays open as a lifeline: when it ends, so does this process, at once and with all its traffic. The
-line `cancel` ends the traffic and delivers what was gathered. Whatever happens, a line goes out at least once a second.
+Several processes share a run and its start time, so each waits for the start line. `cancel` ends the traffic and
+delivers what was recorded.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ except ImportError:
 
 
 def main() -> int:
-    """Do what the spec on stdin asks; the exit code."""
-    out = _Out()
+    """Run the load of the spec on stdin; return the exit code."""
+    out = _Output()
     lines = stdin_lines()
     spec = worker_protocol.Spec.model_validate_json(next(lines))
     if spec.load.client_cpus:
         os.sched_setaffinity(0, spec.load.client_cpus)
     try:
-        most_open = reserve_connections(spec.load, spec.processes)
+        max_open = reserve_connections(spec.load, spec.processes)
     except CannotStart as error:
         out.finish(worker_protocol.write_line(worker_protocol.Refusal(str(error))))
         return worker_protocol.EXIT_CANNOT_START
@@ -59,39 +60,39 @@ def main() -> int:
         loop = runner.get_loop()
         loop.set_exception_handler(_die)
         target = Target(spec.host, spec.port, process=spec.process, processes=spec.processes)
-        stage = WorkerContext(target, LoopTimers(loop), ClientCounts(), most_open=most_open)
-        groups = groups_of(spec.load, plans, stage, (spec.process, spec.processes))
+        context = WorkerContext(target, LoopTimers(loop), ClientCounts(), max_open=max_open)
+        groups = groups_of(spec.load, plans, context, (spec.process, spec.processes))
         gc.collect()
         gc.freeze()
-        gc.disable()  # what clients leave behind has no cycles, and a collection is a pause of them all
+        gc.disable()  # ended clients leave no cycles, and a collection would pause all clients
         out.send(worker_protocol.write_line(worker_protocol.Ready(schedule_hash(spec.load, plans))))
         order = next(lines, None)
         if order is None:
             return worker_protocol.EXIT_ORPHANED
-        playing = WorkerSession(
-            stage, groups, out, worker_protocol.read_start(order).started_ns, processes=spec.processes
+        session = WorkerSession(
+            context, groups, out, worker_protocol.read_start(order).started_ns, processes=spec.processes
         )
-        threading.Thread(target=_obey, args=(lines, playing.cancel), name="lifeline", daemon=True).start()
+        threading.Thread(target=_follow_stdin, args=(lines, session.cancel), name="lifeline", daemon=True).start()
         results: list[WorkerResult] = []
-        runner.run(_measure(playing, results))
+        runner.run(_measure(session, results))
     [result] = results
-    write_result(Path(spec.result_path), result, playing.report)
-    out.finish(playing.last_line())
+    write_result(Path(spec.result_path), result, session.report)
+    out.finish(session.last_report())
     return worker_protocol.EXIT_DONE
 
 
-async def _measure(playing: WorkerSession, results: list[WorkerResult]) -> None:
-    """Put what comes of it into `results`. Returned, it would be written out as text, every record of it, by asyncio.
+async def _measure(session: WorkerSession, results: list[WorkerResult]) -> None:
+    """Put the result into `results` instead of returning it, because asyncio would format every record of it.
 
-    (`Runner.run` compares signal handlers; ours holds the task, and the comparison makes a message of its repr.)
+    (`Runner.run` compares signal handlers; the handler holds the task, and the comparison formats its repr.)
     """
-    results.append(await playing.measure())
+    results.append(await session.measure())
 
 
-class _Out:
-    """stdout, for lines of ours alone: whatever else prints goes to stderr.
+class _Output:
+    """stdout, for the lines of the protocol only.
 
-    Never waits for the parent while clients are at work: a parent too busy to read would otherwise stop the load.
+    Does not wait for the parent while clients run: a parent too busy to read would otherwise stop the load.
     """
 
     def __init__(self) -> None:
@@ -99,26 +100,26 @@ class _Out:
         os.set_blocking(self._fd, False)
         self._pending = b""
 
-    def is_free(self) -> bool:
-        """Whether all that was sent has gone out; tries to make it so."""
+    def flush(self) -> bool:
+        """Write what the pipe takes; return whether everything was written."""
         with contextlib.suppress(BlockingIOError):
             while self._pending:
                 self._pending = self._pending[os.write(self._fd, self._pending) :]
         return not self._pending
 
     def send(self, line: bytes) -> None:
-        """Send `line`, as far as the pipe takes it now; the rest goes with later calls of `is_free`."""
+        """Write as much of `line` as the pipe takes now; `flush` writes the rest."""
         self._pending += line
-        self.is_free()
+        self.flush()
 
     def finish(self, line: bytes) -> None:
-        """Send `line` and all that is pending, however long the parent takes."""
+        """Write `line` and everything pending, and wait until the pipe has taken it."""
         os.set_blocking(self._fd, True)
         self.send(line)
 
 
 def _die(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A callback raised, which is a bug: better no result than one with a client that silently stopped."""
+    """End the process after a callback has raised: a result with a client that silently stopped would be wrong."""
     error = context.get("exception")
     print(context["message"], file=sys.stderr)  # noqa: T201
     traceback.print_exception(error)
@@ -126,8 +127,8 @@ def _die(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     os._exit(1)
 
 
-def _obey(lines: Iterator[bytes], cancel: Callable[[], None]) -> None:
-    """Wait for orders on stdin; its end is the parent's, and then ours."""
+def _follow_stdin(lines: Iterator[bytes], cancel: Callable[[], None]) -> None:
+    """Follow the orders on stdin, and exit when it ends: the parent is gone."""
     for line in lines:
         if line == worker_protocol.CANCEL:
             cancel()
@@ -137,4 +138,4 @@ def _obey(lines: Iterator[bytes], cancel: Callable[[], None]) -> None:
 if __name__ == "__main__":
     exit_code = main()
     sys.stderr.flush()
-    os._exit(exit_code)  # taking a few hundred thousand records apart one by one would be seconds of silence
+    os._exit(exit_code)  # freeing a few hundred thousand records one by one would take seconds without a report

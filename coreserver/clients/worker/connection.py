@@ -1,10 +1,10 @@
-"""One client connection: connects, waits for the greeting, and checks every byte that comes back.
+"""One client connection: connect, wait for the greeting, and check every reply byte.
 
     start ──connect──▶ connected ──▶ greeted ──▶ …sends and replies… ──▶ ended (ClientOutcome)
 
-Nothing is sent before `*` was seen. What a client says and when it has finished is for a subclass to decide; here is
-what all of them share: sockets, stamps, the check, the timeout, and the name of every way to end. Clients read and
-write their sockets by themselves (`poller.py` says why).
+Nothing is sent before the greeting `*`. A subclass decides what to send and when to end; this module has what all
+clients share: sockets, stamps, the check, the timeout and the outcome of every end. Clients read and write their
+sockets themselves; `epoll.py` gives the reason.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import cast
 from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.counts import Phase
 from coreserver.clients.worker.epoll import READ, WRITE
-from coreserver.clients.worker.reply_check import Replies, shown
+from coreserver.clients.worker.reply_check import Replies, quote
 from coreserver.clock import now_ns
 from coreserver.protocols.article import GREETING
 from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, LogKind
 from coreserver.records.place import Place
 
 READ_BYTES = 65536
-LOGGED_BYTES = 1024  # of one send or receive; a log is for reading
+MAX_LOGGED_BYTES = 1024  # of one send or receive, because people read the log
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
 _CONNECT_OUTCOMES = {
@@ -42,69 +42,80 @@ _CONNECT_OUTCOMES = {
 
 
 class ClientConnection(ABC):
-    """A client from its due time to its end; `record` tells the whole story.
+    """A client from its due time to its end.
 
-    `timeout_s` bounds how long the client waits for its greeting or for a reply without any progress. Only clients with
-    `keeps_log` note every send and receive: an article's log is for a few of them.
+    A kind of client overrides five hooks: `socket_options` and `on_connected` have defaults; `on_greeted`,
+    `on_progress` and `is_waiting_for_peer` are required. It calls `send`, `end` and the other methods below.
+
+    Args:
+        context: what all clients of the process share.
+        record: filled in as the client goes on.
+        place: the position of the connection in the run.
+        timeout_s: the client times out after this long without progress while it waits for its greeting or a reply.
+
+    Attributes:
+        keeps_log: record every send and receive; for groups with few clients.
+        replies: the replies that the server owes.
+        read_bytes: the maximum that is read at once.
     """
 
     keeps_log = False
 
-    def __init__(self, stage: WorkerContext, record: ClientRecord, place: Place, *, timeout_s: float) -> None:
+    def __init__(self, context: WorkerContext, record: ClientRecord, place: Place, *, timeout_s: float) -> None:
         self.record = record
-        self._stage = stage
-        self._timers = stage.timers
-        self._timeouts = stage.timeouts(timeout_s)
+        self._context = context
+        self._timers = context.timers
+        self._timeouts = context.timeouts(timeout_s)
         self._timeout_s = timeout_s
-        self._index = stage.enter(record, place)
+        self._index = context.enter(record, place)
         self._phase: Phase | None = None
         self._sock: socket.socket | None = None
         self._is_connecting = False
-        self._unsent = b""  # what the kernel has not yet taken
-        self._reads = READ  # unless somebody paused it
-        self.read_bytes = READ_BYTES  # most that are read at a time
-        self.replies = Replies(stage.columns)
-        self._progress_ns = 0  # last step towards greeting or reply, or the instant the wait for it began
-        self._is_watched = False  # a look at the timeout is due
+        self._unsent = b""  # what the kernel has not taken yet
+        self._reads = READ  # 0 while reading is paused
+        self.read_bytes = READ_BYTES
+        self.replies = Replies(context.columns)
+        self._progress_ns = 0  # last step towards the greeting or a reply, or when the wait for it began
+        self._is_watched = False  # a check of the timeout is due
 
     @property
     def is_write_blocked(self) -> bool:
-        """Whether the kernel has not yet taken all that was sent."""
+        """Whether the kernel has not taken everything that was sent."""
         return bool(self._unsent)
 
-    # --- what a kind of client supplies --------------------------------------------------------------------------
+    # --- hooks: what a kind of client overrides ------------------------------------------------------------------
 
     @abstractmethod
     def on_greeted(self, at_ns: int) -> None:
-        """The service began: the client may send."""
+        """Begin to send: the greeting was received at `at_ns`."""
 
     @abstractmethod
     def on_progress(self, at_ns: int, reply: bytes) -> None:
-        """`reply` came and was right; empty when it is room to write that came."""
+        """Go on: `reply` was received and is right. It is empty if the kernel has taken data that was waiting."""
 
     @abstractmethod
     def is_waiting_for_peer(self) -> bool:
-        """Whether the greeted client can go on only when its peer acts; a deliberate pause is no such wait."""
+        """Whether the greeted client can go on only when its peer acts, so that the timeout applies."""
 
     def socket_options(self) -> Sequence[tuple[int, int, int]]:
-        """What to set on the socket before it connects, as setsockopt() takes it."""
+        """Return options to set before connect(2): level, name and value of each, as for setsockopt(2)."""
         return ()
 
     def on_connected(self) -> bool:
-        """TCP has connected; whether the client goes on to wait for its greeting."""
+        """Act on the established connection; return whether the client waits for its greeting."""
         return True
 
-    # --- what it can use -----------------------------------------------------------------------------------------
+    # --- what a kind of client calls -----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Connect now."""
-        record, stage = self.record, self._stage
-        if len(stage.open) >= stage.most_open:
-            self.end(ClientOutcome.NOT_STARTED, f"RLIMIT_NOFILE: {stage.most_open} connections are open already")
+        record, context = self.record, self._context
+        if len(context.open) >= context.max_open:
+            self.end(ClientOutcome.NOT_STARTED, f"RLIMIT_NOFILE: {context.max_open} connections are open already")
             return
-        stage.open[self] = None
+        context.open[self] = None
         try:
-            sock = stage.target.open_socket(self._index)
+            sock = context.target.open_socket(self._index)
         except OSError as error:
             self.end(ClientOutcome.NOT_STARTED, _name(error.errno))
             return
@@ -113,14 +124,14 @@ class ClientConnection(ABC):
             sock.setsockopt(*option)
         self._is_connecting = True
         record.connect_start_ns = self._progress_ns = now_ns()
-        failure = sock.connect_ex(stage.target.sockaddr)
+        failure = sock.connect_ex(context.target.sockaddr)
         if failure == errno.EINPROGRESS:
             record.local = sock.getsockname()[:2]
-            # On loopback the handshake is over by now, and asking again says so; it saves a turn of the loop.
-            failure = sock.connect_ex(stage.target.sockaddr)
+            # On loopback the handshake is over by now; a second call shows it and saves a turn of the loop.
+            failure = sock.connect_ex(context.target.sockaddr)
             if failure == errno.EALREADY:
                 self._enter(Phase.CONNECTING)
-                stage.poller.watch(sock.fileno(), WRITE, self.on_event)
+                context.poller.watch(sock.fileno(), WRITE, self.on_event)
                 self._watch()
                 return
         elif not failure:
@@ -128,7 +139,7 @@ class ClientConnection(ABC):
         self._connected(failure)
 
     def send(self, data: bytes, reply: bytes) -> int:
-        """Hand `data` to the kernel, which makes the peer owe `reply`; the instant it was handed over."""
+        """Send `data`, for which the peer owes `reply`; return the time of the send."""
         self.replies.owe(reply)
         self.record.bytes_sent += len(data)
         sent_ns = now_ns()
@@ -138,7 +149,7 @@ class ClientConnection(ABC):
         return sent_ns
 
     def write(self, data: bytes) -> None:
-        """Hand `data` to the kernel as far as it takes it now, the rest when it takes more."""
+        """Send `data` without recording it: what the kernel takes now, and the rest as soon as it takes more."""
         if self.record.outcome is not None:
             return
         if self._unsent:
@@ -150,19 +161,19 @@ class ClientConnection(ABC):
             taken = 0
         except OSError as error:
             self._unsent = data
-            self.end(ClientOutcome.RESET, f"{_name(error.errno)} {self.where()}")
+            self.end(ClientOutcome.RESET, f"{_name(error.errno)} {self.describe_state()}")
             return
         if taken < len(data):
             self._unsent = data[taken:]
             self._change(self._reads | WRITE)
 
     def wait_for_peer(self, at_ns: int) -> None:
-        """From `at_ns` on the client waits for its peer; without progress it times out."""
+        """Apply the timeout from `at_ns` on."""
         self._progress_ns = at_ns
         self._watch()
 
-    def where(self) -> str:
-        """How far the client has come, for the detail of its outcome."""
+    def describe_state(self) -> str:
+        """Return how far the client has come, for the detail of its outcome."""
         if self.record.connected_ns is None:
             return "while connecting"
         if self.record.greeted_ns is None:
@@ -171,14 +182,14 @@ class ClientConnection(ABC):
         return f"with {owed} reply byte{'s' * (owed != 1)} owed"
 
     def cancel(self) -> None:
-        """End now, wherever the client is."""
+        """End the client now, in any state."""
         if self.record.connect_start_ns is None:
             self.end(ClientOutcome.NOT_STARTED, "cancelled before it connected")
         else:
-            self.end(ClientOutcome.CANCELLED, f"cancelled {self.where()}")
+            self.end(ClientOutcome.CANCELLED, f"cancelled {self.describe_state()}")
 
     def end(self, outcome: ClientOutcome, detail: str = "") -> None:
-        """Close, with `outcome`; only the first end counts."""
+        """Close the connection and record `outcome`; later calls do nothing."""
         record = self.record
         if record.outcome is not None:
             return
@@ -192,22 +203,22 @@ class ClientConnection(ABC):
         self._enter(Phase.COMPLETED if outcome is ClientOutcome.COMPLETED else Phase.FAILED)
         if self._is_watched:
             self._timeouts.forget(self)
-        self._stage.open.pop(self, None)
+        self._context.open.pop(self, None)
         self._close()
 
     def pause_reading(self) -> None:
-        """Read only when `read` is called."""
+        """Receive only when `read` is called."""
         self._reads = 0
         self._change(WRITE if self._unsent else 0)
 
     def read(self, at_most: int) -> None:
-        """Read some bytes, if there are any, and do what follows from them."""
+        """Receive at most `at_most` bytes, if there are any, and process them."""
         try:
             data = cast(socket.socket, self._sock).recv(at_most)
         except BlockingIOError:
             return
         except OSError as error:
-            self.end(ClientOutcome.RESET, f"{_name(error.errno)} {self.where()}")
+            self.end(ClientOutcome.RESET, f"{_name(error.errno)} {self.describe_state()}")
             return
         if data:
             self.data_received(data)
@@ -215,19 +226,19 @@ class ClientConnection(ABC):
             self.eof_received()
 
     def close_own_side(self) -> None:
-        """Say that nothing more will be sent. Only when the kernel has taken everything."""
-        with contextlib.suppress(OSError):  # reset meanwhile: reading will tell
+        """Shut down the sending side. The kernel must have taken everything (`is_write_blocked` is false)."""
+        with contextlib.suppress(OSError):  # reset meanwhile; the next read reports it
             cast(socket.socket, self._sock).shutdown(socket.SHUT_WR)
 
     def reset_at_close(self) -> None:
-        """Close with a RST when it comes to that, whatever is still to be sent or read."""
+        """Make the later close send a RST and discard what was not sent or read."""
         if self._sock is not None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
 
-    # --- what happens to it --------------------------------------------------------------------------------------
+    # --- events --------------------------------------------------------------------------------------------------
 
     def on_event(self, events: int) -> None:
-        """The socket is ready: for the poller to call."""
+        """Handle a ready socket; called by the poller."""
         if self._is_connecting:
             self._connected(cast(socket.socket, self._sock).getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
             return
@@ -237,7 +248,7 @@ class ClientConnection(ABC):
             self.read(self.read_bytes)
 
     def data_received(self, data: bytes) -> None:
-        """Check what came, then let the client go on."""
+        """Check received bytes, then let the client go on."""
         at_ns = now_ns()
         record = self.record
         if record.outcome is not None:
@@ -247,7 +258,7 @@ class ClientConnection(ABC):
         greeted_now = record.greeted_ns is None
         if greeted_now:
             if not data.startswith(GREETING):
-                self.end(ClientOutcome.CORRUPTED, f"expected the greeting {GREETING!r}, saw {shown(data)}")
+                self.end(ClientOutcome.CORRUPTED, f"expected the greeting {GREETING!r}, saw {quote(data)}")
                 return
             record.greeted_ns = at_ns
             if self.keeps_log:
@@ -257,7 +268,7 @@ class ClientConnection(ABC):
         if data:
             if self.keeps_log:
                 self._log(at_ns, LogKind.RECEIVED, data)
-            if wrong := self.replies.take(data, at_ns):
+            if wrong := self.replies.check(data, at_ns):
                 self.end(ClientOutcome.CORRUPTED, wrong)
                 return
         if greeted_now:
@@ -266,24 +277,24 @@ class ClientConnection(ABC):
             self.on_progress(at_ns, data)
 
     def eof_received(self) -> None:
-        """The peer closed its side, too early for us whenever we get to see it."""
+        """Handle the end of the peer's side: too early, unless a kind of client expects it."""
         if self.record.greeted_ns is None:
             self.end(ClientOutcome.REFUSED, "closed by the peer without a greeting")
         else:
-            self.end(ClientOutcome.RESET, f"closed by the peer {self.where()}")
+            self.end(ClientOutcome.RESET, f"closed by the peer {self.describe_state()}")
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- internals -----------------------------------------------------------------------------------------------
 
     def _write_on(self) -> None:
         rest, self._unsent = self._unsent, b""
         self.write(rest)
-        if not self._unsent and self.record.outcome is None:  # the kernel has taken it all: the peer reads
+        if not self._unsent and self.record.outcome is None:  # the kernel has taken everything, so the peer reads
             self._change(self._reads)
             self._progress_ns = now_ns()
             self.on_progress(self._progress_ns, b"")
 
     def _change(self, events: int) -> None:
-        self._stage.poller.change(cast(socket.socket, self._sock).fileno(), events)
+        self._context.poller.change(cast(socket.socket, self._sock).fileno(), events)
 
     def _connected(self, failure: int) -> None:
         connected_ns = now_ns()
@@ -291,10 +302,10 @@ class ClientConnection(ABC):
             self._connect_failed(failure)
             return
         self.record.connected_ns = self._progress_ns = connected_ns
-        # The local end of a connect to an idle port of the ephemeral range may be that very port: TCP's simultaneous
-        # open then joins the socket to itself, and it would echo whatever we say.
-        if self.record.local == self._stage.target.sockaddr:
-            port = self._stage.target.sockaddr[1]
+        # The kernel may choose the target's own port, if nobody listens there, as the local port of a connect to the
+        # ephemeral range. TCP's simultaneous open then connects the socket to itself, and it echoes what is sent.
+        if self.record.local == self._context.target.sockaddr:
+            port = self._context.target.sockaddr[1]
             self.end(ClientOutcome.SELF_CONNECT, f"the kernel chose the target's own port {port} for the client")
             return
         was_waiting = self._phase is Phase.CONNECTING
@@ -307,7 +318,7 @@ class ClientConnection(ABC):
             self._change(READ)
         else:
             fd = cast(socket.socket, self._sock).fileno()
-            self._stage.poller.watch(fd, READ, self.on_event)
+            self._context.poller.watch(fd, READ, self.on_event)
 
     def _connect_failed(self, failure: int) -> None:
         outcome = _CONNECT_OUTCOMES.get(failure, ClientOutcome.REFUSED)
@@ -318,32 +329,32 @@ class ClientConnection(ABC):
     def _close(self) -> None:
         self.record.bytes_sent -= len(self._unsent)
         if self._sock is not None:
-            self._stage.poller.forget(self._sock.fileno())
+            self._context.poller.forget(self._sock.fileno())
             self._sock.close()
-        self._stage.tally.closed()
+        self._context.counts.count_closed()
 
     def _watch(self) -> None:
         if not self._is_watched:
             self._is_watched = True
             self._timeouts.watch(self, self._progress_ns)
 
-    def waited(self, at_ns: int) -> None:
-        """The timeout may have passed; for `Timeouts` to call."""
+    def on_timeout(self, at_ns: int) -> None:
+        """End the client if it has made no progress for `timeout_s`; called by `Timeouts`."""
         self._is_watched = False
         greeted = self.record.greeted_ns is not None
         if self.record.outcome is not None or (greeted and not self.is_waiting_for_peer()):
             return
         if at_ns >= self._progress_ns + self._timeouts.timeout_ns:
-            self.end(ClientOutcome.TIMED_OUT, f"no progress for {self._timeout_s:g} s {self.where()}")
+            self.end(ClientOutcome.TIMED_OUT, f"no progress for {self._timeout_s:g} s {self.describe_state()}")
         else:
             self._watch()
 
     def _enter(self, phase: Phase) -> None:
-        self._stage.tally.moved(self.record, self._phase, phase)
+        self._context.counts.move(self.record, self._phase, phase)
         self._phase = phase
 
     def _log(self, at_ns: int, kind: LogKind, data: bytes = b"") -> None:
-        self.record.log.append(LogEvent(at_ns, kind, data[:LOGGED_BYTES]))
+        self.record.log.append(LogEvent(at_ns, kind, data[:MAX_LOGGED_BYTES]))
 
 
 def _name(code: int | None) -> str:

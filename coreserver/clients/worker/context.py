@@ -1,4 +1,4 @@
-"""What all clients of one client process share: where they connect to, clocks, counters, and where they note things."""
+"""What all clients of one client process share: their target, timers and counts, and where they record."""
 
 from __future__ import annotations
 
@@ -17,55 +17,58 @@ from coreserver.records.place import Place
 
 
 class Cancellable(Protocol):
-    """A client that can be ended."""
+    """A client that can be ended early."""
 
     def cancel(self) -> None:
         """End the client now."""
 
 
 class WorkerContext:
-    """One run in one process. The loop's own thread alone may use it.
+    """The shared state of one run in one process. Only the thread of the loop may use it.
 
-    `records` has every connection there has been; a connection's index there stands for it in `columns`. No more than
-    `most_open` are open at a time: the rest of the process's descriptors is for itself.
+    Attributes:
+        records: every connection of this process; the index of a connection stands for it in `columns`.
+        open: the clients that have begun and not ended, in the order of their begin.
+        max_open: the number of connections that may be open; the rest of the descriptors is for the process itself.
+        is_over: nothing new may begin.
     """
 
     def __init__(
-        self, target: Target, timers: LoopTimers, tally: ClientCounts, *, most_open: int = sys.maxsize
+        self, target: Target, timers: LoopTimers, counts: ClientCounts, *, max_open: int = sys.maxsize
     ) -> None:
         self.target = target
         self.timers = timers
         self.poller = Poller(timers.loop, timers.catch_up)
-        self.tally = tally
-        self.most_open = most_open
+        self.counts = counts
+        self.max_open = max_open
         self.columns = MessageColumns()
         self.records: list[ClientRecord] = []
         self.places: list[Place] = []
-        self.open: dict[Cancellable, None] = {}  # begun and not ended, in the order of their begin
-        self.is_over = False  # nothing new may begin
+        self.open: dict[Cancellable, None] = {}
+        self.is_over = False
         self._timeouts: dict[int, Timeouts] = {}
 
     def enter(self, record: ClientRecord, place: Place) -> int:
-        """A client comes to be; its index."""
+        """Add a client; return its index."""
         self.records.append(record)
         self.places.append(place)
-        self.tally.expect(1)
+        self.counts.expect(1)
         return len(self.records) - 1
 
     def timeouts(self, timeout_s: float) -> Timeouts:
-        """The one watch over all clients with that timeout."""
+        """Return the watch over all clients with that timeout."""
         timeout_ns = round(timeout_s * NS_PER_S)
         if timeout_ns not in self._timeouts:
             self._timeouts[timeout_ns] = Timeouts(self.timers, timeout_ns)
         return self._timeouts[timeout_ns]
-
-    def close(self) -> None:
-        """Every client has ended: free what they shared."""
-        self.timers.close()
-        self.poller.close()
 
     def cancel(self) -> None:
         """End every client that has begun, and begin no other."""
         self.is_over = True
         for client in list(self.open):
             client.cancel()
+
+    def close(self) -> None:
+        """Free the shared resources. Every client must have ended."""
+        self.timers.close()
+        self.poller.close()

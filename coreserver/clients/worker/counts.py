@@ -1,4 +1,4 @@
-"""Where every client of this process stands, and whose record changed since somebody last looked."""
+"""Clients by phase, and the records that changed since the last report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coreserver.records.client import ClientRecord
 
 
 class Phase(StrEnum):
-    """Where a client is between its due time and its end."""
+    """Progress of a client between its due time and its end."""
 
     CONNECTING = "connecting"
     WAITING = "waiting"  # connected, no greeting yet
@@ -20,7 +20,7 @@ class Phase(StrEnum):
 
 
 class ClientCounts:
-    """Counts clients by phase and remembers changed records. The loop's own thread alone may call it."""
+    """Counts of clients by phase, and the changed records. Only the thread of the loop may use it."""
 
     def __init__(self) -> None:
         self._in_phase = dict.fromkeys(Phase, 0)
@@ -29,28 +29,28 @@ class ClientCounts:
         self._all_closed = asyncio.Event()
 
     def expect(self, clients: int) -> None:
-        """So many clients more will have to be `closed` before `wait_all_closed` returns."""
+        """Require this many more calls of `count_closed` before `wait_all_closed` returns."""
         self._open += clients
 
-    def moved(self, record: ClientRecord, old: Phase | None, new: Phase) -> None:
-        """`record`'s client went from `old` (None: not begun) to `new`."""
+    def count_closed(self) -> None:
+        """Count a client that has ended and closed its socket."""
+        self._open -= 1
+        if self._open == 0:
+            self._all_closed.set()
+
+    def move(self, record: ClientRecord, old: Phase | None, new: Phase) -> None:
+        """Count the client of `record` in `new` and no longer in `old`; None: it had not begun."""
         if old is not None:
             self._in_phase[old] -= 1
         self._in_phase[new] += 1
         self._changed[id(record)] = record
 
-    def closed(self) -> None:
-        """One client has ended and its socket, if it had one, is closed."""
-        self._open -= 1
-        if self._open == 0:
-            self._all_closed.set()
-
     async def wait_all_closed(self) -> None:
-        """Returns when every expected client has closed."""
+        """Return when every expected client has closed."""
         await self._all_closed.wait()
 
-    def counts(self, due: int) -> dict[str, int]:
-        """Clients by phase, beside how many have come due."""
+    def by_phase(self, due: int) -> dict[str, int]:
+        """Return the number of clients in each phase, and `due`: how many were due so far."""
         return {"due": due} | {phase.value: count for phase, count in self._in_phase.items()}
 
     @property
@@ -60,9 +60,9 @@ class ClientCounts:
 
     @property
     def has_changes(self) -> bool:
-        """Whether `take_changed` would give anything."""
+        """Whether `take_changed` would return a record."""
         return bool(self._changed)
 
     def take_changed(self, at_most: int) -> list[ClientRecord]:
-        """Records that changed since they were last taken, longest waiting first; they are forgotten here."""
+        """Remove and return records that changed since they were last taken, in the order of their change."""
         return [self._changed.pop(key) for key in list(islice(self._changed, at_most))]

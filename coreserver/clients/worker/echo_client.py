@@ -1,7 +1,7 @@
-"""A client that sends one message after the other's reply: closed groups and open ones are made of it.
+"""The client of closed and open groups: it sends each message after the reply to the one before.
 
-A hundred thousand times a second the same few things happen: a whole reply comes, it is right, it is stamped, and the
-next message goes out. `on_event` and `_send` do no more than that; everything else is for `ClientConnection`.
+The same few steps happen a hundred thousand times a second: a whole reply is received, compared and stamped, and the
+next message is sent. `on_event` and `_send` do only that; `ClientConnection` handles everything else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import cast
+
+from typing_extensions import override
 
 from coreserver.clients.schedule import Message
 from coreserver.clients.worker.connection import READ_BYTES, ClientConnection
@@ -24,16 +26,17 @@ UNLIMITED = sys.maxsize
 
 
 class EchoClient(ClientConnection):
-    """Sends `messages` messages out of `pool`, beginning with number `first`, and closes.
+    """Sends `messages` messages from `pool`, starting with number `first`, and closes.
 
-    A message is due one of `think_ns` after the reply before it, from number `think_from` on in turn; one that would be
-    due at `until_ns` or later is not sent, and the client closes. After its last message it calls `again` with the
-    instant at which the next one would be due, and then closes.
+    Args:
+        think_ns: pauses between a reply and the next message, used in turn from number `think_from` on.
+        until_ns: a message that would be due at this time or later is not sent, and the client closes.
+        again: called after the last of `messages`, before the close, with the time when the next one would be due.
     """
 
     def __init__(
         self,
-        stage: WorkerContext,
+        context: WorkerContext,
         record: ClientRecord,
         place: Place,
         pool: Sequence[Message],
@@ -46,7 +49,7 @@ class EchoClient(ClientConnection):
         until_ns: int = UNLIMITED,
         again: Callable[[int], None] | None = None,
     ) -> None:
-        super().__init__(stage, record, place, timeout_s=timeout_s)
+        super().__init__(context, record, place, timeout_s=timeout_s)
         self._pool = pool
         self._next = first
         self._left = messages
@@ -55,73 +58,73 @@ class EchoClient(ClientConnection):
         self._does_think = any(think_ns)
         self._until_ns = until_ns
         self._again = again
-        self._whole_bytes = min(READ_BYTES, len(pool[0].reply) + 1)  # one too many would show
-        self._stamps = stage.columns.stamps
-        self._row = 0  # of the message under way
-        self._reply: bytes | None = None  # owed, and nothing of it has come yet
+        self._whole_bytes = min(READ_BYTES, len(pool[0].reply) + 1)  # one more, to detect a surplus byte
+        self._stamps = context.columns.stamps
+        self._row = 0  # of the message in progress
+        self._reply: bytes | None = None  # owed, and nothing of it was received yet
         self._due_ns = 0  # of the next message, while thinking
         self._is_thinking = False
 
+    @override
     def on_greeted(self, at_ns: int) -> None:
-        """Begin, with a message that was due when the connection was."""
         sock = cast(socket.socket, self._sock)
         self._recv, self._send_now = sock.recv, sock.send
-        self._send(self.record.due_ns)
+        self._send(self.record.due_ns)  # the first message was due with the connection
 
+    @override
     def on_event(self, events: int) -> None:
-        """Nearly always the whole reply; whatever else it is takes the long way."""
+        # Nearly always the whole reply; everything else takes the general path.
         if events != READ or self._reply is None:
             super().on_event(events)
             return
         try:
             data = self._recv(self.read_bytes)
         except OSError:
-            super().on_event(events)  # which meets the same error, and names it
+            super().on_event(events)  # meets the same error and records it
             return
         if data == self._reply:
             self._progress_ns = at_ns = now_ns()
             self.record.bytes_received += len(data)
-            self._answered(at_ns)
+            self._on_reply(at_ns)
         else:
             self._reply = None
             self.read_bytes = READ_BYTES
             self.data_received(data) if data else self.eof_received()
 
+    @override
     def on_progress(self, at_ns: int, reply: bytes) -> None:
-        """A reply that comes in parts is complete with the last of them."""
-        if reply and not self.replies.owed:
-            self._answered(at_ns)
+        if reply and not self.replies.owed:  # the last part of a reply that came in parts
+            self._on_reply(at_ns)
 
+    @override
     def is_waiting_for_peer(self) -> bool:
-        """Always, but while it thinks."""
         return not self._is_thinking
 
-    def _answered(self, at_ns: int) -> None:
+    def _on_reply(self, at_ns: int) -> None:
         self._stamps[self._row + REPLIED] = at_ns
         self._left -= 1
         due_ns = at_ns
         if self._does_think:
             due_ns += self._thinks[self._next_think]
             self._next_think = (self._next_think + 1) % len(self._thinks)
-        if not self._left or due_ns >= self._until_ns or self._stage.is_over:
-            self._rest()
+        if not self._left or due_ns >= self._until_ns or self._context.is_over:
+            self._settle()
             if self._again and not self._left:
-                self._again(due_ns)  # before the end, or the run may take this client for the last one
+                self._again(due_ns)  # before the end, or this client may count as the last of the run
             self.end(ClientOutcome.COMPLETED)
         elif self._does_think:
-            self._rest()
+            self._settle()
             self._is_thinking = True
             self._due_ns = due_ns
-            self._timers.at(due_ns, self._thought)
+            self._timers.at(due_ns, self._end_thinking)
         else:
             self._send(due_ns)
 
-    def _rest(self) -> None:
-        """Nothing is owed, until the next message."""
+    def _settle(self) -> None:
         self._reply = None
-        self.replies.all_came()
+        self.replies.settle()
 
-    def _thought(self) -> None:
+    def _end_thinking(self) -> None:
         if self.record.outcome is None:
             self._is_thinking = False
             self._send(self._due_ns)
@@ -131,13 +134,13 @@ class EchoClient(ClientConnection):
         data, self._reply = self._pool[self._next]
         self._next = (self._next + 1) % len(self._pool)
         self.read_bytes = self._whole_bytes
-        self.replies.owe_alone(self._reply)
+        self.replies.owe_only(self._reply)
         self.record.bytes_sent += len(data)
         self._row = len(self._stamps)
         self._stamps.extend((self._index, due_ns, now_ns(), NOT_ANSWERED))
         try:
             taken = self._send_now(data)
         except OSError:
-            taken = 0  # `write` meets the same error, and knows what to do
+            taken = 0  # `write` meets the same error and handles it
         if taken < len(data):
             self.write(data[taken:])

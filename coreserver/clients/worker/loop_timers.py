@@ -1,4 +1,4 @@
-"""The clock of a client process: timers on its event loop, and precedence for what has just come due."""
+"""Timers on the event loop of a client process, with precedence for callbacks that are just due."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import asyncio
 from coreserver.clock import now_ns
 from coreserver.timerfd import Timers
 
-FAR_BEHIND_NS = 5_000_000  # from here on what is due goes without precedence
+FAR_BEHIND_NS = 5_000_000  # callbacks that are later than this have no precedence
 
 
 class LoopTimers(Timers):
-    """Timers on `loop`. The loop's own thread alone may call them."""
+    """Timers on `loop`. Only the thread of the loop may use them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -19,9 +19,9 @@ class LoopTimers(Timers):
         loop.add_reader(self.fd, self.ready)
 
     def catch_up(self) -> bool:
-        """Call what became due a moment ago and would else wait for the loop to come round; whether there was any.
+        """Call what became due a moment ago instead of at the next turn of the loop; return whether there was any.
 
-        What waits longer does so until then: who cannot keep up must not neglect the replies as well.
+        What is further behind waits for the next turn: a process that cannot keep up must not neglect the replies too.
         """
         due_ns = self.next_due_ns()
         if due_ns is None or not 0 <= now_ns() - due_ns < FAR_BEHIND_NS:
@@ -30,6 +30,6 @@ class LoopTimers(Timers):
         return True
 
     def close(self) -> None:
-        """Forget what is left and free the descriptor."""
+        """Drop the remaining callbacks and close the descriptor."""
         self.loop.remove_reader(self.fd)
         super().close()

@@ -1,4 +1,4 @@
-"""The check of what comes back: every reply byte against what the protocol owes, and the messages it completes."""
+"""The check of replies: every byte against what the protocol requires, and the time of each complete reply."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections import deque
 
 from coreserver.records.message_columns import MessageColumns
 
-_SHOWN_BYTES = 16
+MAX_QUOTED_BYTES = 16
 
 
 class Replies:
-    """The replies one connection is owed; feed it what was sent for and what came."""
+    """The replies that one connection is owed. Call `owe` for each send and `check` for each receive."""
 
-    __slots__ = ("_at", "_came", "_columns", "_owed", "_unverified")
+    __slots__ = ("_at", "_columns", "_owed", "_received", "_unstamped")
 
     def __init__(self, columns: MessageColumns) -> None:
         self._columns = columns
         self._owed = b""
-        self._at = 0  # so much of it has come
-        self._came = 0  # reply bytes that came and were right before all of `_owed`
-        self._unverified: deque[tuple[int, int]] = deque()  # (its reply ends at, row of the message)
+        self._at = 0  # bytes of `_owed` that were received
+        self._received = 0  # correct reply bytes before `_owed`
+        self._unstamped: deque[tuple[int, int]] = deque()  # (end of the reply, row of the message)
 
     @property
     def owed(self) -> int:
@@ -27,47 +27,47 @@ class Replies:
         return len(self._owed) - self._at
 
     @property
-    def came(self) -> int:
-        """Reply bytes that came and were right."""
-        return self._came + self._at
+    def received(self) -> int:
+        """Correct reply bytes so far."""
+        return self._received + self._at
 
     def owe(self, reply: bytes) -> None:
-        """`reply` follows what was owed before."""
+        """Add `reply` to what is owed."""
         self._owed = self._owed[self._at :] + reply
-        self._came += self._at
+        self._received += self._at
         self._at = 0
 
-    def owe_alone(self, reply: bytes) -> None:
-        """`reply`, all before having come, whether it was shown here or only compared by the caller."""
-        self._came += len(self._owed)
+    def owe_only(self, reply: bytes) -> None:
+        """Owe `reply` alone: the caller knows that everything before was received, and has compared it itself."""
+        self._received += len(self._owed)
         self._owed = reply
         self._at = 0
 
-    def all_came(self) -> None:
-        """All that was owed has come and was compared by the caller; no message is to be stamped."""
+    def settle(self) -> None:
+        """Owe nothing: the caller has compared the rest itself. No message may wait for its stamp."""
         self._at = len(self._owed)
 
-    def verify(self, row: int, reply_end: int) -> None:
-        """Stamp the message of `row`, just sent, when reply byte `reply_end` of the connection has come."""
-        self._unverified.append((reply_end, row))
+    def stamp_at(self, row: int, reply_end: int) -> None:
+        """Stamp the message of `row`, just sent, when reply byte `reply_end` of the connection is received."""
+        self._unstamped.append((reply_end, row))
 
-    def take(self, data: bytes, at_ns: int) -> str | None:
-        """Take `data`, which came at `at_ns`, off what is owed; None when it was right, else what was wrong."""
-        right = len(data) if self._owed.startswith(data, self._at) else self._right_bytes(data)
+    def check(self, data: bytes, at_ns: int) -> str | None:
+        """Compare `data`, received at `at_ns`, with what is owed; return None if it is right, else the difference."""
+        right = len(data) if self._owed.startswith(data, self._at) else self._count_right(data)
         self._at += right
-        came = self._came + self._at
-        while self._unverified and self._unverified[0][0] <= came:
-            self._columns.answered(self._unverified.popleft()[1], at_ns)
+        received = self._received + self._at
+        while self._unstamped and self._unstamped[0][0] <= received:
+            self._columns.answered(self._unstamped.popleft()[1], at_ns)
         if right == len(data):
             return None
-        expected = shown(self._owed[self._at :]) if self.owed else "nothing"
-        return f"reply byte {came + 1}: expected {expected}, saw {shown(data[right:])}"
+        expected = quote(self._owed[self._at :]) if self.owed else "nothing"
+        return f"reply byte {received + 1}: expected {expected}, saw {quote(data[right:])}"
 
-    def _right_bytes(self, data: bytes) -> int:
+    def _count_right(self, data: bytes) -> int:
         pairs = zip(data, self._owed[self._at :], strict=False)
         return next((at for at, (saw, owed) in enumerate(pairs) if saw != owed), min(len(data), self.owed))
 
 
-def shown(data: bytes) -> str:
-    """The first bytes of `data`, for a person."""
-    return f"{bytes(data[:_SHOWN_BYTES])!r}{'…' if len(data) > _SHOWN_BYTES else ''}"
+def quote(data: bytes) -> str:
+    """Return the first bytes of `data` as text for a message."""
+    return f"{bytes(data[:MAX_QUOTED_BYTES])!r}{'…' if len(data) > MAX_QUOTED_BYTES else ''}"

@@ -1,4 +1,4 @@
-"""Where clients connect to, and from which source address."""
+"""The target of the clients, and the source addresses they connect from."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from ipaddress import ip_address
 from coreserver.clients.allowed_targets import refusal
 from coreserver.errors import ConfigError
 
-PER_SOURCE_ADDRESS = 10_000  # past about 14,000 from one address the kernel's search for a free port takes ever longer
+MAX_PER_SOURCE_ADDRESS = 10_000  # past about 14,000 the kernel's search for a free port takes longer and longer
 SOURCE_ADDRESSES = 250  # 127.0.0.1 to 127.0.0.250
-_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the socket module has it from Python 3.12 on
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; in the socket module since Python 3.12
 
 
 class Target:
-    """A numeric address; loopback ones are reached from 127.0.0.1, 127.0.0.2 … in turn.
+    """A numeric address; IPv4 loopback addresses are reached from 127.0.0.1, 127.0.0.2 … in turn.
 
-    `process` of `processes` take turns, so that no source address serves two of them.
+    Process number `process` of `processes` uses every n-th source address, so that no two processes share one.
     """
 
     def __init__(self, host: str, port: int, *, process: int = 0, processes: int = 1) -> None:
         address = ip_address(host)
-        if reason := refusal(address):  # the parent has asked as well; it costs nothing to be sure
+        if reason := refusal(address):  # the parent has checked this too
             raise ConfigError(reason, field="address")
         self.sockaddr = (host, port)
         self._family = socket.AF_INET if address.version == 4 else socket.AF_INET6
@@ -29,7 +29,7 @@ class Target:
         self._many_sources = address.version == 4 and address.is_loopback
 
     def open_socket(self, number: int) -> socket.socket:
-        """A non-blocking socket for connection `number` (from 0) of this process, bound to its source address.
+        """Return a non-blocking socket for connection `number` (from 0), bound to its source address.
 
         Raises:
             OSError: the machine has no descriptor or no address left.
@@ -37,9 +37,9 @@ class Target:
         sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            turn = (number // PER_SOURCE_ADDRESS * self._processes + self._process) % SOURCE_ADDRESSES
+            turn = (number // MAX_PER_SOURCE_ADDRESS * self._processes + self._process) % SOURCE_ADDRESSES
             if turn and self._many_sources:
-                # Without this option bind() would take a port for good; with it connect() picks one per destination.
+                # Without this option bind(2) reserves a port; with it connect(2) picks one per destination.
                 sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((f"127.0.0.{turn + 1}", 0))
         except OSError:

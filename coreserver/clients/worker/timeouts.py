@@ -1,7 +1,7 @@
-"""Who has waited for how long: clients in the order in which they began to wait, and one timer for all of them.
+"""Timeouts: clients in the order in which they began to wait, and one timer for all of them.
 
-A timer each would keep every client of the last `timeout_s` in memory, ended or not: at thousands of connections a
-second that is most of them.
+One timer per client would keep every client of the last `timeout_s` in memory, ended or not; at thousands of
+connections a second that is most of them.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from coreserver.timerfd import Timers
 
 
 class Waiter(Protocol):
-    """Somebody who may wait too long."""
+    """An object with a timeout."""
 
-    def waited(self, at_ns: int) -> None:
-        """The timeout has passed since `watch`; still waiting, the waiter asks to be watched again."""
+    def on_timeout(self, at_ns: int) -> None:
+        """Handle a timeout that has passed since `watch`; call `watch` again to wait further."""
 
 
 class Timeouts:
-    """Calls `waited` on clients that were watched for `timeout_ns`. The loop's own thread alone may call it."""
+    """Calls `on_timeout` of each waiter `timeout_ns` after it began to wait. Only the thread of the loop may use it."""
 
     def __init__(self, timers: Timers, timeout_ns: int) -> None:
         self._timers = timers
         self.timeout_ns = timeout_ns
         self._since: OrderedDict[Waiter, int] = OrderedDict()
-        self._is_set = False
+        self._is_armed = False
 
     def watch(self, waiter: Waiter, since_ns: int) -> None:
-        """Call `waiter` some `timeout_ns` after `since_ns`, which is about now; once."""
+        """Call `waiter` once, about `timeout_ns` after `since_ns`, which is about now."""
         self._since[waiter] = since_ns
-        if not self._is_set:
-            self._set()
+        if not self._is_armed:
+            self._arm()
 
     def forget(self, waiter: Waiter) -> None:
-        """Do not call it."""
+        """Stop watching `waiter`."""
         self._since.pop(waiter, None)
 
-    def _set(self) -> None:
+    def _arm(self) -> None:
         if self._since:
-            self._is_set = True
-            self._timers.at(next(iter(self._since.values())) + self.timeout_ns, self._look)
+            self._is_armed = True
+            self._timers.at(next(iter(self._since.values())) + self.timeout_ns, self._check)
 
-    def _look(self) -> None:
-        self._is_set = False
+    def _check(self) -> None:
+        self._is_armed = False
         at_ns = now_ns()
         while self._since:
             waiter, since_ns = next(iter(self._since.items()))
             if since_ns + self.timeout_ns > at_ns:
                 break
             del self._since[waiter]
-            waiter.waited(at_ns)
-        if not self._is_set:
-            self._set()
+            waiter.on_timeout(at_ns)
+        if not self._is_armed:
+            self._arm()

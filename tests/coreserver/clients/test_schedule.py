@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from coreserver.clients.schedule import (
-    POOL_BYTES,
-    POOL_MESSAGES,
-    Segment,
+    MAX_POOL_BYTES,
+    MAX_POOL_MESSAGES,
     arrivals,
     message_pool,
     plan_of,
     schedule_hash,
 )
 from coreserver.clock import NS_PER_MS, NS_PER_S
+from coreserver.config.client_group import Segment
 from coreserver.config.load import LoadConfig
 from coreserver.protocols.article import ProtocolEngine
 
@@ -69,7 +69,7 @@ def test_poisson_gaps_are_exponential() -> None:
 @pytest.mark.parametrize("payload_bytes", [1, 14, 5000, 1 << 20])
 def test_messages_are_what_the_protocol_takes_for_one_message(payload_bytes: int) -> None:
     pool = message_pool(payload_bytes, Random(5))
-    assert len(pool) == max(1, min(POOL_MESSAGES, POOL_BYTES // payload_bytes))
+    assert len(pool) == max(1, min(MAX_POOL_MESSAGES, MAX_POOL_BYTES // payload_bytes))
     for data, reply in pool[:20]:
         engine = ProtocolEngine()
         assert engine.receive(data) == reply

@@ -112,9 +112,12 @@ def test_a_cancel_that_was_there_before_it_started_sends_nothing(tmp_path: Path)
 
 
 def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Path) -> None:
+    killed: list[int] = []
+
     def kill_in_service(clients: LoadProcesses, progress: Progress) -> None:
-        if is_in_service(progress, 3):
-            os.kill(clients.pids[0], signal.SIGKILL)
+        if is_in_service(progress, 3) and not killed:
+            killed.append(clients.pids[0])
+            os.kill(killed[0], signal.SIGKILL)
 
     with peer(honest) as address, pytest.raises(LoadProcessesDied, match="was killed by SIGKILL") as died:
         measure(address, UNLIMITED, tmp_path, on_progress=kill_in_service)

@@ -28,7 +28,7 @@ NOTES = {"shared_interpreter", "too_few_samples"}
 
 POOL = {
     "model": "bounded_pool",
-    "workers": 2,
+    "workers": 3,  # busy a third of the time, so that a loaded machine does not overload them
     "work": {"kind": "sleep", "mean_ms": 5.0, "distribution": "exponential", "per": "connection"},
 }
 CLOSED = {"kind": "closed", "count": 4, "duration_s": 1.3, "think_s": 0.01}
@@ -117,9 +117,9 @@ def test_a_pool_with_random_arrivals_is_held_against_theory(tmp_path: Path) -> N
     group = {"kind": "open", "rate_per_s": 200.0, "duration_s": 1.5, "warm_up_s": 0.1}
     for _ in range(RUNS):  # a machine that is busy elsewhere hands over late, and theory does not know of it
         found = report(tmp_path, POOL, group)["theory"]
-        if abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5:
+        if abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5 and found["erlang_c_wait_ms"] is not None:
             break
-    assert found["servers"] == 2
+    assert found["servers"] == 3
     assert 200 <= found["arrivals"] <= 360
     assert abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5
     assert found["erlang_c_wait_ms"] > 0

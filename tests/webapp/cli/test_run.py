@@ -112,7 +112,7 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--duration", "5s", "--script", "article"], 2, "--script does not go with"),
         (["--rate", "100", "--clients", "5"], 2, "--clients does not go with arrivals"),
         (["--arrivals", "constant"], 2, "--arrivals needs --rate or --stages"),
-        (["--stages", "9:1s", "--rate", "5"], 2, "rate_per_s: one of rate_per_s and stages"),
+        (["--stages", "9:1s", "--rate", "5"], 2, "rate_per_s: either rate_per_s or stages is required"),
         (["--client-cpus", "4095", "--duration", "1s"], 2, "client_cpus: "),
         (["--spec", "/nowhere.json"], 2, "--spec /nowhere.json: No such file"),
         (["--spec", "-", "--seed", "0"], 2, "--spec is the whole run"),

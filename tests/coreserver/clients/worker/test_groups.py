@@ -263,12 +263,12 @@ def test_cancel_ends_every_kind_of_client(loop: LoopFactory) -> None:
     ]
     began = now_ns()
 
-    def cancel_soon(stage: WorkerContext, made: list[GroupClients]) -> None:
-        has_thought = any(record.group == "thinking" and record.outcome for record in stage.records)
-        if len(stage.open) > 20 and has_thought:
-            cancel(stage, made)
+    def cancel_soon(context: WorkerContext, made: list[GroupClients]) -> None:
+        has_thought = any(record.group == "thinking" and record.outcome for record in context.records)
+        if len(context.open) > 20 and has_thought:
+            cancel(context, made)
         else:
-            stage.timers.at(now_ns() + NS_PER_MS, lambda: cancel_soon(stage, made))
+            context.timers.at(now_ns() + NS_PER_MS, lambda: cancel_soon(context, made))
 
     with peer(honest) as address:
         records = play(address, load(*groups), loop, cancel_soon)
@@ -282,7 +282,7 @@ def test_cancel_ends_every_kind_of_client(loop: LoopFactory) -> None:
 
 def test_no_more_are_open_than_the_process_may_hold() -> None:
     with peer(honest) as address:
-        records = play(address, load({"kind": "idle", "count": 5, "hold_s": 0.1}), most_open=3)
+        records = play(address, load({"kind": "idle", "count": 5, "hold_s": 0.1}), max_open=3)
     assert [record.outcome for record in records].count(ClientOutcome.COMPLETED) == 3
     refused = [record for record in records if record.outcome is ClientOutcome.NOT_STARTED]
     assert {record.detail for record in refused} == {"RLIMIT_NOFILE: 3 connections are open already"}

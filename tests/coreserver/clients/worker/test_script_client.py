@@ -141,7 +141,7 @@ def test_clients_are_due_when_their_group_starts_and_late_is_only_what_is_ours()
 
 
 def test_many_connections_are_spread_over_source_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target_module, "PER_SOURCE_ADDRESS", 2)
+    monkeypatch.setattr(target_module, "MAX_PER_SOURCE_ADDRESS", 2)
     with peer(honest) as address:
         records = play(address, script({"send": "^a$"}, count=5))
     sources = [record.local[0] for record in records if record.local]
@@ -231,12 +231,12 @@ def test_a_peer_that_leaves_early_is_named(
             attached.wait(5)  # a reset during the connect is another story
         leave(sock)
 
-    def when_connected(stage: WorkerContext, groups: list[GroupClients]) -> None:
-        connected = stage.records[0].connected_ns if stage.records else None
+    def when_connected(context: WorkerContext, groups: list[GroupClients]) -> None:
+        connected = context.records[0].connected_ns if context.records else None
         if connected is not None and now_ns() > connected + 20 * NS_PER_MS:
             attached.set()
         else:
-            stage.timers.at(now_ns() + NS_PER_MS, lambda: when_connected(stage, groups))
+            context.timers.at(now_ns() + NS_PER_MS, lambda: when_connected(context, groups))
 
     with peer(talk) as address:
         (record,) = play(address, script({"send": "^a$"}, {"wait_s": 5.0}), loop, when_connected)
@@ -305,11 +305,11 @@ def test_cancel_ends_clients_wherever_they_are(loop: LoopFactory) -> None:
         }
     )
 
-    def cancel_when_busy(stage: WorkerContext, groups: list[GroupClients]) -> None:
-        if NOT_ANSWERED in stage.columns.stamps or not len(stage.columns):
-            stage.timers.at(now_ns() + NS_PER_MS, lambda: cancel_when_busy(stage, groups))
+    def cancel_when_busy(context: WorkerContext, groups: list[GroupClients]) -> None:
+        if NOT_ANSWERED in context.columns.stamps or not len(context.columns):
+            context.timers.at(now_ns() + NS_PER_MS, lambda: cancel_when_busy(context, groups))
         else:
-            cancel(stage, groups)
+            cancel(context, groups)
 
     with peer(honest) as address:
         busy, later = play(address, load, loop, cancel_when_busy)

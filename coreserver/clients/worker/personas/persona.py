@@ -1,0 +1,36 @@
+"""What all personas share."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from coreserver.clients.schedule import GroupPlan, Message
+from coreserver.clients.worker.connection import ClientConnection
+from coreserver.clients.worker.context import WorkerContext
+from coreserver.config.client_group import GroupSettings
+from coreserver.records.client import ClientRecord
+from coreserver.records.place import Place
+
+Group = TypeVar("Group", bound=GroupSettings)
+
+
+class Persona(ClientConnection, Generic[Group]):
+    """A client that plays the settings of its group; subclasses override the hooks of `ClientConnection`.
+
+    Attributes:
+        group: the settings of the group.
+    """
+
+    def __init__(
+        self, context: WorkerContext, record: ClientRecord, place: Place, group: Group, plan: GroupPlan
+    ) -> None:
+        super().__init__(context, record, place, timeout_s=group.timeout_s)
+        self.group = group
+        self._pool = plan.pool
+        self._next = plan.first[place[1]]
+
+    def take_message(self) -> Message:
+        """Return the next message of the group's pool; the group's `payload_bytes` must not be 0."""
+        message = self._pool[self._next]
+        self._next = (self._next + 1) % len(self._pool)
+        return message
