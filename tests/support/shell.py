@@ -13,9 +13,10 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 import webapp
-from webapp.cli.commands import app
+from webapp.cli.main import build_app
 
 ROOT = Path(webapp.__file__).parent.parent
+APP = build_app()
 COMMAND = [sys.executable, "-c", "from webapp.cli.main import main; main()"]
 
 
@@ -37,7 +38,7 @@ class Ended:
 def serverlab(*arguments: str | Path, **env: str) -> Ended:
     """The command from start to end, within this process: a process of its own takes a second to import everything."""
     cleared = {name: None for name in os.environ if name.startswith("SERVERLAB_")}
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={**cleared, **env})
+    result = CliRunner().invoke(APP, [str(argument) for argument in arguments], env={**cleared, **env})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ended(result.exit_code, result.stdout, result.stderr)

@@ -1,48 +1,56 @@
-"""`serverlab compare`: stored runs side by side at the shell."""
+"""`serverlab compare`: compare stored runs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from typing import Annotated
+
+import typer
 
 from webapp import formatting
-from webapp.cli.run import EXIT_NO_SERVER, Failure, failure, running_lab
+from webapp.cli.lab_access import command_error, own_lab, running_lab
+from webapp.cli.shared import DataDir, Format, LabUrl, load_settings, report_errors
+from webapp.cli.stdout import put
 from webapp.client import LabClient, LabError
 from webapp.compare import ComparedValue, Comparison
-from webapp.serving import CannotServe, embedded
 from webapp.settings import Settings
 
-COLUMN = 26  # characters of a run's column; the first has a little more
+COLUMN = 26  # characters per run
 
 
-def comparison_at(settings: Settings, url: str | None, run_ids: Sequence[int]) -> Comparison:
-    """The runs side by side, asked of the lab at `url`, of the data dir's running one, or of one made for the purpose.
+def compare_command(
+    runs: Annotated[list[int], typer.Argument(min=1, help="Ids of two to eight runs; the first is the baseline.")],
+    url: LabUrl = None,
+    data_dir: DataDir = None,
+    output: Annotated[Format, typer.Option("--format", help="json: as the REST API returns it.")] = Format.TEXT,
+) -> None:
+    """Compare stored runs: the differences of their settings, and every figure with its difference from the baseline.
+
+    Exit status: 0 success; 1 output error; 2 a run does not exist or has no report; 3 no lab.
+    """
+    with report_errors():
+        found = fetch_comparison(load_settings(data_dir=data_dir), url, runs)
+        put(found.model_dump_json(indent=2) if output is Format.JSON else "\n".join(render_lines(found)))
+
+
+def fetch_comparison(settings: Settings, url: str | None, run_ids: Sequence[int]) -> Comparison:
+    """Compare runs of the lab at `url`, else of the data directory's running lab, else of one started for this call.
 
     Raises:
-        Failure: there is no such lab, or it cannot compare them.
+        CommandError: there is no such lab, or it cannot compare these runs.
     """
-    with _lab(settings, url) as lab:
+    with contextlib.ExitStack() as stack:
+        address = url or running_lab(settings) or stack.enter_context(own_lab(settings))
+        lab = stack.enter_context(LabClient(address))
         try:
             return lab.compare(*run_ids)
         except LabError as error:
-            raise failure(error) from error
+            raise command_error(error) from error
 
 
-@contextlib.contextmanager
-def _lab(settings: Settings, url: str | None) -> Iterator[LabClient]:
-    with contextlib.ExitStack() as stack:
-        address = url or running_lab(settings)
-        if address is None:
-            try:
-                address = stack.enter_context(embedded(replace(settings, host="127.0.0.1", port=0)))
-            except CannotServe as error:
-                raise Failure(str(error), EXIT_NO_SERVER) from error
-        yield stack.enter_context(LabClient(address))
-
-
-def lines(found: Comparison) -> Iterator[str]:
-    """What differs first, then every figure with its distance from the first run's."""
+def render_lines(found: Comparison) -> Iterator[str]:
+    """Yield the remarks, the differences of the settings, and every figure with its difference from the baseline."""
     for remark in found.remarks:
         yield f"{remark.severity:<8} {remark.detail}"
     yield ""
@@ -59,11 +67,11 @@ def lines(found: Comparison) -> Iterator[str]:
         yield _row(figure.label, (_cell(value, formatting.UNITS[figure.unit]) for value in figure.values))
 
 
-def _cell(value: ComparedValue, written: Callable[[float], str]) -> str:
+def _cell(value: ComparedValue, render: Callable[[float], str]) -> str:
     if value.value is None:
         return value.missing or "-"
     percent = "" if value.percent is None or value.word == "same" else f" {value.percent:+.1f} %"
-    text = written(value.value).replace(formatting.NARROW, " ")
+    text = render(value.value).replace(formatting.NARROW, " ")
     return f"{text}{percent} {value.word or ''}".rstrip()
 
 
@@ -74,5 +82,5 @@ def _row(name: str, cells: Iterator[str]) -> str:
     )
 
 
-def _cut(text: str, room: int) -> str:
-    return text if len(text) < room else f"{text[: room - 2]}…"
+def _cut(text: str, width: int) -> str:
+    return text if len(text) < width else f"{text[: width - 2]}…"

@@ -1,4 +1,4 @@
-"""`serverlab run`: find a lab or make one, send the clients, print what came of it, say it all in the exit code."""
+"""`serverlab run`: execute one run in a lab, print the results, and return an exit code."""
 
 from __future__ import annotations
 
@@ -12,117 +12,118 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from coreserver.process_setup import raise_descriptor_limit
 from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.schema import Report
-from webapp.cli.run_flags import Request
+from webapp.cli.exit_codes import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    EXIT_MISSED,
+    EXIT_NO_SERVER,
+    EXIT_OK,
+    CommandError,
+)
+from webapp.cli.lab_access import command_error, own_lab, running_lab
+from webapp.cli.run_body import Request, build_request
+from webapp.cli.run_flags import LabFlags, LoadFlags, RunFlags, ServerFlags
 from webapp.cli.run_output import ProgressLine, summary, why
-from webapp.cli.signals import EXIT_INTERRUPTED, SignalGuard
+from webapp.cli.shared import Format, expand_flags, load_settings, report_errors
+from webapp.cli.signals import SignalGuard
 from webapp.cli.stdout import put
-from webapp.client import LabClient, LabError, LabUnreachable
+from webapp.client import LabClient, LabError
 from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import RunResource
-from webapp.serving import CannotServe, embedded
 from webapp.settings import Settings
-from webapp.storage.data_dir import read_address
 
-EXIT_OK, EXIT_UNWRITTEN, EXIT_USAGE, EXIT_NO_SERVER, EXIT_INVALID, EXIT_MISSED = 0, 1, 2, 3, 4, 99
-NO_SERVER_CODES = ("could_not_connect", "cannot_start")
-CANCEL_S = 15.0  # for a cancelled run to be over and stored
+CANNOT_CONNECT_CODES = ("could_not_connect", "cannot_start")
+CANCEL_S = 15.0  # deadline for a cancelled run to end and to be stored
 
 
-class Failure(Exception):
-    """Nothing was measured; the message is for the person at the shell and `code` for the shell."""
+@expand_flags
+def run_command(server: ServerFlags, load: LoadFlags, run: RunFlags, lab: LabFlags) -> None:
+    """Run clients against a server and print the results.
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
+    The lab at --url executes the run; without --url the running lab of the data dir; without a running lab, one that
+    exists for this command (it uses the --allow-target given here).
+
+    Figures for --slo: {response, round_trip, lateness, connect, backlog, queue, greeting, session}_{mean, min, p50,
+    p90, p99, p99_9, max}_ms; throughput_messages_per_s; duration_s; peak_in_service; {due, connected, greeted,
+    completed, failed, refused, reset, timed_out, corrupted, ...}_connections; {sent, verified, corrupted,
+    unanswered}_messages. A figure that is omitted because there are too few samples counts as missed.
+
+    Exit status: 0 success; 1 output error; 2 usage error; 3 no lab, or no server to connect to; 4 the run is invalid or
+    ended early; 99 an objective was missed; 130 interrupted, and the report covers the part before.
+    """
+    with report_errors():
+        settings = load_settings(data_dir=lab.data_dir, allow_target=lab.allow_target)
+        request = build_request(server, load, run)
+        raise typer.Exit(execute_request(request, settings, lab.url, as_json=run.output is Format.JSON))
 
 
-def carry_out(request: Request, settings: Settings, url: str | None, *, as_json: bool) -> int:
-    """Do it and print it; the exit code.
+def execute_request(request: Request, settings: Settings, url: str | None, *, as_json: bool) -> int:
+    """Execute the run, print the results, and return the exit code.
 
     Raises:
-        Failure: it could not even begin.
-        CannotWrite: it could not be printed.
+        CommandError: the run could not start.
+        CannotWrite: the results could not be printed.
     """
-    with SignalGuard() as interruption:
+    with SignalGuard() as signals:
         try:
-            with _lab(settings, url, interruption) as lab:
-                run, report, log = _measured(lab, request, interruption, with_log=not as_json)
+            with _lab(settings, url, signals) as lab:
+                run, report, log = _measure(lab, request, signals, with_log=not as_json)
         except KeyboardInterrupt:
-            raise Failure("interrupted before there was anything to report", EXIT_INTERRUPTED) from None
+            raise CommandError("interrupted before there was anything to report", EXIT_INTERRUPTED) from None
         except TimeoutError as error:
-            raise Failure(f"interrupted, but {error}", EXIT_INTERRUPTED) from error
+            raise CommandError(f"interrupted, but {error}", EXIT_INTERRUPTED) from error
         judged = [objective.judged(report) for objective in request.objectives]
         put(_document(run, report, judged) if as_json else _text(run, report, judged, log))
-        return EXIT_INTERRUPTED if interruption.is_asked else _exit_code(run, judged)
+        return EXIT_INTERRUPTED if signals.is_signalled else _exit_code(run, judged)
 
 
-def _measured(
-    lab: LabClient, request: Request, interruption: SignalGuard, *, with_log: bool
+def _measure(
+    lab: LabClient, request: Request, signals: SignalGuard, *, with_log: bool
 ) -> tuple[RunResource, Report | None, str | None]:
-    """The run when it is over, its report if it has one, and its log where it is asked for."""
+    """Return the run when it has ended, its report if it has one, and its log if it was requested."""
     try:
-        run = _waited_for(lab, lab.run_spec(request.body), interruption)
+        run = _wait(lab, lab.run_spec(request.body), signals)
         report = lab.report(run.id) if run.verdict is not None else None
         return run, report, lab.log(run.id) if report and with_log and request.has_log else None
     except LabError as error:
-        raise failure(error) from error
+        raise command_error(error) from error
 
 
-# --- the lab ---------------------------------------------------------------------------------------------------------
+# --- lab -------------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _lab(settings: Settings, url: str | None, interruption: SignalGuard) -> Iterator[LabClient]:
+def _lab(settings: Settings, url: str | None, signals: SignalGuard) -> Iterator[LabClient]:
     with contextlib.ExitStack() as stack:
-        with interruption.heard():
+        with signals.interruptible():
             address = url or running_lab(settings)
         if address is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="serverlab-"))
-            own = replace(settings, host="127.0.0.1", port=0, data_dir=Path(folder))
             raise_descriptor_limit()
-            try:
-                address = stack.enter_context(embedded(own))
-            except CannotServe as error:
-                raise Failure(str(error), EXIT_NO_SERVER) from error
+            address = stack.enter_context(own_lab(replace(settings, data_dir=Path(folder))))
         lab = stack.enter_context(LabClient(address))
         try:
-            with interruption.heard():
+            with signals.interruptible():
                 lab.version()
         except LabError as error:
-            raise Failure(error.detail, EXIT_NO_SERVER) from error
+            raise CommandError(error.detail, EXIT_NO_SERVER) from error
         yield lab
 
 
-def running_lab(settings: Settings) -> str | None:
-    """The address of the data dir's lab, if it answers: a killed lab leaves its address behind."""
-    address = read_address(settings.data_dir)
-    if address is None:
-        return None
-    with LabClient(address, timeout_s=3.0) as lab, contextlib.suppress(LabError):
-        lab.version()
-        return address
-    return None
+# --- waiting ---------------------------------------------------------------------------------------------------------
 
 
-def failure(error: LabError) -> Failure:
-    """What the lab refused, for the shell."""
-    told = "; ".join(f"{each.field.removeprefix('server.')}: {each.message}" for each in error.errors) or error.detail
-    usage = not isinstance(error, LabUnreachable) and error.status in (400, 404, 413, 422)
-    return Failure(told, EXIT_USAGE if usage else EXIT_NO_SERVER)
-
-
-# --- the wait --------------------------------------------------------------------------------------------------------
-
-
-def _waited_for(lab: LabClient, run: RunResource, interruption: SignalGuard) -> RunResource:
-    """The run when it is over, by itself or because the person at the shell wants its end."""
+def _wait(lab: LabClient, run: RunResource, signals: SignalGuard) -> RunResource:
+    """Return the run when it has ended; a signal cancels it."""
     line = ProgressLine(sys.stderr)
     try:
-        with interruption.heard():
-            return lab.wait(run.id, math.inf, on_look=line.show)  # a hundred others may be before it
+        with signals.interruptible():
+            return lab.wait(run.id, math.inf, on_look=line.show)  # no deadline: other runs may be queued before it
     except KeyboardInterrupt:
         lab.cancel(run.id)
         return lab.wait(run.id, CANCEL_S)
@@ -132,15 +133,15 @@ def _waited_for(lab: LabClient, run: RunResource, interruption: SignalGuard) -> 
 
 def _exit_code(run: RunResource, judged: Sequence[ObjectiveResult]) -> int:
     code = run.reason.code if run.reason else None
-    never_began = code == "server_failed" and run.verdict is None  # one that failed on the way leaves a report
-    if never_began or code in NO_SERVER_CODES:
+    never_started = code == "server_failed" and run.verdict is None  # a server that fails later leaves a report
+    if never_started or code in CANNOT_CONNECT_CODES:
         return EXIT_NO_SERVER
     if run.state != "completed" or run.verdict is None or run.verdict.status == "invalid":
         return EXIT_INVALID
     return EXIT_OK if all(one.met for one in judged) else EXIT_MISSED
 
 
-# --- what is printed -------------------------------------------------------------------------------------------------
+# --- output ----------------------------------------------------------------------------------------------------------
 
 
 def _text(run: RunResource, report: Report | None, judged: Sequence[ObjectiveResult], log: str | None) -> str:
@@ -150,14 +151,14 @@ def _text(run: RunResource, report: Report | None, judged: Sequence[ObjectiveRes
 
 
 def _document(run: RunResource, report: Report | None, judged: Sequence[ObjectiveResult]) -> str:
-    document = _stand_in(run) if report is None else report.model_dump(mode="json")
+    document = _report_substitute(run) if report is None else report.model_dump(mode="json")
     if judged:
         document["objectives"] = [one.document() for one in judged]
     return json.dumps(document, indent=2)
 
 
-def _stand_in(run: RunResource) -> dict[str, Any]:
-    """What takes the place of the report of a run that ended without one."""
+def _report_substitute(run: RunResource) -> dict[str, Any]:
+    """Return a document in place of the report, for a run that ended without one."""
     reasons = [{**run.reason.model_dump(), "severity": "invalid"}] if run.reason else []
     return {
         "schema_version": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a command works: heard where it can stop, remembered where it has something to finish."""
+"""SIGINT and SIGTERM during a command: interrupt it where that is safe, and otherwise wait for a safe place."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-EXIT_INTERRUPTED = 130
-
-# One Ctrl-C may come twice: from the terminal, and from `timeout` or `make`, which pass it on.
-SAME_S = 0.5
+# One Ctrl-C may arrive twice: from the terminal, and from `timeout` or `make`, which forward it.
+SAME_SIGNAL_S = 0.5
 
 
 class SignalGuard:
-    """Whether the person at the shell wants the end. Use it in a `with` block, in the main thread.
+    """Context manager that handles SIGINT and SIGTERM; for the main thread.
 
-    The first signal raises KeyboardInterrupt where the work is `heard`, and is only remembered elsewhere; a later one
-    raises it wherever the work is.
+    The first signal raises KeyboardInterrupt inside an `interruptible` block; outside of one it only sets
+    `is_signalled`. A later signal raises KeyboardInterrupt anywhere.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._asked_at: float | None = None
-        self._is_listening = False
+        self._first_at: float | None = None
+        self._is_interruptible = False
         self._stack = contextlib.ExitStack()
 
     @property
-    def is_asked(self) -> bool:
-        """Whether there was a signal."""
-        return self._asked_at is not None
+    def is_signalled(self) -> bool:
+        """Whether a signal has arrived."""
+        return self._first_at is not None
 
     def __enter__(self) -> SignalGuard:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,19 +39,19 @@ class SignalGuard:
         self._stack.close()
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
-        """What may be broken off at any instant. Raises KeyboardInterrupt, at once if there was a signal before."""
-        self._is_listening = True
+    def interruptible(self) -> Iterator[None]:
+        """Allow the first signal to raise KeyboardInterrupt in this block; raises at once if it has arrived before."""
+        self._is_interruptible = True
         try:
-            if self.is_asked:
+            if self.is_signalled:
                 raise KeyboardInterrupt
             yield
         finally:
-            self._is_listening = False
+            self._is_interruptible = False
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        now, first = self._clock(), self._asked_at
+        now, first = self._clock(), self._first_at
         if first is None:
-            self._asked_at = now
-        if self._is_listening if first is None else now - first > SAME_S:
+            self._first_at = now
+        if self._is_interruptible if first is None else now - first > SAME_SIGNAL_S:
             raise KeyboardInterrupt

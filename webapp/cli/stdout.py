@@ -1,33 +1,38 @@
-"""What a command prints, where the standard output may be a pipe that nobody reads any more, or a full disk."""
+"""Output of a command on a standard output that may be a closed pipe or a full disk."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from webapp.cli.exit_codes import EXIT_OUTPUT, CommandError
 
-class CannotWrite(Exception):
-    """The output took nothing, or a part only; the message says why."""
+
+class CannotWrite(CommandError):
+    """The output was not written, or only partly; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EXIT_OUTPUT)
 
 
 def put(text: str) -> None:
-    """Print a whole text and be sure of it. Who closes the pipe, as `head` does, has read enough.
+    """Print a text and flush it. A reader that closes the pipe, as `head` does, is no error.
 
     Raises:
-        CannotWrite: the disk is full, or the like.
+        CannotWrite: the disk is full, for example.
     """
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        _give_up()
+        _discard_buffer()
     except OSError as error:
-        _give_up()
+        _discard_buffer()
         raise CannotWrite(f"the output could not be written: {error.strerror}") from error
 
 
-def _give_up() -> None:
-    """What is still in the buffer would be tried again when the process ends, and fail again."""
+def _discard_buffer() -> None:
+    """Redirect standard output to /dev/null: Python would write the buffer again at exit, and fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -103,14 +103,14 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--model", "bounded_pool", "--workers", "0"], 2, "workers: must be"),
         (["--option", "workers"], 2, "KEY=VALUE"),
         (["--server", "9"], 2, "there is no server 9"),
-        (["--server", "9", "--option", "a=1"], 2, "takes no design and no options"),
-        (["--server", "9", "--model", "sequential"], 2, "takes no design"),
+        (["--server", "9", "--option", "a=1"], 2, "excludes a design and options"),
+        (["--server", "9", "--model", "sequential"], 2, "excludes a design"),
         (["--target", "127.0.0.1:9000"], 2, "address: not among the targets the lab was started with"),
         (["--target", "127.0.0.1:9000", "--workers", "2"], 2, "--target is a running server"),
         (["--target", "127.0.0.1:9000", "--allow-target", "nonsense"], 2, "--allow-target"),
-        (["--duration", "5 parsecs"], 2, "--duration '5 parsecs' should be a time"),
-        (["--duration", "5s", "--script", "article"], 2, "--script does not go with"),
-        (["--rate", "100", "--clients", "5"], 2, "--clients does not go with arrivals"),
+        (["--duration", "5 parsecs"], 2, "--duration '5 parsecs' must be a time"),
+        (["--duration", "5s", "--script", "article"], 2, "--script cannot be combined with"),
+        (["--rate", "100", "--clients", "5"], 2, "--clients cannot be combined with arrivals"),
         (["--arrivals", "constant"], 2, "--arrivals needs --rate or --stages"),
         (["--stages", "9:1s", "--rate", "5"], 2, "rate_per_s: either rate_per_s or stages is required"),
         (["--client-cpus", "4095", "--duration", "1s"], 2, "client_cpus: "),
@@ -155,7 +155,7 @@ def test_steps_are_read_strictly(tmp_path: Path) -> None:
 
 
 def test_a_spec_from_a_closed_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.cli.run_flags.sys", SimpleNamespace(stdin=None))
+    monkeypatch.setattr("webapp.cli.run_body.sys", SimpleNamespace(stdin=None))
     ended = serverlab("run", "--spec", "-")
     assert (ended.returncode, ended.stderr) == (2, "serverlab: --spec -: there is no standard input\n")
 
@@ -183,9 +183,9 @@ def test_an_interrupted_run_still_writes_its_partial_report(
                 runs = api.get("/api/v1/runs").json()["runs"]
                 return bool(runs and runs[0]["progress"] and runs[0]["progress"]["counts"]["in_service"])
 
-            wait_until(is_served, "a client is in service")
+            wait_until(is_served, "a client is in service", deadline_s=60)
             process.send_signal(number)
-            output, errors = process.communicate(timeout=20)
+            output, errors = process.communicate(timeout=60)
         assert process.returncode == 130, errors
         report = json.loads(output)
         assert report["run"]["state"] == "cancelled"

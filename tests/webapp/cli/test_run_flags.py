@@ -12,8 +12,10 @@ import pytest
 
 from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.schema import Verdict
+from webapp.cli.exit_codes import UsageError
 from webapp.cli.run import _document, _exit_code
-from webapp.cli.run_flags import LoadFlags, UsageError, cpus_of, groups_of, server_of, spec_of
+from webapp.cli.run_body import build_groups, build_server, parse_cpus, read_spec
+from webapp.cli.run_flags import LoadFlags, ServerFlags
 from webapp.cli.run_output import ProgressLine
 from webapp.schemas.resources import Reason, RunResource
 from webapp.schemas.run_progress import RunProgress
@@ -49,58 +51,57 @@ from webapp.schemas.run_progress import RunProgress
     ids=str,
 )
 def test_flags_describe_one_group(flags: dict[str, Any], group: dict[str, Any]) -> None:
-    assert groups_of(LoadFlags(**flags), []) == [group]
+    assert build_groups(LoadFlags(**flags)) == [group]
 
 
 def test_further_groups_are_json() -> None:
     probe = {"kind": "open", "rate_per_s": 5, "name": "probe"}
     text = '{"kind": "open", "rate_per_s": 5, "name": "probe"}'
-    assert groups_of(LoadFlags(), [text]) == [probe]
-    assert groups_of(LoadFlags(duration="1s"), [text]) == [{"kind": "closed", "duration_s": 1.0}, probe]
+    assert build_groups(LoadFlags(group=[text])) == [probe]
+    assert build_groups(LoadFlags(duration="1s", group=[text])) == [{"kind": "closed", "duration_s": 1.0}, probe]
     for bad in ("{", "[]", '{"count": 1}', '{"kind": "idle", "kind": "idle"}'):
         with pytest.raises(UsageError, match="--group"):
-            groups_of(LoadFlags(), [bad])
+            build_groups(LoadFlags(group=[bad]))
 
 
 @pytest.mark.parametrize("flags", [{"stages": "100"}, {"stages": "x:5s"}, {"stages": "1:2s,"}, {"ramp": True}])
 def test_stages_are_rates_and_times(flags: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"--(stages|ramp)"):
-        groups_of(LoadFlags(**flags), [])
+        build_groups(LoadFlags(**flags))
 
 
 def test_cpus_are_numbers_with_commas() -> None:
-    assert cpus_of(None) is None
-    assert cpus_of("0,12") == [0, 12]
+    assert parse_cpus("0,12") == [0, 12]
     for bad in ("", "0-1", "0,", "a"):
         with pytest.raises(UsageError, match="--client-cpus"):
-            cpus_of(bad)
+            parse_cpus(bad)
 
 
 def test_a_spec_is_the_whole_run(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text('{"server": {"id": 1}, "clients": []}')
-    assert spec_of(str(path), {"seed": None, "group": []}) == {"server": {"id": 1}, "clients": []}
-    with pytest.raises(UsageError, match="--client-processes has no place beside it"):
-        spec_of(str(path), {"client_processes": 2})
+    assert read_spec(str(path), {}) == {"server": {"id": 1}, "clients": []}
+    with pytest.raises(UsageError, match="it excludes --client-processes"):
+        read_spec(str(path), {"client_processes": 2})
     for text in ("[]", "{"):
         path.write_text(text)
         with pytest.raises(UsageError, match="--spec"):
-            spec_of(str(path), {})
+            read_spec(str(path), {})
     with pytest.raises(UsageError, match="No such file"):
-        spec_of(str(tmp_path / "none"), {})
+        read_spec(str(tmp_path / "none"), {})
 
 
 def test_a_server_is_a_design_or_an_id_or_an_address() -> None:
-    assert server_of(None, None, None, {}, []) == {"model": "sequential"}
-    assert server_of("bounded_pool", None, None, {"workers": 2}, ["when-full=refuse"]) == {
+    assert build_server(ServerFlags()) == {"model": "sequential"}
+    assert build_server(ServerFlags(model="bounded_pool", workers=2, option=["when-full=refuse"])) == {
         "model": "bounded_pool",
         "workers": 2,
         "when_full": "refuse",
     }
-    assert server_of(None, 4, None, {}, []) == {"id": 4}
-    assert server_of(None, None, "127.0.0.1:9000", {}, []) == {"address": "127.0.0.1:9000"}
+    assert build_server(ServerFlags(server=4)) == {"id": 4}
+    assert build_server(ServerFlags(target="127.0.0.1:9000")) == {"address": "127.0.0.1:9000"}
     with pytest.raises(UsageError):
-        server_of(None, 4, "127.0.0.1:9000", {}, [])
+        build_server(ServerFlags(server=4, target="127.0.0.1:9000"))
 
 
 class Terminal(io.StringIO):

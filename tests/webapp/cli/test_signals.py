@@ -28,14 +28,14 @@ def press(number: signal.Signals = signal.SIGINT) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    with SignalGuard() as interruption:
-        with interruption.heard():
+    with SignalGuard() as signals:
+        with signals.interruptible():
             pass
         press(number)
-        assert interruption.is_asked
-        with pytest.raises(KeyboardInterrupt), interruption.heard():
+        assert signals.is_signalled
+        with pytest.raises(KeyboardInterrupt), signals.interruptible():
             pytest.fail("it was asked for before")
-    with SignalGuard() as another, pytest.raises(KeyboardInterrupt), another.heard():
+    with SignalGuard() as another, pytest.raises(KeyboardInterrupt), another.interruptible():
         press(number)
         pytest.fail("it was asked for now")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
@@ -43,11 +43,11 @@ def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(numbe
 
 def test_a_second_one_is_heard_everywhere_but_not_what_arrives_twice() -> None:
     now = [0.0]
-    with SignalGuard(clock=lambda: now[0]) as interruption:
+    with SignalGuard(clock=lambda: now[0]) as signals:
         press()
         now[0] = 0.4
         press()
-        assert interruption.is_asked
+        assert signals.is_signalled
         now[0] = 0.6
         with pytest.raises(KeyboardInterrupt):
             press()
@@ -118,7 +118,7 @@ def test_while_it_is_still_importing_it_ends_without_a_word() -> None:
 import os, signal, sys
 class Press:
     def find_spec(self, name, *_):
-        if name == "webapp.cli.commands":
+        if name == "webapp.cli.run":
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Press())
 from webapp.cli.main import main

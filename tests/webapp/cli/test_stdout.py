@@ -45,7 +45,7 @@ def test_who_closes_the_pipe_has_read_enough() -> None:
 
 def test_a_closed_output_is_no_place_for_the_next_socket() -> None:
     code = (
-        "import os; from webapp.cli.main import _fill_closed_streams as f; f(); raise SystemExit(str(os.open('/', 0)))"
+        "import os; from webapp.cli.main import _open_missing_streams as f; f(); raise SystemExit(str(os.open('/', 0)))"
     )
     command = f'exec {sys.executable} -c "{code}" <&- >&-'
     ended = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
@@ -57,9 +57,9 @@ def test_a_command_that_could_not_print_ends_with_1(shared_url: str, monkeypatch
         raise CannotWrite("the output could not be written: No space left on device")
 
     monkeypatch.setattr("webapp.cli.run.put", full)
-    monkeypatch.setattr("webapp.cli.commands.put", full)
+    monkeypatch.setattr("webapp.cli.compare.put", full)
     monkeypatch.setattr(
-        "webapp.cli.commands.comparison_at", lambda *_: SimpleNamespace(model_dump_json=lambda **_: "{}")
+        "webapp.cli.compare.fetch_comparison", lambda *_: SimpleNamespace(model_dump_json=lambda **_: "{}")
     )
     for command in (("run", "--duration", "100ms", "--url", shared_url), ("compare", "1", "2", "--format", "json")):
         ended = serverlab(*command)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from coreserver.models import MODELS
-from webapp.cli import commands
-from webapp.cli.run_flags import Request
+from tests.support.shell import APP
+from webapp.cli import run
+from webapp.cli.run_body import Request
 from webapp.recipes.recipes import recipes
 from webapp.schemas.run_spec import RunSpec
 
@@ -62,8 +63,8 @@ def repeated(config: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
         return 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "carry_out", note_down)
-        ended = CliRunner().invoke(commands.app, arguments, input=read)
+        patch.setattr(run, "execute_request", note_down)
+        ended = CliRunner().invoke(APP, arguments, input=read)
     assert ended.exit_code == 0, ended.output
     return arguments, RunSpec.model_validate(asked[0].body).model_dump(mode="json")
 
