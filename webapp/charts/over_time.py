@@ -98,7 +98,11 @@ def spec(report: Report, title: str) -> Spec:
 def summary(report: Report) -> str:
     """The peaks, and what was not measured."""
     step_s, found = _rows(report, MAX_STEPS)
-    answered = max(row["answered_per_s"] for row in found)
+    rates = [row["answered_per_s"] for row in found if row["answered_per_s"] is not None]
+    answered = "Messages per step were not recorded"  # by the first programs
+    if rates:
+        rate, over = formatting.decimal(max(rates)), formatting.seconds(step_s)
+        answered = f"At most {rate} messages a second were answered, taken over {over}"
     named = {"in_flight": "in flight", "waiting": "waiting", "queue_depth": "queued", "threads_alive": "threads"}
     peaks = {
         words: max((row[column] for row in found if row[column] is not None), default=None)
@@ -107,10 +111,7 @@ def summary(report: Report) -> str:
     said = ", ".join(f"{formatting.count(peak)} {words}" for words, peak in peaks.items() if peak is not None)
     shaded = " What lies outside of the measured window is shaded." if _outside(report, found[-1]["t_s"]) else ""
     unseen = " The server's own side was not sampled." if peaks["threads"] is None else ""
-    return (
-        f"At most {formatting.decimal(answered)} messages a second were answered, "
-        f"taken over {formatting.seconds(step_s)}; at most {said} at once.{unseen}{shaded}"
-    )
+    return f"{answered}; at most {said} at once.{unseen}{shaded}"
 
 
 def rows(report: Report) -> Table:
@@ -129,7 +130,8 @@ def _rows(report: Report, most: int) -> tuple[float, list[dict[str, Any]]]:
     drawn = []
     for row in found:
         length_s = row["length_s"]
-        rates = {"due_per_s": row["messages_due"] / length_s, "answered_per_s": row["messages_answered"] / length_s}
+        counts = {"due_per_s": row["messages_due"], "answered_per_s": row["messages_answered"]}
+        rates = {name: None if count is None else count / length_s for name, count in counts.items()}
         figure_of = {line.column: (row | rates)[line.column] for line in LINES}
         texts = {line.text: _text(figure_of[line.column]) for line in LINES}
         drawn.append({"t_s": row["t_s"], "time": formatting.seconds(row["t_s"]), **figure_of, **texts})
