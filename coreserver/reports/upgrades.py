@@ -131,7 +131,7 @@ def _length_s(report: Document) -> float:
     rows, interval_s = series.get("rows"), series.get("interval_s")
     if not isinstance(rows, list) or not rows or not isinstance(interval_s, int | float):
         return 1.0
-    return min(len(rows) * float(interval_s), MAX_INTERVAL_S)
+    return min(len(rows) * float(interval_s), MAX_INTERVAL_S) if 0 < interval_s <= MAX_INTERVAL_S else 1.0
 
 
 STEPS: Mapping[int, Step] = {1: finish_version_1}  # version -> the function that takes it to the next one

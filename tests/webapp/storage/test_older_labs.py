@@ -13,12 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.reports.build import SCHEMA_VERSION
+from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.schema import Report
 from tests.support.golden import LABS, copy_lab
 from webapp.serving import embedded
 from webapp.settings import Settings
-from webapp.storage import database
 from webapp.storage.database import Database, DatabaseError, backup_path, migrations
 
 HTML = {"Accept": "text/html"}
@@ -94,12 +93,12 @@ def test_full_disk_prevents_the_migration(tmp_path: Path, monkeypatch: pytest.Mo
     real = sqlite3.connect
 
     def connect(file: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection = real(file, *args, **kwargs)
+        connection: sqlite3.Connection = real(file, *args, **kwargs)
         if str(file).endswith(".new"):
             connection.execute("PRAGMA max_page_count = 2")  # SQLite then reports a full disk
         return connection
 
-    monkeypatch.setattr(database.sqlite3, "connect", connect)
+    monkeypatch.setattr(sqlite3, "connect", connect)
     with pytest.raises(DatabaseError, match="disk is full"):
         Database(path)
     assert path.read_bytes() == before
