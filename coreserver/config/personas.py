@@ -121,4 +121,11 @@ class FloodGroup(ArrivingGroup):
         return self.start_s + self.duration_s
 
 
-PersonaGroup: TypeAlias = IdleGroup | SlowWriterGroup | SlowReaderGroup | ResetGroup | HalfCloseGroup | FloodGroup
+PersonaGroup: TypeAlias = (
+    IdleGroup  # one persona per line
+    | SlowWriterGroup
+    | SlowReaderGroup
+    | ResetGroup
+    | HalfCloseGroup
+    | FloodGroup
+)

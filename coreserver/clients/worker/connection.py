@@ -310,15 +310,14 @@ class ClientConnection(ABC):
             return
         was_waiting = self._phase is Phase.CONNECTING
         self._enter(Phase.WAITING)
-        if not self.on_connected():
-            return
         self._is_connecting = False
-        self._watch()
         if was_waiting:
             self._change(READ)
         else:
             fd = cast(socket.socket, self._sock).fileno()
             self._context.poller.watch(fd, READ, self.on_event)
+        if self.on_connected() and self.record.outcome is None:
+            self._watch()
 
     def _connect_failed(self, failure: int) -> None:
         outcome = _CONNECT_OUTCOMES.get(failure, ClientOutcome.REFUSED)

@@ -16,8 +16,7 @@ class HalfCloseClient(Persona[HalfCloseGroup]):
     @override
     def on_greeted(self, at_ns: int) -> None:
         sent_ns = self.send(*self.take_message())
-        row = self._context.columns.add(self._index, self.record.due_ns, sent_ns)
-        self.replies.stamp_at(row, self.replies.owed)
+        self.record_message(self.record.due_ns, sent_ns)
         self._close_own_side_when_sent()
 
     @override

@@ -34,3 +34,8 @@ class Persona(ClientConnection, Generic[Group]):
         message = self._pool[self._next]
         self._next = (self._next + 1) % len(self._pool)
         return message
+
+    def record_message(self, due_ns: int, sent_ns: int) -> None:
+        """Record a sent message; its reply ends with everything that is owed now."""
+        row = self._context.columns.add(self._index, due_ns, sent_ns)
+        self.replies.stamp_at(row, self.replies.received + self.replies.owed)

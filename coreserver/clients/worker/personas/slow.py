@@ -64,13 +64,12 @@ class SlowClient(Persona[Group]):
         self._due_ns = min(self._due_ns + self._step_ns, self._end_ns)
         self._timers.at(self._due_ns, self._tick)
 
-    def _record_message(self, due_ns: int, sent_ns: int) -> None:
-        """Record a message whose last payload byte was sent; its reply ends with everything owed now."""
+    @override
+    def record_message(self, due_ns: int, sent_ns: int) -> None:
         if not self._has_sent:
             due_ns += self.record.due_ns - self._began_ns  # as if the greeting had cost no time
             self._has_sent = True
-        row = self._context.columns.add(self._index, due_ns, sent_ns)
-        self.replies.stamp_at(row, self.replies.received + self.replies.owed)
+        super().record_message(due_ns, sent_ns)
 
 
 class SlowWriter(SlowClient[SlowWriterGroup]):
@@ -90,7 +89,7 @@ class SlowWriter(SlowClient[SlowWriterGroup]):
         reply = self._take_reply()
         sent_ns = self.send(piece, reply)
         if reply and not self._reply_left:
-            self._record_message(due_ns, sent_ns)
+            self.record_message(due_ns, sent_ns)
         if self.replies.owed:
             self.wait_for_peer(sent_ns)
 
@@ -143,7 +142,7 @@ class SlowReader(SlowClient[SlowReaderGroup]):
     def step(self, due_ns: int) -> None:
         while not self.is_write_blocked and self.replies.owed < MAX_OWED_BYTES:
             sent_ns = self.send(*self.take_message())
-            self._record_message(due_ns, sent_ns)
+            self.record_message(due_ns, sent_ns)
             self._progress_ns = sent_ns
         received = self.record.bytes_received
         self.read(self._step_bytes)
