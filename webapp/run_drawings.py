@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from webapp.lab.lab import Lab
 from webapp.schemas.timeline_part import WHOLE, TimelinePicture, TimelineQuery
-from webapp.timeline.drawing import WIDE, responsive
-from webapp.timeline.explorer import part_of, picture
+from webapp.timeline.drawing import WIDE, paint_responsive
+from webapp.timeline.explorer import picture, select_part
 
 
 def timeline_svg(lab: Lab, run_id: int, query: TimelineQuery = WHOLE, *, embedded: bool = False) -> str:
@@ -32,9 +32,9 @@ def timeline_picture(lab: Lab, run_id: int, query: TimelineQuery, *, lanes: bool
 
 
 def _draw(lab: Lab, run_id: int, query: TimelineQuery, *, embedded: bool, lanes: bool) -> str:
-    scene = part_of(*lab.runs.timeline(run_id), query, lanes=lanes)
+    scene = select_part(*lab.runs.timeline(run_id), query, lanes=lanes)
     title = _title(lab, run_id)
-    return responsive(scene, title) if embedded else scene.paint(width=WIDE, title=title, embedded=False)
+    return paint_responsive(scene, title) if embedded else scene.paint(width=WIDE, title=title, embedded=False)
 
 
 def _title(lab: Lab, run_id: int) -> str:

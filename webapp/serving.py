@@ -18,7 +18,7 @@ from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.http.uvicorn_server import BACKLOG, LabServer
 from webapp.lab.lab import Lab
 from webapp.settings import Settings
-from webapp.storage.data_dir import InUse, locked, remove_address, write_address
+from webapp.storage.data_dir import DataDirInUse, lock_data_dir, remove_address, write_address
 from webapp.storage.database import DatabaseError
 from webapp.storage.store import Store
 
@@ -107,8 +107,8 @@ def loopback(host: str) -> str:
 def _held(settings: Settings) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(settings.data_dir))
-        except InUse as error:
+            stack.enter_context(lock_data_dir(settings.data_dir))
+        except DataDirInUse as error:
             raise CannotServe(str(error)) from None
         except OSError as error:
             raise CannotServe(f"the data dir {settings.data_dir} cannot be used: {error.strerror}") from error

@@ -33,7 +33,7 @@ _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
 # --- out -------------------------------------------------------------------------------------------------------------
 
 
-def written(report: Report, records: Records | None) -> Iterator[bytes]:
+def write_report(report: Report, records: Records | None) -> Iterator[bytes]:
     """The file, a piece at a time: whoever sends it holds up nobody else while it is written."""
     separator = b"{"
     for name in Report.model_fields:
@@ -57,7 +57,7 @@ def written(report: Report, records: Records | None) -> Iterator[bytes]:
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
-def opened(body: bytes) -> Imported:
+def read_report(body: bytes) -> Imported:
     """What the file holds.
 
     Raises:

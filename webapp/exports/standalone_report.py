@@ -63,19 +63,19 @@ def report_page(lab: Lab, charts: ChartRenderer, run_id: int, base_url: str, ver
     report, run = lab.results.report(run_id), run_page(lab, run_id, base_url)
     return ReportPage(
         run=run,
-        charts=tuple(_drawn(charts, figure, report) for figure in run.results.charts) if run.results else (),
+        charts=tuple(_draw_chart(charts, figure, report) for figure in run.results.charts) if run.results else (),
         css=_style(),
         version=version,
         written=formatting.moment(datetime.now(UTC)),
     )
 
 
-def _drawn(charts: ChartRenderer, figure: ChartFigure, report: Report) -> DrawnChart:
+def _draw_chart(charts: ChartRenderer, figure: ChartFigure, report: Report) -> DrawnChart:
     spec = CHARTS[figure.name].spec(report)
     if spec is None:
         return DrawnChart(figure, Markup(""), missing=figure.summary)
     try:
-        svg = of_its_own(charts.svg(spec), figure.name)
+        svg = prefix_ids(charts.svg(spec), figure.name)
     except Unavailable:
         raise
     except Problem as problem:
@@ -83,7 +83,7 @@ def _drawn(charts: ChartRenderer, figure: ChartFigure, report: Report) -> DrawnC
     return DrawnChart(figure, Markup(svg))  # noqa: S704 - made by the charts' process, which escapes the texts in it
 
 
-def of_its_own(svg: str, name: str) -> str:
+def prefix_ids(svg: str, name: str) -> str:
     """The same picture with ids that no other picture of the page has."""
     svg = _ID.sub(lambda found: f'id="{name}-{found[1]}"', svg)
     return _REFERENCE.sub(lambda found: f"{found[1]}#{name}-{found[2]}", svg)

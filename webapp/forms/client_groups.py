@@ -21,7 +21,7 @@ from webapp.forms.schema_form import (
     check,
     document_of,
     fields_of,
-    shown,
+    format_value,
     submitted_from,
 )
 from webapp.recipes.group_kinds import GROUP_KINDS
@@ -43,7 +43,7 @@ _STAGE = re.compile(r"\s*(\S+)\s+for\s+(\S+)\s*")
 
 
 @dataclass(frozen=True)
-class Choice:
+class KindChoice:
     """A link that makes the form one with other groups."""
 
     kind: str
@@ -59,7 +59,7 @@ class GroupForm:
     prefix: str
     kind: str
     summary: str
-    choices: tuple[Choice, ...]
+    choices: tuple[KindChoice, ...]
     without: str  # the kinds when this one is taken away; empty for the only one
     fields: tuple[FormField, ...]
     more: tuple[FormField, ...]
@@ -104,7 +104,7 @@ def _group_form(number: int, kinds: Sequence[str], submitted: Submitted, problem
         kind=kind,
         summary=_summary(kind),
         choices=tuple(
-            Choice(other, ",".join([*before, other, *after]), _summary(other), is_current=other == kind)
+            KindChoice(other, ",".join([*before, other, *after]), _summary(other), is_current=other == kind)
             for other in GROUP_KINDS
         ),
         without=",".join([*before, *after]),
@@ -176,7 +176,7 @@ def parse_stages(text: str) -> tuple[list[dict[str, float]], str]:
 
 def stages_text(stages: Sequence[Mapping[str, float]]) -> str:
     """What `parse_stages` reads as these stages."""
-    return ", ".join(f"{shown(stage['rate_per_s'])} for {shown(stage['duration_s'])}" for stage in stages)
+    return ", ".join(f"{format_value(stage['rate_per_s'])} for {format_value(stage['duration_s'])}" for stage in stages)
 
 
 def parse_steps(text: str) -> tuple[list[dict[str, Any]], str]:

@@ -49,7 +49,7 @@ class DesignForm:
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetChoice:
     """A server that clients can be sent at."""
 
     value: str
@@ -65,7 +65,7 @@ class LaunchForm:
 
     origin: str
     place: str
-    targets: tuple[Target, ...]
+    targets: tuple[TargetChoice, ...]
     server: str
     server_problem: str
     address: str
@@ -131,7 +131,12 @@ def server_config(submitted: Submitted) -> tuple[ServerOptions | None, dict[str,
 
 
 def launch_form(
-    origin: str, place: str, targets: Sequence[Target], submitted: Submitted, problems: Problems, problem: str = ""
+    origin: str,
+    place: str,
+    targets: Sequence[TargetChoice],
+    submitted: Submitted,
+    problems: Problems,
+    problem: str = "",
 ) -> LaunchForm:
     """The form that sends clients, holding what was typed. Problems are named as in a run's body, `clients.0.count`."""
     label, *more = fields_of(RunSpec, submitted, problems, prefix=RUN, only=RUN_FIELDS)
@@ -202,10 +207,10 @@ def submitted_from_run(config: Mapping[str, Any]) -> dict[str, str]:
     return fields | submitted_from_groups(config["clients"])
 
 
-def targets_of(servers: Sequence[ServerResource]) -> list[Target]:
+def targets_of(servers: Sequence[ServerResource]) -> list[TargetChoice]:
     """The servers of the lab that clients can be sent at now."""
     return [
-        Target(str(server.id), f"{server.name} ({server.model}, port {server.address.port})")
+        TargetChoice(str(server.id), f"{server.name} ({server.model}, port {server.address.port})")
         for server in servers
         if server.state == "listening" and server.address is not None
     ]

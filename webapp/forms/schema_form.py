@@ -133,7 +133,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
 
 def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
     if kind in REASONS:
-        return REASONS[kind].format(**{name: shown(value) for name, value in context.items()})
+        return REASONS[kind].format(**{name: format_value(value) for name, value in context.items()})
     return ALPHABETS.get(context.get("pattern", ""), plain_message(message))
 
 
@@ -147,7 +147,7 @@ def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str
             inner = {key: item for key, item in value.items() if key != "kind"}
             fields |= submitted_from(inner, prefix=f"{prefix}{name}.{tag}.")
         else:
-            fields[prefix + name] = shown(value)
+            fields[prefix + name] = format_value(value)
     return fields
 
 
@@ -162,7 +162,7 @@ def _schema(settings: type[BaseModel]) -> Schema:
 def _field(
     root: Schema, schema: Schema, path: str, prefix: str, submitted: Submitted, problems: Problems
 ) -> FormField | None:
-    plain, _ = _resolved(root, schema)
+    plain, _ = _resolve(root, schema)
     if "const" in plain:
         return None
     if "oneOf" in plain:
@@ -173,7 +173,7 @@ def _field(
         label=label,
         unit=unit,
         kind=_kind(plain),
-        value=submitted.get(prefix + path, shown(schema.get("default"))),
+        value=submitted.get(prefix + path, format_value(schema.get("default"))),
         help=_help(schema),
         problem=_problem(plain, path, problems),
         choices=tuple(plain.get("enum", ())),
@@ -243,20 +243,20 @@ def _kind(plain: Schema) -> Literal["number", "text", "lines", "choice", "tick"]
 def _limit(plain: Schema, inclusive: str, exclusive: str) -> str:
     """A limit for the browser's own check; an exclusive one is left to the settings, except where it is an integer."""
     if inclusive in plain:
-        return shown(plain[inclusive])
+        return format_value(plain[inclusive])
     if exclusive in plain and plain.get("type") == "integer":
-        return shown(plain[exclusive] + (1 if exclusive == "exclusiveMinimum" else -1))
+        return format_value(plain[exclusive] + (1 if exclusive == "exclusiveMinimum" else -1))
     return ""
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A setting as a person would type it."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return ", ".join(shown(item) for item in value)
+        return ", ".join(format_value(item) for item in value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
@@ -268,7 +268,7 @@ def shown(value: Any) -> str:
 def _document(root: Schema, properties: Schema, prefix: str, submitted: Submitted) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, schema in properties.items():
-        plain, nullable = _resolved(root, schema)
+        plain, nullable = _resolve(root, schema)
         if "oneOf" in plain:
             tag = submitted.get(f"{prefix}{name}.kind")
             if tag is not None:
@@ -296,16 +296,16 @@ def _value(plain: Schema, nullable: bool, typed: str) -> Any:
     return text
 
 
-def _resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
+def _resolve(root: Schema, schema: Schema) -> tuple[Schema, bool]:
     """The schema behind `$ref` and "or null", and whether null is allowed."""
     if "$ref" in schema:
-        return _resolved(root, root["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
+        return _resolve(root, root["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
     members = [member for member in schema.get("anyOf", ()) if member != {"type": "null"}]
     if len(members) == 1:
-        return _resolved(root, members[0])[0], True
+        return _resolve(root, members[0])[0], True
     return schema, False
 
 
 def _members(root: Schema, union: Schema) -> dict[str, Schema]:
     """The members of a discriminated union by their tags."""
-    return {tag: _resolved(root, {"$ref": ref})[0] for tag, ref in union["discriminator"]["mapping"].items()}
+    return {tag: _resolve(root, {"$ref": ref})[0] for tag, ref in union["discriminator"]["mapping"].items()}

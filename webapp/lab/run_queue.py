@@ -24,7 +24,7 @@ from webapp.problems import Quota, StorageFull, Unavailable
 from webapp.schemas.resources import Reason
 from webapp.schemas.run_spec import RunSpec
 from webapp.settings import Settings
-from webapp.storage.store import Ending, Result, Store, now
+from webapp.storage.store import Result, RunEnding, Store, now
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class RunQueue:
         self._current: LiveRun | None = None
         self._promised = 0  # places in the queue for runs that are being written down
         self._closed = False
-        self._unsaved: dict[int, Ending] = {}  # ends that the database could not take yet
+        self._unsaved: dict[int, RunEnding] = {}  # ends that the database could not take yet
         self._work_dir = settings.data_dir / "work"
         shutil.rmtree(self._work_dir, ignore_errors=True)  # what a killed lab left
         self._work_dir.mkdir()
@@ -105,7 +105,7 @@ class RunQueue:
                 return None
             return self._queue.index(run) + (self._current is not None)
 
-    def unsaved(self, run_id: int) -> Ending | None:
+    def unsaved(self, run_id: int) -> RunEnding | None:
         """How it ended, where the database does not know yet."""
         with self._changed:
             return self._unsaved.get(run_id)
@@ -120,7 +120,7 @@ class RunQueue:
             if run not in self._queue:
                 return  # it is under way: the thread `runs` sees the cancel
             self._queue.remove(run)
-        self._end(run, Ending("cancelled", now(), reason))
+        self._end(run, RunEnding("cancelled", now(), reason))
 
     def wait(self, run_id: int, timeout_s: float) -> None:
         """Block until the run is over, or the time is."""
@@ -178,7 +178,7 @@ class RunQueue:
             self._current = self._queue.popleft()
             return self._current
 
-    def _carried_out(self, run: LiveRun) -> Ending:
+    def _carried_out(self, run: LiveRun) -> RunEnding:
         self._before_run()
         run.started_at = now()
         watchdog = threading.Timer(self._settings.max_run_s, run.stop, [self._time_limit()])
@@ -195,12 +195,12 @@ class RunQueue:
                 info = described(run.destination, host, self._servers)
             return self._ending(run, info, result)
         except (StorageFull, Unavailable) as problem:
-            return Ending("failed", now(), Reason(code="storage", detail=problem.detail))
+            return RunEnding("failed", now(), Reason(code="storage", detail=problem.detail))
         except CouldNotServe as error:
-            return Ending("failed", now(), Reason(code=error.code, detail=str(error)))
+            return RunEnding("failed", now(), Reason(code=error.code, detail=str(error)))
         except Exception:
             log.exception("run %d broke", run.id)
-            return Ending("failed", now(), Reason(code="internal", detail="the lab's own log says what went wrong"))
+            return RunEnding("failed", now(), Reason(code="internal", detail="the lab's own log says what went wrong"))
         finally:
             watchdog.cancel()
             watchdog.join()
@@ -224,7 +224,7 @@ class RunQueue:
         finally:
             path.unlink(missing_ok=True)
 
-    def _ending(self, run: LiveRun, server: ServerInfo, result: RunResult) -> Ending:
+    def _ending(self, run: LiveRun, server: ServerInfo, result: RunResult) -> RunEnding:
         """The state that follows from the result, and the report that goes with it."""
         ended_at = now()
         state, reason = result.outcome, None
@@ -233,7 +233,7 @@ class RunQueue:
         elif result.outcome == "cancelled":
             reason = run.cancelled_because or ASKED
             state = "failed" if reason.code == TIME_LIMIT else "cancelled"
-        row = self._store.run(run.id)
+        row = self._store.get_run(run.id)
         info = RunInfo(
             id=run.id,
             label=row.label,
@@ -250,14 +250,14 @@ class RunQueue:
         report = build_report(info, result, server, describe_machine())
         connections = encode_connections(result.connections)
         stored = Result(result.load.started_ns, result.load.started_wall_s, report, connections)
-        return Ending(state, ended_at, reason, stored)
+        return RunEnding(state, ended_at, reason, stored)
 
     def _time_limit(self) -> Reason:
         return Reason(code=TIME_LIMIT, detail=f"max_run_s: a run lasts at most {self._settings.max_run_s:g} s")
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
-    def _end(self, run: LiveRun, ending: Ending) -> None:
+    def _end(self, run: LiveRun, ending: RunEnding) -> None:
         """Write its end down, then let everybody know: `completed` means that the report is there."""
         kept = self._saved(run.id, ending)
         with self._changed:
@@ -269,7 +269,7 @@ class RunQueue:
             self._changed.notify_all()
         self.touch(run.id)
 
-    def _saved(self, run_id: int, ending: Ending) -> Ending | None:
+    def _saved(self, run_id: int, ending: RunEnding) -> RunEnding | None:
         """None once it is in the database; otherwise the failure that must be shown, and stored when that works."""
         for _ in range(STORE_ATTEMPTS):
             try:
@@ -281,7 +281,9 @@ class RunQueue:
                 break
             else:
                 return None
-        failed = Ending("failed", ending.at, Reason(code="storage", detail=f"its result could not be stored: {detail}"))
+        failed = RunEnding(
+            "failed", ending.at, Reason(code="storage", detail=f"its result could not be stored: {detail}")
+        )
         try:
             self._store.end_run(run_id, failed)  # a row takes less room than a report
         except (StorageFull, Unavailable):

@@ -12,8 +12,8 @@ from coreserver.reports.schema import Report
 from webapp.lab.runs import Runs
 from webapp.problems import Conflict, NoResult, NotFound
 from webapp.storage.run_files import Records, stored_records
-from webapp.storage.store import Result, RunRow, Store
-from webapp.storage.timeline_cache import readable_connections
+from webapp.storage.store import Result, Store, StoredRun
+from webapp.storage.timeline_cache import read_connections
 
 
 class RunResults:
@@ -32,7 +32,7 @@ class RunResults:
 
     def original_report(self, run_id: int) -> Report:
         """Return the report with the run id of the lab that wrote it. Label and note are the current ones."""
-        row = self._store.run(run_id)
+        row = self._store.get_run(run_id)
         return _with_run(self._result(row).report, label=row.label, note=row.note)
 
     def reports(self, run_ids: Sequence[int]) -> list[Report]:
@@ -55,7 +55,7 @@ class RunResults:
             UnreadableRecords: the records are damaged, or a newer program wrote them.
         """
         result = self._result_with_records(run_id)
-        return readable_connections(run_id, result.connections), result.started_ns
+        return read_connections(run_id, result.connections), result.started_ns
 
     def log(self, run_id: int) -> str:
         """Return the clients' log in the article's format; raises as `joined_connections` does."""
@@ -66,18 +66,18 @@ class RunResults:
 
     def export(self, run_id: int) -> tuple[Report, Records | None]:
         """Return the report and, if they can be read, the records: together they restore the run in another lab."""
-        return self.original_report(run_id), stored_records(self._result(self._store.run(run_id)))
+        return self.original_report(run_id), stored_records(self._result(self._store.get_run(run_id)))
 
     def _result_with_records(self, run_id: int) -> Result:
-        result = self._result(self._store.run(run_id))
+        result = self._result(self._store.get_run(run_id))
         if not result.connections:
             raise NotFound(f"run {run_id} was imported from a report alone: its connections are not in the file")
         return result
 
-    def _result(self, row: RunRow) -> Result:
+    def _result(self, row: StoredRun) -> Result:
         if self._runs.is_live(row.id):
             raise Conflict(f"run {row.id} is {row.state}; its result is available when it has ended")
-        result = self._store.result(row.id)
+        result = self._store.load_result(row.id)
         if result is None:
             raise NoResult(f"run {row.id} ended as {row.state} without a result")
         return result

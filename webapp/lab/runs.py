@@ -16,7 +16,7 @@ from webapp.schemas.run_progress import RunHistory
 from webapp.schemas.run_spec import RunSpec
 from webapp.settings import Settings
 from webapp.storage.run_files import Imported
-from webapp.storage.store import Ending, Result, RunRow, Store
+from webapp.storage.store import Result, RunEnding, Store, StoredRun
 from webapp.storage.timeline_cache import RunRows
 
 FILES = ("report", "report.json", "report.html", "connections", "log", "histogram", "trace", "events", "cancel")
@@ -54,12 +54,12 @@ class Runs:
 
     def find(self, which: RunFilter | None = None) -> RunList:
         """Return one page of the matching runs, newest first by default."""
-        rows, next_cursor = self._store.runs(which or RunFilter())
+        rows, next_cursor = self._store.find_runs(which or RunFilter())
         return RunList(runs=[self._resource(row) for row in rows], next_cursor=next_cursor)
 
     def get(self, run_id: int) -> RunResource:
         """Return the run as it is now."""
-        return self._resource(self._store.run(run_id))
+        return self._resource(self._store.get_run(run_id))
 
     def edit(self, run_id: int, patch: RunPatch) -> RunResource:
         """Change the label or the note."""
@@ -69,13 +69,13 @@ class Runs:
 
     def cancel(self, run_id: int) -> RunResource:
         """End the run soon and keep its records. Does nothing if the run has ended."""
-        self._store.run(run_id)
+        self._store.get_run(run_id)
         self._queue.cancel(run_id)
         return self.get(run_id)
 
     def delete(self, run_id: int) -> None:
         """Delete the run and its records; Conflict while it is queued or running."""
-        self._store.run(run_id)
+        self._store.get_run(run_id)
         if self._queue.live(run_id):
             raise Conflict(f"run {run_id} has not ended; cancel it first")
         self._store.delete_run(run_id)
@@ -93,13 +93,13 @@ class Runs:
         )
         version = found.report.environment.versions.get("serverlab")
         origin = {"run_id": run.id, "version": version, "has_records": records is not None}
-        run_id = self._store.import_run(found.config, Ending(run.state, run.ended_at, reason, result), origin)
+        run_id = self._store.import_run(found.config, RunEnding(run.state, run.ended_at, reason, result), origin)
         self._queue.touch(run_id)
         return self.get(run_id)
 
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the number of runs per state and verdict."""
-        return self._store.run_counts()
+        return self._store.count_runs()
 
     def is_busy(self) -> bool:
         """Whether a run is queued or in progress."""
@@ -119,7 +119,7 @@ class Runs:
 
         A run that has not begun, or has no records, has no rows.
         """
-        self._store.run(run_id)
+        self._store.get_run(run_id)
         if live := self._queue.live(run_id):
             return live.timeline()
         return self._rows.of(run_id), None
@@ -132,7 +132,7 @@ class Runs:
         """Cancel all queued and running runs and wait for the one in progress."""
         self._queue.close()
 
-    def _resource(self, row: RunRow) -> RunResource:
+    def _resource(self, row: StoredRun) -> RunResource:
         live, ending = self._queue.live(row.id), self._queue.unsaved(row.id)
         outline = row.outline or {}
         return RunResource.model_validate(

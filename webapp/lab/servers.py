@@ -69,7 +69,7 @@ class Servers:
         self._names: set[str] = set()  # also those of servers about to be created
         self._coming: list[ServerOptions] = []  # what those ask for
         self._closed = False
-        for row in store.servers():
+        for row in store.list_servers():
             self._restore(row.id, row.name, row.config, row.created_at)
 
     def _restore(self, server_id: int, name: str, config: Mapping[str, Any], created_at: str) -> None:

@@ -18,7 +18,7 @@ from webapp.forms.experiment_form import (
     OWN_SERVER,
     DesignForm,
     LaunchForm,
-    Target,
+    TargetChoice,
     design_form,
     launch_form,
     targets_of,
@@ -204,8 +204,10 @@ def dashboard(
     run_problems = run_problems or {}
     inline = {name.removeprefix("server."): why for name, why in run_problems.items() if name.startswith("server.")}
     about_run = bool(run_problems) or server_problems is None
-    elsewhere = [Target(ELSEWHERE, "a server elsewhere, at the address below")] if lab.settings.allow_target else []
-    own = Target(OWN_SERVER, f"a fresh {model.name} as set up above, for this run only")
+    elsewhere = (
+        [TargetChoice(ELSEWHERE, "a server elsewhere, at the address below")] if lab.settings.allow_target else []
+    )
+    own = TargetChoice(OWN_SERVER, f"a fresh {model.name} as set up above, for this run only")
     return DashboardPage(
         servers=tuple(server_row(server) for server in servers),
         models=tuple(models),

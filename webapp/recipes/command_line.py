@@ -51,7 +51,7 @@ def _group_words(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
     words: list[str] = []
     for field, value in group.items():
         flag = flags[field]
-        words += [_flag(flag)] if value is True else [_flag(flag), _WRITTEN.get(flag, _plain)(value)]
+        words += [_flag(flag)] if value is True else [_flag(flag), _FORMATS.get(flag, _plain)(value)]
     return words
 
 
@@ -101,7 +101,7 @@ def _cpus(cpus: Sequence[int]) -> str:
     return ",".join(map(str, cpus))
 
 
-_WRITTEN: Mapping[str, Callable[[Any], str]] = {
+_FORMATS: Mapping[str, Callable[[Any], str]] = {
     "duration": _span,
     "warm_up": _span,
     "think": _span,

@@ -32,7 +32,7 @@ def recipes(base_url: str, config: Mapping[str, Any]) -> tuple[Recipe, ...]:
         base_url: of the lab, without a slash at its end.
         config: the run's body, defaults filled in.
     """
-    body = _short(config)
+    body = _shorten(config)
     return (
         Recipe("body", "REST body", json.dumps(body, indent=2)),
         Recipe("curl", "curl", _curl(base_url, body)),
@@ -41,7 +41,7 @@ def recipes(base_url: str, config: Mapping[str, Any]) -> tuple[Recipe, ...]:
     )
 
 
-def _short(config: Mapping[str, Any]) -> dict[str, Any]:
+def _shorten(config: Mapping[str, Any]) -> dict[str, Any]:
     """The body without what it would say by leaving it out."""
     body: dict[str, Any] = {name: config[name] for name in RUN_FIELDS if config.get(name)}
     server = config["server"]

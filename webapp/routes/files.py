@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from coreserver.reports.schema import ReportFile, json_schema
 from webapp.exports.perfetto_trace import trace_file
-from webapp.exports.report_json import opened, written
+from webapp.exports.report_json import read_report, write_report
 from webapp.exports.standalone_report import report_page
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.run_list import runs_page
@@ -56,7 +56,7 @@ def get_report_file(lab: LabDep, run_id: RunId) -> Response:
     """The report as a download, with the `bundle` that brings the run back whole when it is imported."""
     report, records = lab.results.export(run_id)
     name = f"run-{run_id}-report.json"
-    return StreamingResponse(written(report, records), media_type="application/json", headers=download(name))
+    return StreamingResponse(write_report(report, records), media_type="application/json", headers=download(name))
 
 
 @router.get(
@@ -115,7 +115,7 @@ def import_run(lab: LabDep, body: Annotated[bytes, Depends(_body)], response: Re
     The file is checked as a whole, and nothing is kept of one that does not fit. The run gets a new id and is marked
     as imported.
     """
-    run = lab.runs.import_file(opened(body))
+    run = lab.runs.import_file(read_report(body))
     response.headers["Location"] = run.links["self"]
     return run
 
@@ -138,7 +138,7 @@ def import_file(lab: LabDep, uploaded: Annotated[bytes | Problem, Depends(_uploa
     try:
         if isinstance(uploaded, Problem):
             raise uploaded
-        run = lab.runs.import_file(opened(uploaded))
+        run = lab.runs.import_file(read_report(uploaded))
     except Problem as problem:
         reasons = tuple(f"{error.field}: {error.message}" for error in problem.errors) or (problem.detail,)
         page = runs_page(lab, RunFilter(), {}, {}, import_reasons=reasons)

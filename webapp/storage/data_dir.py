@@ -11,16 +11,16 @@ from pathlib import Path
 LOCK, ADDRESS = "lock", "address"
 
 
-class InUse(Exception):
+class DataDirInUse(Exception):
     """Another lab has this data dir."""
 
 
 @contextlib.contextmanager
-def locked(data_dir: Path) -> Iterator[None]:
+def lock_data_dir(data_dir: Path) -> Iterator[None]:
     """Hold the data dir, making it if need be; the kernel lets go of the lock when the process ends, however.
 
     Raises:
-        InUse: another process holds it; the message has its pid.
+        DataDirInUse: another process holds it; the message has its pid.
         OSError: the folder cannot be made or written.
     """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -30,7 +30,7 @@ def locked(data_dir: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-            raise InUse(f"{data_dir} is already in use by pid {pid or 'unknown'}") from None
+            raise DataDirInUse(f"{data_dir} is already in use by pid {pid or 'unknown'}") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

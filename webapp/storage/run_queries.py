@@ -21,7 +21,7 @@ from webapp.schemas.resources import RunFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """A column to sort by, with its collation; `kind` is the type of its values."""
 
     column: str
@@ -36,19 +36,19 @@ class Order:
 
 
 ORDERS = {
-    "created_at": Order("created_at", str),
-    "label": Order("label", str, collation="COLLATE NOCASE"),
-    "model": Order("model", str),
-    "verdict": Order("verdict_status", str, may_be_missing=True),  # in the alphabet the worst comes first, luckily
-    "duration_s": Order("duration_s", float, may_be_missing=True),
-    "throughput_messages_per_s": Order("throughput_messages_per_s", float, may_be_missing=True),
-    "response_p50_ms": Order("response_p50_ms", float, may_be_missing=True),
-    "response_p99_ms": Order("response_p99_ms", float, may_be_missing=True),
+    "created_at": SortOrder("created_at", str),
+    "label": SortOrder("label", str, collation="COLLATE NOCASE"),
+    "model": SortOrder("model", str),
+    "verdict": SortOrder("verdict_status", str, may_be_missing=True),  # in the alphabet the worst comes first, luckily
+    "duration_s": SortOrder("duration_s", float, may_be_missing=True),
+    "throughput_messages_per_s": SortOrder("throughput_messages_per_s", float, may_be_missing=True),
+    "response_p50_ms": SortOrder("response_p50_ms", float, may_be_missing=True),
+    "response_p99_ms": SortOrder("response_p99_ms", float, may_be_missing=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageStart:
     """Where a page begins: after this run, whose key is None where it has no such figure."""
 
     key: str | float | None
@@ -58,16 +58,16 @@ class Place:
 def select_page(db: Connection, which: RunFilter) -> tuple[list[Row], str | None]:
     """The rows of one page, and the cursor of the next one; Invalid if `which.cursor` is of another order."""
     order = ORDERS[which.sort.removeprefix("-")]
-    after = None if which.cursor is None else _place(which.cursor, which.sort, order)
+    after = None if which.cursor is None else _parse_cursor(which.cursor, which.sort, order)
     rows: list[Row] = []
     for where, values in _parts(order, after, descending=which.sort.startswith("-")):
         if len(rows) <= which.limit:
             rows += _rows(db, which, order, where, values, which.limit + 1 - len(rows))
     page = rows[: which.limit]
-    return page, _cursor(which.sort, page[-1][order.column], page[-1]["id"]) if len(rows) > len(page) else None
+    return page, _make_cursor(which.sort, page[-1][order.column], page[-1]["id"]) if len(rows) > len(page) else None
 
 
-def _parts(order: Order, after: Place | None, *, descending: bool) -> Iterator[tuple[str, list[Any]]]:
+def _parts(order: SortOrder, after: PageStart | None, *, descending: bool) -> Iterator[tuple[str, list[Any]]]:
     """The conditions of the parts of the list that a page may reach into, in their order."""
     beyond = "<" if descending else ">"
     if after is None:
@@ -82,7 +82,7 @@ def _parts(order: Order, after: Place | None, *, descending: bool) -> Iterator[t
             yield f"{order.column} IS NULL AND id {beyond} ?", [after.run_id]
 
 
-def _rows(db: Connection, which: RunFilter, order: Order, where: str, values: list[Any], most: int) -> list[Row]:
+def _rows(db: Connection, which: RunFilter, order: SortOrder, where: str, values: list[Any], most: int) -> list[Row]:
     filters, wanted = _filters(which)
     direction = "DESC" if which.sort.startswith("-") else "ASC"
     in_order = f"ORDER BY {order.key} {direction}, id {direction}"
@@ -106,11 +106,11 @@ def _filters(which: RunFilter) -> tuple[list[str], list[Any]]:
 # --- cursors ---------------------------------------------------------------------------------------------------------
 
 
-def _cursor(sort: str, key: str | float | None, run_id: int) -> str:
+def _make_cursor(sort: str, key: str | float | None, run_id: int) -> str:
     return base64.urlsafe_b64encode(json.dumps([sort, key, run_id]).encode()).decode()
 
 
-def _place(cursor: str, sort: str, order: Order) -> Place:
+def _parse_cursor(cursor: str, sort: str, order: SortOrder) -> PageStart:
     try:
         made_for, key, run_id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
         if made_for != sort or type(run_id) is not int or not abs(run_id) < 2**63 or not _is_key(key, order):
@@ -118,10 +118,10 @@ def _place(cursor: str, sort: str, order: Order) -> Place:
     except (binascii.Error, ValueError, TypeError):
         message = "is not a cursor of a list with this sort order"
         raise Invalid(f"cursor: {message}", errors=[FieldError("cursor", message)]) from None
-    return Place(key, run_id)
+    return PageStart(key, run_id)
 
 
-def _is_key(key: Any, order: Order) -> bool:
+def _is_key(key: Any, order: SortOrder) -> bool:
     if key is None:
         return order.may_be_missing
     if order.kind is str:

@@ -31,7 +31,7 @@ def now() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerRow:
+class StoredServer:
     """A server resource: its config, whether or not it runs."""
 
     id: int
@@ -41,7 +41,7 @@ class ServerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRow:
+class StoredRun:
     """A run without its records. `outline` has the report's `verdict`, `sentence` and `totals` once there is one."""
 
     id: int
@@ -76,7 +76,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RunEnding:
     """How a run ended."""
 
     state: str
@@ -105,13 +105,13 @@ class Store:
                 "INSERT INTO servers (name, config, created_at) VALUES (?, ?, ?)",
                 (name, json.dumps(config), created_at),
             )
-            return _inserted(cursor.lastrowid)
+            return _require_id(cursor.lastrowid)
 
-    def servers(self) -> list[ServerRow]:
+    def list_servers(self) -> list[StoredServer]:
         """Every server, oldest first."""
         with self._database.read() as db:
             rows = db.execute("SELECT * FROM servers ORDER BY id").fetchall()
-        return [ServerRow(row["id"], row["name"], json.loads(row["config"]), row["created_at"]) for row in rows]
+        return [StoredServer(row["id"], row["name"], json.loads(row["config"]), row["created_at"]) for row in rows]
 
     def delete_server(self, server_id: int) -> None:
         """Forget a server."""
@@ -130,7 +130,7 @@ class Store:
                 " VALUES ('queued', ?, ?, ?, ?, ?, ?)",
                 (label, note, model, server_id, json.dumps(config), created_at),
             )
-            return _inserted(cursor.lastrowid)
+            return _require_id(cursor.lastrowid)
 
     def start_run(self, run_id: int, at: str) -> None:
         """The first packet is about to be sent."""
@@ -139,19 +139,19 @@ class Store:
                 "UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", (at, run_id)
             )
 
-    def end_run(self, run_id: int, ending: Ending) -> None:
+    def end_run(self, run_id: int, ending: RunEnding) -> None:
         """Write down how it ended, with its result if it has one; a run ends once, later calls change nothing."""
-        packed = _packed(ending.result)
+        packed = _pack(ending.result)
         with self._database.write() as db:
-            _end(db, run_id, ending, packed)
+            _store_end(db, run_id, ending, packed)
 
-    def import_run(self, config: Mapping[str, Any], ending: Ending, imported_from: Mapping[str, Any]) -> int:
+    def import_run(self, config: Mapping[str, Any], ending: RunEnding, imported_from: Mapping[str, Any]) -> int:
         """Keep a run that another lab made, as its report has it but for what repeats it here; its id."""
         assert ending.result is not None  # noqa: S101 - what is imported is a result
         run, model, packed = (
             ending.result.report.run,
             ending.result.report.server.model,
-            _packed(ending.result),
+            _pack(ending.result),
         )
         with self._database.write() as db:
             cursor = db.execute(
@@ -162,11 +162,11 @@ class Store:
                     *(run.created_at, run.started_at, now(), json.dumps(imported_from)),
                 ),
             )
-            run_id = _inserted(cursor.lastrowid)
-            _end(db, run_id, ending, packed)
+            run_id = _require_id(cursor.lastrowid)
+            _store_end(db, run_id, ending, packed)
         return run_id
 
-    def run_counts(self) -> dict[tuple[str, str], int]:
+    def count_runs(self) -> dict[tuple[str, str], int]:
         """How many runs there are by state and verdict; no verdict is an empty one."""
         query = "SELECT state, verdict_status, count(*) FROM runs GROUP BY state, verdict_status"
         with self._database.read() as db:
@@ -195,21 +195,21 @@ class Store:
         with self._database.write() as db:
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
-    def run(self, run_id: int) -> RunRow:
+    def get_run(self, run_id: int) -> StoredRun:
         """One run, or NotFound."""
         with self._database.read() as db:
             row = db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
             raise no_run(run_id)
-        return _run(row)
+        return _read_run(row)
 
-    def runs(self, which: RunFilter) -> tuple[list[RunRow], str | None]:
+    def find_runs(self, which: RunFilter) -> tuple[list[StoredRun], str | None]:
         """One page of the runs that match, and the cursor of the next page."""
         with self._database.read() as db:
             rows, next_cursor = select_page(db, which)
-        return [_run(row) for row in rows], next_cursor
+        return [_read_run(row) for row in rows], next_cursor
 
-    def result(self, run_id: int) -> Result | None:
+    def load_result(self, run_id: int) -> Result | None:
         """Return the report in its current shape and the encoded records, or None if the run ended without a result.
 
         Raises:
@@ -219,7 +219,7 @@ class Store:
             row = db.execute("SELECT * FROM results WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
             return None
-        report = _unpacked(run_id, row["report"])
+        report = _unpack(run_id, row["report"])
         return Result(row["started_ns"], row["started_wall_s"], report, row["connections"])
 
 
@@ -228,17 +228,17 @@ def no_run(run_id: int) -> NotFound:
     return NotFound(f"there is no run {run_id}")
 
 
-def _inserted(rowid: int | None) -> int:
+def _require_id(rowid: int | None) -> int:
     assert rowid is not None  # noqa: S101 - true after every INSERT; tells the type checker
     return rowid
 
 
-def _packed(result: Result | None) -> bytes:
+def _pack(result: Result | None) -> bytes:
     """The report as it is stored; made before the transaction, which others wait for."""
     return zlib.compress(result.report.model_dump_json().encode()) if result else b""
 
 
-def _unpacked(run_id: int, packed: bytes) -> Report:
+def _unpack(run_id: int, packed: bytes) -> Report:
     try:
         return Report.model_validate(upgrade(json.loads(zlib.decompress(packed))))
     except ReportTooNew as error:
@@ -250,9 +250,9 @@ def _unpacked(run_id: int, packed: bytes) -> Report:
         raise UnreadableReport(f"the report of run {run_id} cannot be read: it is damaged ({error})") from error
 
 
-def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
+def _store_end(db: Connection, run_id: int, ending: RunEnding, packed: bytes) -> None:
     reason, result = ending.reason, ending.result
-    outline = _outline(result.report) if result else None
+    outline = _make_outline(result.report) if result else None
     changed = db.execute(
         "UPDATE runs SET state = ?, ended_at = ?, reason_code = ?, reason_detail = ?, verdict_status = ?,"
         " outline = ?, duration_s = ?, throughput_messages_per_s = ?, response_p50_ms = ?, response_p99_ms = ?"
@@ -264,7 +264,7 @@ def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
             reason.detail if reason else None,
             outline["verdict"]["status"] if outline else None,
             json.dumps({"schema_version": SCHEMA_VERSION, **outline}) if outline else None,
-            *_sorted_by(result.report if result else None),
+            *_sort_figures(result.report if result else None),
             run_id,
         ),
     ).rowcount
@@ -275,9 +275,9 @@ def _end(db: Connection, run_id: int, ending: Ending, packed: bytes) -> None:
         )
 
 
-def _run(row: Row) -> RunRow:
+def _read_run(row: Row) -> StoredRun:
     reason = Reason(code=row["reason_code"], detail=row["reason_detail"]) if row["reason_code"] else None
-    return RunRow(
+    return StoredRun(
         id=row["id"],
         state=row["state"],
         label=row["label"],
@@ -289,7 +289,7 @@ def _run(row: Row) -> RunRow:
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         reason=reason,
-        outline=_stored_outline(row["outline"]) if row["outline"] else None,
+        outline=_read_outline(row["outline"]) if row["outline"] else None,
         response_p50_ms=row["response_p50_ms"],
         response_p99_ms=row["response_p99_ms"],
         imported_at=row["imported_at"],
@@ -297,7 +297,7 @@ def _run(row: Row) -> RunRow:
     )
 
 
-def _stored_outline(text: str) -> dict[str, Any] | None:
+def _read_outline(text: str) -> dict[str, Any] | None:
     """The outline, upgraded like the report that it is a part of; None if a newer program wrote it."""
     try:
         outline = upgrade({"schema_version": 1, **json.loads(text)})  # the first programs stored no version in it
@@ -306,12 +306,12 @@ def _stored_outline(text: str) -> dict[str, Any] | None:
     return {name: outline.get(name) for name in ("verdict", "sentence", "totals")}
 
 
-def _outline(report: Report) -> dict[str, Any]:
+def _make_outline(report: Report) -> dict[str, Any]:
     parts = {"verdict": report.verdict, "totals": report.totals}
     return {name: part.model_dump(mode="json") for name, part in parts.items()} | {"sentence": report.run.sentence}
 
 
-def _sorted_by(report: Report | None) -> tuple[float | None, ...]:
+def _sort_figures(report: Report | None) -> tuple[float | None, ...]:
     """The figures that lists are sorted by: duration, throughput, median and p99 response time."""
     if report is None:
         return (None,) * 4

@@ -22,7 +22,7 @@ class Rows(list[TimelineRow]):
     __slots__ = ("__weakref__",)
 
 
-def readable_connections(run_id: int, data: bytes, *, messages: bool = True) -> list[JoinedConnection]:
+def read_connections(run_id: int, data: bytes, *, messages: bool = True) -> list[JoinedConnection]:
     """Return the decoded records of a run.
 
     Raises:
@@ -54,10 +54,10 @@ class RunRows:
                 if run_id in self._kept:
                     self._kept.move_to_end(run_id)
                 return rows
-        result = self._store.result(run_id)
+        result = self._store.load_result(run_id)
         if result is None or not result.connections:
             return []
-        joined = readable_connections(run_id, result.connections, messages=False)
+        joined = read_connections(run_id, result.connections, messages=False)
         rows = Rows(timeline_rows(joined, result.started_ns))
         with self._lock:
             self._held[run_id] = self._kept[run_id] = rows

@@ -11,7 +11,7 @@ A `View` asks for a part: some of the time, some of the rows. Fewer rows have mo
 has single rows again.
 
 A drawing scales with its box, and its text too, so one drawing cannot serve a desk and a telephone: `width` is the
-number of pixels it is laid out for, and `responsive` gives two, of which the stylesheet shows the right one.
+number of pixels it is laid out for, and `paint_responsive` gives two, of which the stylesheet shows the right one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,22 @@ from dataclasses import dataclass
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.timeline.frame import MARGIN, SMALL, TEXT, Frame, document, empty, gutter, names, stage
-from webapp.timeline.geometry import Span, counted, end_of, horizon, is_failed, marks, outcome_words, peak_served
+from webapp.timeline.geometry import Span, count_of, end_of, horizon, is_failed, marks, outcome_words, peak_served
 from webapp.timeline.glyphs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
-from webapp.timeline.svg import num, safe, shortened, text_width
+from webapp.timeline.svg import num, safe, shorten, text_width
 from webapp.timeline.viewport import HitArea, Scene, View
 from webapp.timeline.worker_lanes import LaneScene, draw_lanes
 
-__all__ = ["RowScene", "TimelineRow", "at_both_widths", "draw", "draw_aligned", "draw_lanes", "responsive", "scene_of"]
+__all__ = [
+    "RowScene",
+    "TimelineRow",
+    "draw",
+    "draw_aligned",
+    "draw_lanes",
+    "join_widths",
+    "make_scene",
+    "paint_responsive",
+]
 
 WIDE, NARROW = 1040, 380  # pixels: a desk's column of text, a telephone
 GROUP_HEADING = 24.0
@@ -59,7 +68,7 @@ def draw(
     return scene.paint(width=width, title=title, embedded=embedded)
 
 
-def scene_of(
+def make_scene(
     rows: Sequence[TimelineRow],
     *,
     now_s: float | None = None,
@@ -71,12 +80,12 @@ def scene_of(
     return kind(rows, now_s=now_s, view=view)
 
 
-def responsive(scene: Scene, title: str) -> str:
+def paint_responsive(scene: Scene, title: str) -> str:
     """A picture at both widths, of which the stylesheet shows the one that fits."""
-    return at_both_widths(*(scene.paint(width=width, title=title, embedded=True) for width in (WIDE, NARROW)))
+    return join_widths(*(scene.paint(width=width, title=title, embedded=True) for width in (WIDE, NARROW)))
 
 
-def at_both_widths(wide: str, narrow: str) -> str:
+def join_widths(wide: str, narrow: str) -> str:
     """Two drawings of the same, one for a desk and one for a telephone, for a page with timeline.css."""
     return f'<div class="timeline-set">{wide}{narrow}</div>'
 
@@ -85,7 +94,7 @@ def draw_aligned(several: Sequence[tuple[str, Sequence[TimelineRow]]]) -> list[s
     """Return one picture per (title, rows), for a page with timeline.css, all on the same time axis and margins."""
     until_s = max((horizon(rows, None) for _, rows in several), default=0.0)
     scenes = [(title, RowScene(rows, horizon_s=until_s)) for title, rows in several]
-    return list(map(at_both_widths, _paint_aligned(scenes, WIDE), _paint_aligned(scenes, NARROW)))
+    return list(map(join_widths, _paint_aligned(scenes, WIDE), _paint_aligned(scenes, NARROW)))
 
 
 def _paint_aligned(scenes: Sequence[tuple[str, RowScene]], width: int) -> list[str]:
@@ -121,7 +130,7 @@ class RowScene:
         self.shown_s: Span = (view.from_s, view.to_s or max(self.whole_s, horizon_s or 0.0))
         in_order = rows if len(rows) <= LINES_UP_TO else sorted(rows, key=lambda row: row.due_s)
         there = [(place, row) for place, row in view.band(in_order) if not view.is_part or view.has_row(row, edge)]
-        lines, each = _middle_ones(there, edge)
+        lines, each = _representatives(there, edge)
         self.remark = _remark(len(there), len(rows), each)
         self._lines = lines
         self._signs = [marks(line.row, edge) for line in lines]
@@ -138,7 +147,7 @@ class RowScene:
         """How far down each line is, and the place of its row."""
         return [(y, line.place) for line, y in zip(self._lines, self._offsets, strict=True)]
 
-    def spots(self) -> list[HitArea]:
+    def hit_areas(self) -> list[HitArea]:
         """Where each connection is, from its arrival to its end."""
         edge = self.whole_s if self._now_s is None else self._now_s
         return [
@@ -179,7 +188,7 @@ class RowScene:
         return document(body, frame, kind="rows", title=title, desc=self._desc, embedded=embedded)
 
 
-def _middle_ones(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tuple[list[_Line], int]:
+def _representatives(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tuple[list[_Line], int]:
     """The rows themselves; or, of very many, the middle one of every few neighbours; and how many those few are.
 
     The middle one by the time it took is a real client, where a mean would be nobody. A failure is never lost by it:
@@ -204,7 +213,7 @@ def _middle_ones(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tuple[
 
 def _remark(there: int, total: int, each: int) -> str:
     """What of all the rows is drawn; nothing where all of them are."""
-    said = [] if there == total else [f"{there:,} of {counted(total, 'client')}."]
+    said = [] if there == total else [f"{there:,} of {count_of(total, 'client')}."]
     if each > 1:
         said.append(
             f"{there:,} clients: a line stands for {each} neighbours in order of arrival and shows the one in the "
@@ -234,7 +243,7 @@ def _places(lines: Sequence[TimelineRow], size: RowSize) -> tuple[list[float], l
 def _group_names(headings: Sequence[tuple[float, str]], frame: Frame) -> str:
     room = frame.width - 2 * MARGIN
     return "".join(
-        f'<text class="tl-group" x="{num(MARGIN)}" y="{num(frame.top + y)}">{safe(shortened(name, SMALL, room))}</text>'
+        f'<text class="tl-group" x="{num(MARGIN)}" y="{num(frame.top + y)}">{safe(shorten(name, SMALL, room))}</text>'
         for y, name in headings
     )
 
@@ -252,4 +261,4 @@ def _describe(rows: Sequence[TimelineRow], edge: float, *, under_way: bool) -> s
     outcomes = Counter(outcome_words(row) for row in rows)
     counts = ", ".join(f"{count:,} {words}" for words, count in outcomes.items())
     span = f"so far, at {edge:.2f} s" if under_way else f"over {edge:.2f} s"
-    return f"{counted(len(rows), 'client')} {span}: {counts}. At most {peak_served(rows, edge):,} served at once."
+    return f"{count_of(len(rows), 'client')} {span}: {counts}. At most {peak_served(rows, edge):,} served at once."

@@ -10,7 +10,7 @@ from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.timing import parts
 from webapp.problems import FieldError, Invalid
 from webapp.schemas.timeline_part import TimelinePicture, TimelineQuery
-from webapp.timeline.drawing import responsive, scene_of
+from webapp.timeline.drawing import make_scene, paint_responsive
 from webapp.timeline.viewport import HitArea, Scene, View
 
 PARTS = ("lateness", "connect", "backlog", "queue", "greeting", "session")
@@ -24,7 +24,7 @@ def picture(
     rows: Sequence[TimelineRow], now_s: float | None, query: TimelineQuery, *, lanes: bool, title: str
 ) -> TimelinePicture:
     """The part of the timeline, or of the lanes, that is asked for; Invalid where no such part is."""
-    scene = part_of(rows, now_s, query, lanes=lanes)
+    scene = select_part(rows, now_s, query, lanes=lanes)
     until = scene.total if query.rows is None else min(scene.total, query.first + query.rows)
     return TimelinePicture(
         of="lanes" if lanes else "rows",
@@ -38,14 +38,14 @@ def picture(
         pitch=scene.pitch,
         lines=scene.lines(),
         columns=list(COLUMNS),
-        connections=[_entry(spot) for spot in scene.spots()],
-        drawing=responsive(scene, title),
+        connections=[_entry(area) for area in scene.hit_areas()],
+        drawing=paint_responsive(scene, title),
     )
 
 
-def part_of(rows: Sequence[TimelineRow], now_s: float | None, query: TimelineQuery, *, lanes: bool) -> Scene:
+def select_part(rows: Sequence[TimelineRow], now_s: float | None, query: TimelineQuery, *, lanes: bool) -> Scene:
     """The part that is asked for, ready to be painted; Invalid where no such part is."""
-    scene = scene_of(rows, now_s=now_s, view=View(query.from_s, query.to_s, query.first, query.rows), lanes=lanes)
+    scene = make_scene(rows, now_s=now_s, view=View(query.from_s, query.to_s, query.first, query.rows), lanes=lanes)
     if query.first and query.first >= scene.total:
         raise _beyond("first", f"must be below {scene.total}, which is how many there are")
     if query.from_s and query.from_s >= scene.whole_s:
@@ -62,10 +62,10 @@ def part_ms(row: TimelineRow) -> list[float | None]:
     return [None if span is None else milliseconds(span) for span in spans]
 
 
-def _entry(spot: HitArea) -> list[Any]:
-    row = spot.row
-    begin, end = (round(at, 6) for at in spot.span)
-    place = [round(spot.y, 2), begin, end, spot.place, spot.stands_for]
+def _entry(area: HitArea) -> list[Any]:
+    row = area.row
+    begin, end = (round(at, 6) for at in area.span)
+    place = [round(area.y, 2), begin, end, area.place, area.stands_for]
     return [*place, row.name, row.group, row.due_s, *part_ms(row), row.worker, row.outcome]
 
 

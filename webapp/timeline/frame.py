@@ -9,7 +9,7 @@ from functools import cache
 from itertools import pairwise
 
 from webapp.assets import asset_dir
-from webapp.timeline.svg import num, safe, shortened, text_width, wrapped
+from webapp.timeline.svg import num, safe, shorten, text_width, wrap
 
 TEXT = 12.0  # pixels; the stylesheet says the same
 SMALL = 11.0
@@ -131,7 +131,7 @@ def note(text: str, width: float, top: float) -> tuple[str, float]:
     """A remark under the legend, in lines that fit; and the y below it. Nothing for an empty text."""
     if not text:
         return "", top
-    lines = wrapped(text, SMALL, width - 2 * MARGIN)
+    lines = wrap(text, SMALL, width - 2 * MARGIN)
     drawn = "".join(
         f'<text class="tl-note" x="{num(MARGIN)}" y="{num(top + 15 + 16 * k)}">{safe(line)}</text>'
         for k, line in enumerate(lines)
@@ -151,7 +151,7 @@ def names(labels: Sequence[str], ys: Sequence[float], frame: Frame) -> str:
     each = max(1, -int(-LABEL_STEP // pitch))
     room = frame.left - MARGIN - 12.0
     return "".join(
-        f'<text class="tl-name" x="{num(frame.left - 12)}" y="{num(y + 4)}">{safe(shortened(label, TEXT, room))}</text>'
+        f'<text class="tl-name" x="{num(frame.left - 12)}" y="{num(y + 4)}">{safe(shorten(label, TEXT, room))}</text>'
         for label, y in list(zip(labels, ys, strict=True))[::each]
     )
 

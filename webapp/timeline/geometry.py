@@ -61,7 +61,7 @@ def outcome_words(row: TimelineRow) -> str:
     return "under way" if row.outcome is None else row.outcome.replace("_", " ")
 
 
-def counted(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
     """A number with its noun: 1 client, 1,000 clients."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 

@@ -55,7 +55,7 @@ def cross(x: float, y: float, half: float) -> str:
     return f"M{num(x - half)} {num(y - half)}l{w} {w}m0-{w}l-{w} {w}"
 
 
-def crossed(x: float, y: float, half: float) -> str:
+def cross_on_bar(x: float, y: float, half: float) -> str:
     """A cross that can be seen on a bar as well: on a seam of the ground's colour."""
     shape = cross(x, y, half)
     return f'<path class="tl-seam" d="{shape}"/><path class="tl-cross" d="{shape}"/>'
@@ -94,7 +94,7 @@ def draw_single(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: Ro
         parts.append(f'<path class="tl-arrival" d="{diamond(frame.x(signs.arrival), y, size.diamond)}"/>')
     if signs.failed_at is not None and frame.shows(signs.failed_at):
         x = frame.x(signs.failed_at)
-        parts.append(crossed(x, y, 0.75 * size.diamond))
+        parts.append(cross_on_bar(x, y, 0.75 * size.diamond))
         if size.named:
             parts.append(
                 f'<text class="tl-outcome" x="{num(x + 11)}" y="{num(y + 4)}">{safe(outcome_words(row))}</text>'

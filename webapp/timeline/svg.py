@@ -30,7 +30,7 @@ def text_width(text: str, size: float) -> float:
     return size * (0.37 * narrow + 1.05 * wide + 0.63 * (len(text) - narrow - wide))
 
 
-def shortened(text: str, size: float, room: float) -> str:
+def shorten(text: str, size: float, room: float) -> str:
     """`text`, or as much of its beginning as fits `room` pixels and an ellipsis."""
     if text_width(text, size) <= room:
         return text
@@ -40,7 +40,7 @@ def shortened(text: str, size: float, room: float) -> str:
     return kept.rstrip() + "…"
 
 
-def wrapped(text: str, size: float, room: float) -> list[str]:
+def wrap(text: str, size: float, room: float) -> list[str]:
     """`text` in lines of at most `room` pixels, broken at spaces."""
     lines = [""]
     for word in text.split():

@@ -73,7 +73,7 @@ class Scene(Protocol):
     def lines(self) -> list[tuple[float, int]]:
         """How far down each line is, and the place of its row or worker."""
 
-    def spots(self) -> list[HitArea]:
+    def hit_areas(self) -> list[HitArea]:
         """Where each connection is; none where they are too many to be told apart."""
 
     def paint(self, *, width: int, title: str, embedded: bool) -> str:

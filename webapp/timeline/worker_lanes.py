@@ -13,8 +13,17 @@ from typing import NamedTuple
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.timeline.frame import SMALL, Frame, LegendItem, document, gutter, names, stage
-from webapp.timeline.geometry import Span, counted, end_of, horizon, marks
-from webapp.timeline.glyphs import LINES_UP_TO, SINGLE_UP_TO, RowSize, bar, crossed, draw_many_bars, row_size, tooltip
+from webapp.timeline.geometry import Span, count_of, end_of, horizon, marks
+from webapp.timeline.glyphs import (
+    LINES_UP_TO,
+    SINGLE_UP_TO,
+    RowSize,
+    bar,
+    cross_on_bar,
+    draw_many_bars,
+    row_size,
+    tooltip,
+)
 from webapp.timeline.stacking import levels_of
 from webapp.timeline.svg import num, safe, text_width
 from webapp.timeline.viewport import HitArea, View
@@ -33,7 +42,7 @@ class Served(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class StackedLane:
     """What one worker served: `levels` has connections that did not overlap, in order of service.
 
     A worker that serves one at a time has one level. `hidden` counts connections for which there was no level left.
@@ -55,7 +64,7 @@ def draw_lanes(
 ) -> str:
     """What every worker did when, as one `svg` element; the arguments are those of `draw`.
 
-    Clients that no worker has taken up are left out, and counted in the description.
+    Clients that no worker has taken up are left out, and count_of in the description.
     """
     scene = LaneScene(rows, now_s=now_s, horizon_s=horizon_s, view=view or View())
     return scene.paint(width=width, title=title, embedded=embedded)
@@ -75,10 +84,10 @@ class LaneScene:
         self.total = len(of_worker)
         band = dict(worker for _, worker in view.band(list(of_worker.items())))
         self._first = view.first
-        lanes = {worker: _stacked(served, _most_levels(band), edge, view) for worker, served in band.items()}
-        self._lanes, self._each, self.remark = _some(lanes)
+        lanes = {worker: _stack(served, _most_levels(band), edge, view) for worker, served in band.items()}
+        self._lanes, self._each, self.remark = _limit_lanes(lanes)
         if len(band) < self.total:
-            self.remark = f"{len(band):,} of {counted(self.total, 'worker')}. {self.remark}".strip()
+            self.remark = f"{len(band):,} of {count_of(self.total, 'worker')}. {self.remark}".strip()
         levels = sum(len(lane.levels) for lane in self._lanes.values())
         self._size = row_size(levels)
         self._blocks, self._height = _places(self._lanes, self._size)
@@ -94,7 +103,7 @@ class LaneScene:
         """How far down each level is, and the place of its worker."""
         return [(TOP_GAP + y, self._first + self._each * lane) for lane, ys in enumerate(self._blocks) for y in ys]
 
-    def spots(self) -> list[HitArea]:
+    def hit_areas(self) -> list[HitArea]:
         """Where each connection is while it is served; none where they are too many to be told apart."""
         if sum(map(len, self._levels())) > LINES_UP_TO:
             return []
@@ -123,7 +132,7 @@ class LaneScene:
             edge = self.whole_s if self._now_s is None else self._now_s
             drawn = "".join(_bar(served, edge, frame, y, size) for level, y in placed for served in level)
         else:
-            drawn = draw_many_bars([(span, y) for level, y in placed for span in _merged(level, frame)], frame, size)
+            drawn = draw_many_bars([(span, y) for level, y in placed for span in _merge(level, frame)], frame, size)
         middles = [frame.top + TOP_GAP + ((ys[0] + ys[-1]) / 2 if ys else 0.0) for ys in self._blocks]
         body = around + names(list(self._lanes), middles, frame) + drawn
         return document(body, frame, kind="lanes", title=title, desc=self._desc, embedded=embedded)
@@ -145,7 +154,7 @@ def _most_levels(lanes: Mapping[str, object]) -> int:
     return max(1, LANES_UP_TO // max(len(lanes), 1))
 
 
-def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> Lane:
+def _stack(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> StackedLane:
     """Each row that is there in the view's time on the lowest level that is free at its start, on at most so many
     levels; rows in order of start."""
     each = (Served(row, _served_s(row, edge_s)) for row in rows)
@@ -159,7 +168,7 @@ def _stacked(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) 
         if level == len(levels):
             levels.append([])
         levels[level].append(served)
-    return Lane(levels, hidden)
+    return StackedLane(levels, hidden)
 
 
 def _served_s(row: TimelineRow, edge_s: float) -> Span:
@@ -167,7 +176,7 @@ def _served_s(row: TimelineRow, edge_s: float) -> Span:
     return start, max(start, end_of(row, edge_s))
 
 
-def _places(lanes: Mapping[str, Lane], size: RowSize) -> tuple[list[list[float]], float]:
+def _places(lanes: Mapping[str, StackedLane], size: RowSize) -> tuple[list[list[float]], float]:
     """For each lane how far down the plot its levels are, and how much room they take in all."""
     gap = BLOCK_GAP * size.pitch if any(len(lane.levels) > 1 for lane in lanes.values()) else 0.0
     blocks, y = [], 0.0
@@ -181,7 +190,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], int, str]:
+def _limit_lanes(lanes: dict[str, StackedLane]) -> tuple[dict[str, StackedLane], int, str]:
     """All lanes; or, of very many, one in every few; how many those few are; and a remark on all that is not drawn."""
     remarks = []
     shown, each = lanes, 1
@@ -196,7 +205,7 @@ def _some(lanes: dict[str, Lane]) -> tuple[dict[str, Lane], int, str]:
     return shown, each, " ".join(remarks)
 
 
-def _merged(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
+def _merge(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
     """The spans of a level, those less than half a pixel apart as one: no eye tells them apart in so many."""
     if not level:
         return
@@ -221,7 +230,7 @@ def _bar(served: Served, edge_s: float, frame: Frame, y: float, size: RowSize) -
     if size.roomy and text_width(row.name, SMALL) + 20 <= x2 - x1:
         parts.append(f'<text class="tl-worker" x="{num(x1 + 10)}" y="{num(y + 4)}">{safe(row.name)}</text>')
     if signs.failed_at is not None and frame.shows(signs.failed_at):
-        parts.append(crossed(x2 - 1, y, 0.75 * size.diamond))
+        parts.append(cross_on_bar(x2 - 1, y, 0.75 * size.diamond))
     return "".join(parts) + "</g>"
 
 
@@ -230,7 +239,7 @@ def _describe(rows: Sequence[TimelineRow], of_worker: Mapping[str, Sequence[Time
     busiest = max(of_worker, key=lambda worker: len(of_worker[worker]), default=None)
     if busiest is None:
         return "No worker has served a client yet."
-    most = f"{counted(len(of_worker), 'worker')} served {counted(served, 'client')}; {busiest} served most"
+    most = f"{count_of(len(of_worker), 'worker')} served {count_of(served, 'client')}; {busiest} served most"
     left_out = len(rows) - served
-    waiting = f" {counted(left_out, 'client')} not shown, for want of a worker." if left_out else ""
+    waiting = f" {count_of(left_out, 'client')} not shown, for want of a worker." if left_out else ""
     return f"{most}, {len(of_worker[busiest]):,}.{waiting}"

@@ -20,7 +20,7 @@ from tests.support.api_steps import QUICK, finished_run
 from tests.support.made_records import ZERO_NS, pool_of_two, report_of, result
 from tests.support.shell import serverlab
 from webapp.client import LabClient
-from webapp.exports.report_json import written
+from webapp.exports.report_json import write_report
 from webapp.problems import StorageFull
 from webapp.serving import embedded
 from webapp.settings import Settings
@@ -46,7 +46,7 @@ def made(connections: list[JoinedConnection] | None = None) -> bytes:
     """A small file of a run that was never made."""
     joined = connections or pool_of_two()
     records = Records(FORMAT, ZERO_NS, 1_505_889_116.632, encode_connections(joined))
-    return b"".join(written(report_of(result(joined, ended=4500)), records))
+    return b"".join(write_report(report_of(result(joined, ended=4500)), records))
 
 
 def count(api: httpx.Client) -> int:
@@ -125,7 +125,7 @@ def test_what_cannot_be_stored_leaves_nothing(shared: httpx.Client, monkeypatch:
         raise StorageFull("the disk is full or failing: nothing was stored")
 
     with monkeypatch.context() as patch:
-        patch.setattr("webapp.storage.store._end", fails)
+        patch.setattr("webapp.storage.store._store_end", fails)
         assert shared.post("/api/v1/runs/import", content=made(), headers=JSON).status_code == 507
     assert count(shared) == before
 

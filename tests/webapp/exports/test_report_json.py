@@ -21,21 +21,21 @@ from coreserver.records.record_format import FORMAT
 from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.schema import ReportFile
 from tests.support.made_records import ZERO_NS, at, pool_of_two, report_of, result
-from webapp.exports.report_json import opened, written
+from webapp.exports.report_json import read_report, write_report
 from webapp.problems import Invalid
 from webapp.storage.run_files import Records
 
 REPORT = report_of(result(pool_of_two(), ended=4500))
 RECORDS = Records(FORMAT, ZERO_NS, 1_505_889_116.632, encode_connections(pool_of_two()))
 DOCUMENT: dict[str, Any] = REPORT.model_dump(mode="json")
-FILE: dict[str, Any] = json.loads(b"".join(written(REPORT, RECORDS)))
+FILE: dict[str, Any] = json.loads(b"".join(write_report(REPORT, RECORDS)))
 
 
 def refusal(document: Any) -> list[str]:
     """The fields that are named when this is no file of ours."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     with pytest.raises(Invalid) as found:
-        opened(body)
+        read_report(body)
     assert found.value.detail
     return [error.field for error in found.value.errors]
 
@@ -47,17 +47,17 @@ def bundled(connections: list[JoinedConnection], **more: Any) -> dict[str, Any]:
 
 
 def test_what_is_written_is_read_back() -> None:
-    found = opened(json.dumps(FILE).encode())
+    found = read_report(json.dumps(FILE).encode())
     assert found.report == REPORT
     assert found.records == RECORDS
     assert decode_connections(found.records.connections) == pool_of_two()
-    assert b"".join(written(found.report, found.records)) == b"".join(written(REPORT, RECORDS))
+    assert b"".join(write_report(found.report, found.records)) == b"".join(write_report(REPORT, RECORDS))
 
 
 def test_a_report_alone_is_read_as_that() -> None:
-    body = b"".join(written(REPORT, None))
+    body = b"".join(write_report(REPORT, None))
     assert json.loads(body) == DOCUMENT
-    assert (opened(body).report, opened(body).records) == (REPORT, None)
+    assert (read_report(body).report, read_report(body).records) == (REPORT, None)
 
 
 def test_a_file_is_as_the_schema_of_files_says() -> None:
@@ -67,9 +67,9 @@ def test_a_file_is_as_the_schema_of_files_says() -> None:
 
 def test_another_labs_server_becomes_one_of_the_same_settings() -> None:
     report = {**DOCUMENT, "run": {**DOCUMENT["run"], "config": {**DOCUMENT["run"]["config"], "server": {"id": 3}}}}
-    config = opened(json.dumps(report).encode()).config
+    config = read_report(json.dumps(report).encode()).config
     assert config["server"] == {**DOCUMENT["server"]["config"], "port": 0}
-    assert opened(json.dumps(DOCUMENT).encode()).config == DOCUMENT["run"]["config"]
+    assert read_report(json.dumps(DOCUMENT).encode()).config == DOCUMENT["run"]["config"]
 
 
 # --- what is not a file of ours --------------------------------------------------------------------------------------
@@ -84,9 +84,9 @@ def test_what_is_no_report_is_refused(body: bytes) -> None:
 
 def test_a_newer_file_is_told_from_a_wrong_one() -> None:
     with pytest.raises(Invalid, match="newer Serverlab"):
-        opened(json.dumps({**FILE, "schema_version": SCHEMA_VERSION + 1}).encode())
+        read_report(json.dumps({**FILE, "schema_version": SCHEMA_VERSION + 1}).encode())
     with pytest.raises(Invalid, match="newer Serverlab"):
-        opened(json.dumps({**FILE, "bundle": {**FILE["bundle"], "format": FORMAT + 1}}).encode())
+        read_report(json.dumps({**FILE, "bundle": {**FILE["bundle"], "format": FORMAT + 1}}).encode())
     assert refusal({**FILE, "schema_version": 2**70}) == ["schema_version"]
     assert refusal({**FILE, "schema_version": "1"}) == ["schema_version"]
 
@@ -226,7 +226,7 @@ json_values = st.recursive(
 @given(st.sampled_from(sorted(FILE)), json_values)
 def test_no_value_of_any_part_breaks_the_reader(part: str, value: Any) -> None:
     with contextlib.suppress(Invalid):
-        opened(json.dumps({**FILE, part: value}).encode())
+        read_report(json.dumps({**FILE, part: value}).encode())
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))
@@ -234,4 +234,4 @@ def test_no_bytes_break_the_reader(some: bytes, place: int) -> None:
     damaged = RECORDS.connections[:place] + some + RECORDS.connections[place + len(some) :]
     bundle = {**FILE["bundle"], "connections": base64.b64encode(damaged).decode()}
     with contextlib.suppress(Invalid):
-        opened(json.dumps({**FILE, "bundle": bundle}).encode())
+        read_report(json.dumps({**FILE, "bundle": bundle}).encode())

@@ -10,7 +10,7 @@ import httpx
 from tests.support.api_steps import LONG, script_run
 from tests.support.servers import wait_until
 from tests.webapp.exports.test_import import hostile
-from webapp.exports.standalone_report import of_its_own
+from webapp.exports.standalone_report import prefix_ids
 
 SCRIPT_BY_ATTRIBUTE = re.compile(r"^on")
 LOADS = {"src", "srcset", "data", "action", "formaction", "poster", "background"}
@@ -86,4 +86,4 @@ def test_nothing_of_a_strangers_run_is_markup(api: httpx.Client) -> None:
 def test_ids_of_pictures_are_kept_apart() -> None:
     svg = '<svg><clipPath id="a"/><g clip-path="url(#a)"><use xlink:href="#a"/></g><text>#a</text></svg>'
     own = '<svg><clipPath id="one-a"/><g clip-path="url(#one-a)"><use xlink:href="#one-a"/></g><text>#a</text></svg>'
-    assert of_its_own(svg, "one") == own
+    assert prefix_ids(svg, "one") == own

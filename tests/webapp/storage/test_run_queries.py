@@ -18,7 +18,7 @@ from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid
 from webapp.schemas.resources import RunFilter, RunSort
 from webapp.storage.database import migrations
-from webapp.storage.store import FILE_NAME, Ending, Result, RunRow, Store
+from webapp.storage.store import FILE_NAME, Result, RunEnding, Store, StoredRun
 
 SORTS = get_args(RunSort)
 VERDICTS: Final = ("valid", "suspect", "invalid")
@@ -79,15 +79,15 @@ def add(store: Store, number: int) -> int:
         created_at=at(number * 7 % 60),
     )
     result = Result(1, 1.0, report(number), b"") if number % 4 else None
-    store.end_run(run_id, Ending("completed" if result else "failed", at(59), result=result))
+    store.end_run(run_id, RunEnding("completed" if result else "failed", at(59), result=result))
     return run_id
 
 
-def pages(store: Store, which: dict[str, Any], meanwhile: Callable[[], object] = lambda: None) -> list[RunRow]:
-    found: list[RunRow] = []
+def pages(store: Store, which: dict[str, Any], meanwhile: Callable[[], object] = lambda: None) -> list[StoredRun]:
+    found: list[StoredRun] = []
     cursor = None
     while True:
-        rows, cursor = store.runs(RunFilter(**which, cursor=cursor))
+        rows, cursor = store.find_runs(RunFilter(**which, cursor=cursor))
         found += rows
         if cursor is None:
             return found
@@ -95,8 +95,8 @@ def pages(store: Store, which: dict[str, Any], meanwhile: Callable[[], object] =
         meanwhile()
 
 
-def key(sort: str) -> Callable[[RunRow], Any]:
-    def of(row: RunRow) -> Any:
+def key(sort: str) -> Callable[[StoredRun], Any]:
+    def of(row: StoredRun) -> Any:
         outline = row.outline or {}
         totals = outline.get("totals", {})
         return {
@@ -113,7 +113,7 @@ def key(sort: str) -> Callable[[RunRow], Any]:
     return of
 
 
-def in_order(rows: list[RunRow], sort: str) -> list[RunRow]:
+def in_order(rows: list[StoredRun], sort: str) -> list[StoredRun]:
     """The same by Python: those without the figure last, equals by their id."""
     of = key(sort)
     turned = sort.startswith("-")
@@ -123,11 +123,11 @@ def in_order(rows: list[RunRow], sort: str) -> list[RunRow]:
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_every_order_lists_each_run_once_in_pages_of_any_size(listed: Store, sort: str) -> None:
-    everything = [listed.run(run_id) for run_id in range(1, 24)]
+    everything = [listed.get_run(run_id) for run_id in range(1, 24)]
     expected = [row.id for row in in_order(everything, sort)]
     for limit in (1, 3, 7, 23, 500):
         assert [row.id for row in pages(listed, {"sort": sort, "limit": limit})] == expected
-    filters: dict[str, Callable[[RunRow], bool]] = {
+    filters: dict[str, Callable[[StoredRun], bool]] = {
         "model": lambda row: row.model == "asyncio",
         "verdict": lambda row: row.outline is not None and row.outline["verdict"]["status"] == "suspect",
         "state": lambda row: row.state == "failed",
@@ -157,19 +157,19 @@ def test_runs_that_come_and_go_shift_nothing(store: Store, sort: str) -> None:
     found = [row.id for row in pages(store, {"sort": sort, "limit": 3}, meanwhile)]
     assert len(found) == len({*found})
     assert [run_id for run_id in found if run_id in kept] == [
-        row.id for row in in_order([store.run(run_id) for run_id in kept], sort)
+        row.id for row in in_order([store.get_run(run_id) for run_id in kept], sort)
     ]
 
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_a_cursor_serves_its_own_order_only(listed: Store, sort: str) -> None:
     for other in SORTS:
-        _, cursor = listed.runs(RunFilter(sort=other, limit=1))
+        _, cursor = listed.find_runs(RunFilter(sort=other, limit=1))
         if other == sort:
-            assert listed.runs(RunFilter(sort=sort, cursor=cursor))[0]
+            assert listed.find_runs(RunFilter(sort=sort, cursor=cursor))[0]
             continue
         with pytest.raises(Invalid) as caught:
-            listed.runs(RunFilter(sort=sort, cursor=cursor))
+            listed.find_runs(RunFilter(sort=sort, cursor=cursor))
         assert [error.field for error in caught.value.errors] == ["cursor"]
 
 
@@ -188,25 +188,25 @@ def test_a_cursor_serves_its_own_order_only(listed: Store, sort: str) -> None:
 def test_a_cursor_that_was_tampered_with_is_refused(listed: Store, made: Any) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(made).encode()).decode()
     with pytest.raises(Invalid, match="cursor"):
-        listed.runs(RunFilter(sort="duration_s", cursor=cursor))
+        listed.find_runs(RunFilter(sort="duration_s", cursor=cursor))
 
 
 @pytest.mark.parametrize("label", ["\ud800", "a\x00b", None, 3])
 def test_a_cursor_without_a_real_label_is_refused(listed: Store, label: Any) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(["label", label, 1]).encode()).decode()
     with pytest.raises(Invalid, match="cursor"):
-        listed.runs(RunFilter(sort="label", cursor=cursor))
+        listed.find_runs(RunFilter(sort="label", cursor=cursor))
 
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_no_order_or_filter_reads_rows_that_it_does_not_show(listed: Store, sort: str) -> None:
     """The page's ids come from an index alone, at its place in the index: 10,000 runs are no more work than 100."""
     asked: list[str] = []
-    _, cursor = listed.runs(RunFilter(sort=sort, limit=1))
+    _, cursor = listed.find_runs(RunFilter(sort=sort, limit=1))
     with listed._database.read() as db:
         db.set_trace_callback(asked.append)
     which = RunFilter(sort=sort, cursor=cursor, state="failed", model="x", verdict="valid", server_id=1, label="y")
-    listed.runs(which)
+    listed.find_runs(which)
     with listed._database.read() as db:
         db.set_trace_callback(None)
         for statement in asked:

@@ -15,7 +15,7 @@ from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid, NotFound, StorageFull, Unavailable
 from webapp.schemas.resources import Reason, RunFilter, RunPatch
 from webapp.storage.database import Database, DatabaseError, migrations
-from webapp.storage.store import FILE_NAME, Ending, Result, Store
+from webapp.storage.store import FILE_NAME, Result, RunEnding, Store
 
 AT = "2026-01-02T03:04:05.000+00:00"
 REPORT = report_of(visitors(20))
@@ -31,40 +31,40 @@ def add(store: Store, label: str = "", model: str = "sequential") -> int:
     return store.add_run({}, label=label, note="", model=model, server_id=None, created_at=AT)
 
 
-def completed(report: Report = REPORT) -> Ending:
-    return Ending("completed", AT, result=Result(5, 6.5, report, b"connections"))
+def completed(report: Report = REPORT) -> RunEnding:
+    return RunEnding("completed", AT, result=Result(5, 6.5, report, b"connections"))
 
 
 def test_a_run_is_queued_then_running_then_over_with_its_result(store: Store) -> None:
     run_id = add(store, "first")
-    assert store.run(run_id).state == "queued"
+    assert store.get_run(run_id).state == "queued"
     store.start_run(run_id, AT)
-    assert store.run(run_id).state == "running"
+    assert store.get_run(run_id).state == "running"
     store.end_run(run_id, completed())
-    row = store.run(run_id)
+    row = store.get_run(run_id)
     assert (row.state, row.started_at, row.ended_at) == ("completed", AT, AT)
     assert row.outline == {
         "verdict": REPORT.verdict.model_dump(),
         "sentence": REPORT.run.sentence,
         "totals": REPORT.totals.model_dump(),
     }
-    assert store.result(run_id) == Result(5, 6.5, REPORT, b"connections")
+    assert store.load_result(run_id) == Result(5, 6.5, REPORT, b"connections")
 
 
 def test_a_run_ends_once(store: Store) -> None:
     run_id = add(store)
-    store.end_run(run_id, Ending("cancelled", AT, Reason(code="cancelled", detail="asked")))
+    store.end_run(run_id, RunEnding("cancelled", AT, Reason(code="cancelled", detail="asked")))
     store.end_run(run_id, completed())
-    assert store.run(run_id).state == "cancelled"
-    assert store.result(run_id) is None
+    assert store.get_run(run_id).state == "cancelled"
+    assert store.load_result(run_id) is None
 
 
 def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     with contextlib.closing(Store(tmp_path)) as store:
         run_id, server_id = add(store, "kept"), store.add_server("pool", {"model": "sequential"}, AT)
     with contextlib.closing(Store(tmp_path)) as store:
-        assert store.run(run_id).label == "kept"
-        assert [row.id for row in store.servers()] == [server_id]
+        assert store.get_run(run_id).label == "kept"
+        assert [row.id for row in store.list_servers()] == [server_id]
 
 
 def test_unfinished_runs_become_interrupted(store: Store) -> None:
@@ -72,12 +72,12 @@ def test_unfinished_runs_become_interrupted(store: Store) -> None:
     store.start_run(running, AT)
     store.end_run(over, completed())
     assert store.interrupt_unfinished() == 2
-    assert [store.run(run_id).state for run_id in (queued, running, over)] == [
+    assert [store.get_run(run_id).state for run_id in (queued, running, over)] == [
         "interrupted",
         "interrupted",
         "completed",
     ]
-    reason = store.run(running).reason
+    reason = store.get_run(running).reason
     assert reason == Reason(code="lab_ended", detail="the lab ended while this run was running")
 
 
@@ -93,17 +93,17 @@ def test_deleting_a_run_deletes_its_records(store: Store) -> None:
     run_id = add(store)
     store.end_run(run_id, completed())
     store.delete_run(run_id)
-    assert store.result(run_id) is None
+    assert store.load_result(run_id) is None
     with pytest.raises(NotFound):
-        store.run(run_id)
+        store.get_run(run_id)
 
 
 def test_label_and_note_can_be_changed_one_without_the_other(store: Store) -> None:
     run_id = add(store, "before")
     store.patch_run(run_id, RunPatch(note="seen"))
-    assert (store.run(run_id).label, store.run(run_id).note) == ("before", "seen")
+    assert (store.get_run(run_id).label, store.get_run(run_id).note) == ("before", "seen")
     store.patch_run(run_id, RunPatch(label=""))
-    assert (store.run(run_id).label, store.run(run_id).note) == ("", "seen")
+    assert (store.get_run(run_id).label, store.get_run(run_id).note) == ("", "seen")
     with pytest.raises(NotFound):
         store.patch_run(run_id + 1, RunPatch(note="nobody"))
 
@@ -136,7 +136,7 @@ def test_pages_of_any_size_list_the_same_runs(store: Store, which: dict[str, Any
         found: list[str] = []
         cursor = None
         while True:
-            rows, cursor = store.runs(RunFilter(**which, limit=size, cursor=cursor))
+            rows, cursor = store.find_runs(RunFilter(**which, limit=size, cursor=cursor))
             found += [row.label for row in rows]
             if cursor is None:
                 break
@@ -146,7 +146,7 @@ def test_pages_of_any_size_list_the_same_runs(store: Store, which: dict[str, Any
 @pytest.mark.parametrize("cursor", ["x", "é", "bnVsbA==", "W10=", "WyJhIiwxXQ==", "WzEsMWU5OV0="])
 def test_a_cursor_of_another_making_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(Invalid) as caught:
-        store.runs(RunFilter(cursor=cursor))
+        store.find_runs(RunFilter(cursor=cursor))
     assert [error.field for error in caught.value.errors] == ["cursor"]
 
 
@@ -213,10 +213,10 @@ def test_a_locked_database_is_waited_for_and_then_said(tmp_path: Path, monkeypat
         with pytest.raises(Unavailable) as caught:
             store.start_run(run_id, AT)
         assert caught.value.headers["Retry-After"]
-        assert store.run(run_id).state == "queued"  # reading goes on
+        assert store.get_run(run_id).state == "queued"  # reading goes on
         other.rollback()
         store.start_run(run_id, AT)
-        assert store.run(run_id).state == "running"
+        assert store.get_run(run_id).state == "running"
 
 
 def test_a_failing_block_leaves_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from webapp.lab.lab import Lab
 from webapp.pages.run import run_page
 from webapp.settings import Settings
 from webapp.storage import timeline_cache
-from webapp.storage.store import Ending, Result, Store
+from webapp.storage.store import Result, RunEnding, Store
 from webapp.storage.timeline_cache import RunRows
 
 AT = "2026-01-02T03:04:05.678+00:00"
@@ -46,7 +46,7 @@ def add_run(store: Store) -> int:
     )
     store.start_run(run_id, AT)
     brought = Result(ZERO_NS, 0.0, report, encode_connections(joined))
-    store.end_run(run_id, Ending("completed", AT, result=brought))
+    store.end_run(run_id, RunEnding("completed", AT, result=brought))
     return run_id
 
 

@@ -11,9 +11,9 @@ from itertools import pairwise
 import pytest
 
 from tests.support.drawings import NS, POOL, Picture, many
-from webapp.timeline.drawing import TimelineRow, draw, draw_lanes, responsive, scene_of
+from webapp.timeline.drawing import TimelineRow, draw, draw_lanes, make_scene, paint_responsive
 from webapp.timeline.frame import stylesheet, tick_label, ticks
-from webapp.timeline.svg import num, shortened, text_width, wrapped
+from webapp.timeline.svg import num, shorten, text_width, wrap
 
 # --- one row -------------------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ def test_every_class_of_the_drawings_is_in_the_stylesheet() -> None:
 
 
 def test_two_widths_are_drawn_for_a_page() -> None:
-    pair = ET.fromstring(responsive(scene_of(POOL), "t"))  # noqa: S314
+    pair = ET.fromstring(paint_responsive(make_scene(POOL), "t"))  # noqa: S314
     assert pair.attrib["class"] == "timeline-set"
     assert [svg.attrib["viewBox"].split()[2] for svg in pair] == ["1040", "380"]
 
@@ -267,9 +267,9 @@ def test_coordinates_are_short(value: float, text: str) -> None:
 
 
 def test_texts_are_cut_and_wrapped_to_the_room() -> None:
-    cut = shortened("a very long name of a client", 12, 80)
+    cut = shorten("a very long name of a client", 12, 80)
     assert cut.endswith("…")
     assert text_width(cut, 12) <= 80
-    lines = wrapped("one two three four five six", 12, 70)
+    lines = wrap("one two three four five six", 12, 70)
     assert " ".join(lines) == "one two three four five six"
     assert len(lines) > 1
