@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from coreserver.config.server import ServerOptions
 from coreserver.models import MODELS
-from coreserver.models.shared.base import Address, Drained, ServerModel, Snapshot, State
+from coreserver.models.shared.base import Drained, ServerAddress, ServerModel, Snapshot, State
 from coreserver.models.shared.child_model import ChildModel
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord, Event
@@ -41,7 +41,7 @@ class ServerHost(ABC):
         """Return the 100 ms samples taken at or after `since_ns`, oldest first."""
 
     @property
-    def address(self) -> Address | None:
+    def address(self) -> ServerAddress | None:
         """Where the server listens; None before `start`."""
         return self._model.address
 
@@ -60,7 +60,7 @@ class ServerHost(ABC):
         """What the model decided at start; see `ServerModel.details`."""
         return self._model.details
 
-    def start(self) -> Address:
+    def start(self) -> ServerAddress:
         """Start the server; see `ServerModel.start`."""
         return self._model.start()
 
@@ -114,7 +114,7 @@ class ThreadHost(ServerHost):
         return self._sampler.since(since_ns)
 
     @override
-    def start(self) -> Address:
+    def start(self) -> ServerAddress:
         address = super().start()
         self._sampler.start()
         return address

@@ -1,13 +1,13 @@
-"""One thread for every client: the standard library's asyncio, on uvloop where it is installed.
+"""One thread for all clients: the standard library's asyncio, on uvloop if it is installed.
 
-    loop: accept_some ─ a transport and a Peer for each ─ buffer_updated: reply ─ …
+    loop:  accept_some ─ a transport and an AsyncioSession for each ─ buffer_updated: reply ─ …
 
-A `Peer` is an asyncio protocol: the loop calls it with what was received, and it writes replies to its transport. No
-streams and no task a connection: those cost three times as much a message.
+An `AsyncioSession` is an asyncio protocol: the loop calls it with the bytes received, and it writes replies to its
+transport. There are no streams and no task per connection, because those cost three times as much per message.
 
-We accept ourselves, through a reader on our own listener. `loop.create_server` is no help at the descriptor limit:
-asyncio's own accept loop wrote 612,000 tracebacks in 25 s there, and uvloop's closes the peers it has no room for
-without telling anyone.
+The server accepts through a reader on its own listener. `loop.create_server` fails at the descriptor limit: asyncio's
+own accept loop wrote 612,000 tracebacks in 25 s, and uvloop's closes the connections that it has no descriptor for
+without a report.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from importlib.metadata import version
 from typing import Any, Literal, cast
 
 from pydantic import Field
+from typing_extensions import override
 
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError
-from coreserver.models.shared.event_driven_server import WORKER, EventedServer
+from coreserver.models.shared.event_driven_server import WORKER, EventDrivenServer
 from coreserver.models.shared.event_driven_session import EventDrivenSession
 from coreserver.models.shared.open_connections import Connection
 from coreserver.protocols.article import GREETING
@@ -37,64 +38,65 @@ class AsyncioConfig(ServerOptions):
 
     model: Literal["asyncio"]
     loop: Literal["auto", "uvloop", "asyncio"] = Field(
-        default="auto", description="auto: uvloop where it is installed, else the standard library's loop"
+        default="auto", description="auto: uvloop if it is installed, else the standard library's loop"
     )
 
 
-class Peer(EventDrivenSession, asyncio.BufferedProtocol):
+class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
     """A connection as an asyncio protocol. Loop thread only.
 
-    Its transport has a high-water mark of zero: as soon as the kernel does not take a whole reply, `pause_writing`
-    comes, and we stop reading until all is taken. So at most the replies to one read wait, never over `read_bytes`.
+    The high-water mark of its transport is zero: as soon as the kernel does not take a whole reply, the transport calls
+    `pause_writing`, and the session stops reading until everything is taken. So at most the replies to one read are
+    buffered, never more than `read_bytes`.
 
     Attributes:
-        transport: None before `connection_made`, and once the end has begun.
+        transport: None before `connection_made`, and from the start of the end.
     """
 
     __slots__ = ("_buffer", "_outcome", "_server", "_unsent", "_works", "_write", "transport")
 
     def __init__(self, server: AsyncioServer, connection: Connection) -> None:
-        super().__init__(connection, server.terms)
+        super().__init__(connection, server.limits)
         self.transport: asyncio.Transport | None = None
         self._server = server
         self._buffer = server.buffer
-        self._works = server.terms.works
-        self._unsent = 0  # reply bytes the transport held when we last looked
-        self._outcome: ServerOutcome | None = None  # why we end it; None: the peer does
+        self._works = server.limits.works
+        self._unsent = 0  # reply bytes in the transport at the last look
+        self._outcome: ServerOutcome | None = None  # why the server ends it; None if the peer does
 
+    @override
     def unsent_bytes(self) -> int:
-        """Reply bytes that the transport holds, because the kernel has not taken them."""
         if self._unsent and self.transport is not None:
             self._unsent = self.transport.get_write_buffer_size()
         return self._unsent
 
     # --- called by the transport ---------------------------------------------------------------------------------
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
         self.transport = cast(asyncio.Transport, transport)
-        self._write = self.transport.write if self.terms.config.reply == "coalesced" else self._write_each_byte
+        self._write = self.transport.write if self.limits.config.reply == "coalesced" else self._write_each_byte
         try:
             self.transport.set_write_buffer_limits(0)
-            if not self.terms.config.nodelay:  # both loops set it
+            if not self.limits.config.nodelay:  # both loops set it
                 self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
-            self._server.started(self)
+            self._server.add(self)
             self._send(GREETING)
         except Exception as error:
             self._fail(error)
 
+    @override
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go: one buffer for all peers, since each read is taken out before the next."""
-        return self._buffer
+        return self._buffer  # shared by all sessions: each read is copied out before the next
 
+    @override
     def buffer_updated(self, nbytes: int) -> None:
-        """Answer what was received."""
         self.active_ns = now_ns()
         self.bytes_in += nbytes
         data = self._buffer[:nbytes].tobytes()
         try:
             if self._works:
-                self.order = self.steps(data)
+                self.steps_left = self.steps(data)
                 self._go_on()
             elif reply := self.engine.receive(data):
                 self.written += len(reply)
@@ -102,33 +104,35 @@ class Peer(EventDrivenSession, asyncio.BufferedProtocol):
         except Exception as error:
             self._fail(error)
 
+    @override
     def eof_received(self) -> None:
-        """The peer has closed its side: the transport sends what is unsent, then closes."""
+        """Return None, which lets the transport send what is left and then close."""
 
+    @override
     def pause_writing(self) -> None:
-        """The kernel has not taken all of a reply: read no further until it has."""
         if self.transport is not None:
             self._unsent = self.transport.get_write_buffer_size()
             self.transport.pause_reading()
             self.begin_unsent()
             self._server.deadlines.set(self, self.due_ns())
 
+    @override
     def resume_writing(self) -> None:
-        """The kernel has taken all."""
         self._unsent = 0
         self._read_on()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end, whoever wanted it; the transport closes the socket when we return."""
+        """Complete the session; the transport closes the socket when this returns."""
         self.transport = None
         outcome = self._outcome or (ServerOutcome.RESET if exc else ServerOutcome.COMPLETED)
-        self._server.lost(self, outcome)
+        self._server.remove(self, outcome)
 
-    # --- the work, in order --------------------------------------------------------------------------------------
+    # --- the work, step by step --------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Take the next steps of the order, until it sleeps or is done; the peer is not read from meanwhile."""
-        for step in self.order or ():
+        """Take the next steps, up to a sleep or the last one; the transport does not read until all are done."""
+        for step in self.steps_left or ():
             if self.transport is None or self.transport.is_closing():
                 return
             if isinstance(step, float):
@@ -136,7 +140,7 @@ class Peer(EventDrivenSession, asyncio.BufferedProtocol):
                 self._server.call_at(now_ns() + int(step * NS_PER_S), self._wake_up)
                 return
             self._send(step)
-        self.order = None
+        self.steps_left = None
         self._read_on()
 
     def _wake_up(self) -> None:
@@ -159,15 +163,15 @@ class Peer(EventDrivenSession, asyncio.BufferedProtocol):
     def _write_each_byte(self, reply: bytes) -> None:
         for position in range(len(reply)):
             if self.transport is None or self.transport.is_closing():
-                # Each further write to a lost connection would be a warning in the log.
+                # Each further write to a lost connection would log a warning.
                 self.written -= len(reply) - position
                 return
             self.transport.write(reply[position : position + 1])
 
     def finish(self, outcome: ServerOutcome) -> None:
-        """Close it, whatever is still owed to it; `connection_lost` comes soon."""
+        """Close the connection, discarding unsent replies; the loop then calls `connection_lost`."""
         if self.transport is not None:
-            self.unsent_bytes()  # the last look: aborting forgets them
+            self.unsent_bytes()  # the last look: `abort` discards them
             self._outcome = outcome
             self.transport.abort()
             self.transport = None
@@ -177,8 +181,8 @@ class Peer(EventDrivenSession, asyncio.BufferedProtocol):
         self.finish(ServerOutcome.ERROR)
 
 
-class AsyncioServer(EventedServer[Peer]):
-    """asyncio protocols in one thread, on uvloop where it is installed: nobody waits for a peer, all for CPU work."""
+class AsyncioServer(EventDrivenServer[AsyncioSession]):
+    """asyncio protocols in one thread, on uvloop if installed: a slow peer delays no other, CPU work delays all."""
 
     Config = AsyncioConfig
 
@@ -186,101 +190,102 @@ class AsyncioServer(EventedServer[Peer]):
         super().__init__(config, recorder)
         self.buffer = memoryview(bytearray(config.read_bytes))
         self._wanted = config.loop
-        self._peers: set[Peer] = set()  # from their greeting to their end
+        self._sessions: set[AsyncioSession] = set()  # from the greeting to the end
         self._adopting: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
+    @override
     def set_up(self) -> None:
-        """Make the loop.
+        """Create the loop.
 
         Raises:
-            ConfigError: uvloop was asked for and is not installed.
+            ConfigError: `loop` is uvloop, which is not installed.
         """
         name, factory = loop_factory(self._wanted)
         self._runner = asyncio.Runner(loop_factory=factory)
-        self.held.callback(self._runner.close)  # for a loop that never ran; one that did closes itself
+        self.resources.callback(self._runner.close)  # for a loop that never ran; one that ran closes itself
         self._loop = self._runner.get_loop()
         self._loop.add_reader(self.timers.fd, self.timers.ready)
         self._loop.set_exception_handler(self._on_loop_error)
         self._settle_detail("loop", name)
 
+    @override
     def run_loop(self) -> None:
-        """Run it until told to end."""
         with self._runner:
             self._runner.run(self._main())
 
     async def _main(self) -> None:
         await self._ending.wait()
-        while self._peers or self._adopting:
+        while self._sessions or self._adopting:
             self.end_all(ServerOutcome.ERROR)
             await asyncio.sleep(0)
 
+    @override
     def end_loop(self) -> None:
-        """Let `_main` return."""
         self._ending.set()
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.recorder.event("error", f"{context['message']}: {context.get('exception')}")
 
+    @override
     def in_loop(self, callback: Callable[[], None]) -> None:
-        """Call it in the loop's thread."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(callback)
 
+    @override
     def watch(self, listener: socket.socket) -> None:
-        """Let the loop tell of connections to accept."""
         self._loop.add_reader(listener, self.accept_some)
 
+    @override
     def unwatch(self, listener: socket.socket) -> None:
-        """… or not."""
         self._loop.remove_reader(listener)
 
-    # --- one peer ------------------------------------------------------------------------------------------------
+    # --- one session ------------------------------------------------------------------------------------------------
 
+    @override
     def begin(self, connection: Connection) -> None:
-        """Give it a transport, which greets it."""
         task = self._loop.create_task(self._adopt(connection))
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
 
     async def _adopt(self, connection: Connection) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: Peer(self, connection), connection.sock)
+            await self._loop.connect_accepted_socket(lambda: AsyncioSession(self, connection), connection.sock)
         except Exception as error:
             if not connection.ended:
                 self.recorder.event("error", f"no transport: {type(error).__name__}: {error}")
                 self.connections.close(connection, ServerOutcome.ERROR)
 
-    def started(self, peer: Peer) -> None:
-        """Its transport is there, and the greeting is about to be written."""
-        self._peers.add(peer)
-        self.deadlines.set(peer, peer.due_ns())
-        self.recorder.started(peer.connection.record, WORKER)
+    def add(self, session: AsyncioSession) -> None:
+        """Register a session that has its transport; the greeting is written next."""
+        self._sessions.add(session)
+        self.deadlines.set(session, session.due_ns())
+        self.recorder.started(session.connection.record, WORKER)
 
-    def end(self, peer: Peer, outcome: ServerOutcome) -> None:
-        """Close it, whatever is still owed to it."""
-        peer.finish(outcome)
+    @override
+    def end(self, session: AsyncioSession, outcome: ServerOutcome) -> None:
+        session.finish(outcome)
 
-    def lost(self, peer: Peer, outcome: ServerOutcome) -> None:
-        """Its transport is about to close the socket."""
-        self._peers.discard(peer)
-        self.deadlines.drop(peer)
-        peer.complete_record()
-        self.connections.release(peer.connection, outcome)
+    def remove(self, session: AsyncioSession, outcome: ServerOutcome) -> None:
+        """Complete the record of a session whose transport closes the socket next."""
+        self._sessions.discard(session)
+        self.deadlines.drop(session)
+        session.complete_record()
+        self.connections.release(session.connection, outcome)
 
+    @override
     def end_all(self, outcome: ServerOutcome) -> None:
-        """Close every peer that is left; each is `lost` soon."""
-        for peer in self._peers:
-            peer.finish(outcome)
+        for session in self._sessions:
+            session.finish(outcome)
 
 
 def loop_factory(wanted: str) -> tuple[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The name and the maker of the loop to use.
+    """Return the name of the loop to use and the function that creates it.
 
     Raises:
-        ConfigError: uvloop was asked for and is not installed.
+        ConfigError: `wanted` is uvloop, which is not installed.
     """
     if wanted != "asyncio":
         try:

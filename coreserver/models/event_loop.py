@@ -1,13 +1,14 @@
-"""One thread for every client: an event loop of our own on epoll(7).
+"""One thread for all clients: an event loop on epoll(7).
 
-    loop: wait for readiness ─ accept, or receive and reply ─ timers ─ wait …
+    loop:  wait for readiness ─ accept, or receive and reply ─ timers ─ wait …
 
-No call blocks, so nobody waits for a slow peer, and 10,000 idle ones cost a little memory each. What a thread would
-keep on its stack stands in a `Peer`. A reply goes to the kernel at once; only what it does not take is kept, and the
-loop then waits for room as well. A peer that does not read its replies is not read from: its buffer ends at a
-high-water mark, and the pressure reaches the peer through its own full send buffer.
+No call blocks, so a slow peer delays no other, and 10,000 idle connections cost a little memory each. An
+`EpollSession` holds what a thread would keep on its stack. A reply goes to the kernel at once. Only the bytes that the
+kernel does not take are buffered, and the loop then also waits until the socket is writable. The loop does not read
+from a peer that does not read its replies: the buffer ends at a high-water mark, and the peer's own sends block in
+turn.
 
-What burns CPU blocks everybody: there is one thread.
+Work that uses the CPU delays every client, because there is one thread.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ from contextlib import suppress
 from functools import partial
 from typing import Literal
 
+from typing_extensions import override
+
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.models.shared.accept_loop import Waker
-from coreserver.models.shared.event_driven_server import WORKER, EventedServer
+from coreserver.models.shared.event_driven_server import WORKER, EventDrivenServer
 from coreserver.models.shared.event_driven_session import EventDrivenSession, SessionLimits
 from coreserver.models.shared.open_connections import Connection
 from coreserver.protocols.article import GREETING
 from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
-HIGH_WATER = 256 * 1024  # unsent reply bytes at which we stop reading from a peer
-LOW_WATER = 64 * 1024  # … and at which we go on
-BUFFER_LIMIT = 1024 * 1024  # never more than this a peer: no recv asks for more than what still fits
-EVENTS_PER_TURN = 256  # taken from one epoll_wait; timers and the listener wait little longer than these take
+HIGH_WATER = 256 * 1024  # unsent reply bytes at which the loop stops reading from a peer
+LOW_WATER = 64 * 1024  # … and at which it reads again
+BUFFER_LIMIT = 1024 * 1024  # per session: no recv asks for more than what still fits
+EVENTS_PER_TURN = 256  # per epoll_wait, so that timers and the listener are delayed by this many at most
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 
@@ -44,33 +47,33 @@ class EventLoopConfig(ServerOptions):
     model: Literal["event_loop"]
 
 
-class Peer(EventDrivenSession):
-    """A connection and its buffer. Loop thread only.
+class EpollSession(EventDrivenSession):
+    """A connection and its send buffer. Loop thread only.
 
     Attributes:
         unsent: reply bytes that the kernel has not taken.
-        is_held: not read from, because `unsent` reached the high-water mark and has not yet come down to the low one.
-        watched: what epoll watches for.
+        is_held: not read from, because `unsent` reached the high-water mark and is not yet below the low one.
+        watched: the events that epoll reports for the socket.
     """
 
     __slots__ = ("fd", "is_held", "recv", "send", "unsent", "watched")
 
-    def __init__(self, connection: Connection, terms: SessionLimits) -> None:
-        super().__init__(connection, terms)
+    def __init__(self, connection: Connection, limits: SessionLimits) -> None:
+        super().__init__(connection, limits)
         self.fd = connection.sock.fileno()
         self.recv = connection.sock.recv
-        self.send = connection.sock.send if terms.config.reply == "coalesced" else self._send_each_byte
+        self.send = connection.sock.send if limits.config.reply == "coalesced" else self._send_each_byte
         self.unsent = bytearray()
         self.is_held = False
         self.watched = READ
 
+    @override
     def unsent_bytes(self) -> int:
-        """Reply bytes that the kernel has not taken."""
         return len(self.unsent)
 
     def wanted(self) -> int:
-        """What to watch for now."""
-        reads = not (self.eof or self.is_held or self.order)
+        """Return the events to watch for now."""
+        reads = not (self.eof or self.is_held or self.steps_left)
         return (READ if reads else 0) | (WRITE if self.unsent else 0)
 
     def _send_each_byte(self, data: bytes | bytearray) -> int:
@@ -85,61 +88,61 @@ class Peer(EventDrivenSession):
         return len(data)
 
 
-class EventLoop(EventedServer[Peer]):
-    """One thread, epoll, non-blocking sockets: nobody waits for a peer, everybody waits for CPU work."""
+class EventLoop(EventDrivenServer[EpollSession]):
+    """One thread, epoll and non-blocking sockets: a slow peer delays no other, CPU work delays all."""
 
     Config = EventLoopConfig
 
     def __init__(self, config: EventLoopConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
         self._read_bytes = config.read_bytes
-        self._peers: dict[int, Peer] = {}  # by descriptor
+        self._sessions: dict[int, EpollSession] = {}  # by descriptor
         self._calls: deque[Callable[[], None]] = deque()  # from other threads
-        self._now = 0  # when the last events were taken
+        self._now = 0  # instant of the last epoll_wait
         self._ended = False
 
     # --- any thread ----------------------------------------------------------------------------------------------
 
+    @override
     def set_up(self) -> None:
-        """Make the epoll object and what wakes it."""
         self._waker = Waker()
-        self.held.callback(self._waker.close)
-        self._epoll = self.held.enter_context(select.epoll())
+        self.resources.callback(self._waker.close)
+        self._epoll = self.resources.enter_context(select.epoll())
         self._epoll.register(self._waker.receiver, READ)
         self._epoll.register(self.timers.fd, READ)
 
+    @override
     def in_loop(self, callback: Callable[[], None]) -> None:
-        """Call it soon in the loop's thread."""
         self._calls.append(callback)
         self._waker.wake()
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
+    @override
     def run_loop(self) -> None:
-        """Turn until told to end."""
         try:
             while not self._ended:
                 self._turn()
         finally:
             self.end_all(ServerOutcome.ERROR)
 
+    @override
     def end_loop(self) -> None:
-        """This turn is the last."""
         self._ended = True
 
     def _turn(self) -> None:
         events = self._epoll.poll(None, EVENTS_PER_TURN)
         self._now = now_ns()
         for fd, mask in events:
-            peer = self._peers.get(fd)
-            if peer is None:
-                self._serve_ourselves(fd)
+            session = self._sessions.get(fd)
+            if session is None:
+                self._on_own_descriptor(fd)
             elif mask == READ:
-                self._attempt(self._receive, peer)
+                self._attempt(self._receive, session)
             else:
-                self._attempt(partial(self._on_events, mask), peer)
+                self._attempt(partial(self._on_events, mask), session)
 
-    def _serve_ourselves(self, fd: int) -> None:
+    def _on_own_descriptor(self, fd: int) -> None:
         if fd == self.timers.fd:
             self.timers.ready()
         elif fd != self._waker.receiver.fileno():
@@ -149,133 +152,133 @@ class EventLoop(EventedServer[Peer]):
             for _ in range(len(self._calls)):
                 self._calls.popleft()()
 
+    @override
     def watch(self, listener: socket.socket) -> None:
-        """Let epoll tell of connections to accept."""
         self._epoll.register(listener, READ)
 
+    @override
     def unwatch(self, listener: socket.socket) -> None:
-        """… or not."""
         self._epoll.unregister(listener)
 
-    # --- one peer ------------------------------------------------------------------------------------------------
+    # --- one session ------------------------------------------------------------------------------------------------
 
+    @override
     def begin(self, connection: Connection) -> None:
-        """Greet it; from here on epoll tells when it has something to say."""
-        peer = Peer(connection, self.terms)
-        self._peers[peer.fd] = peer
-        self._attempt(self._greet, peer)
+        session = EpollSession(connection, self.limits)
+        self._sessions[session.fd] = session
+        self._attempt(self._greet, session)
 
-    def _greet(self, peer: Peer) -> None:
-        connection = peer.connection
+    def _greet(self, session: EpollSession) -> None:
+        connection = session.connection
         connection.sock.setblocking(False)
         if self.config.nodelay:
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._epoll.register(peer.fd, peer.watched)
-        self.deadlines.set(peer, peer.due_ns())
+        self._epoll.register(session.fd, session.watched)
+        self.deadlines.set(session, session.due_ns())
         self.recorder.started(connection.record, WORKER)
-        self._send(peer, GREETING)
+        self._send(session, GREETING)
 
-    def _attempt(self, action: Callable[[Peer], None], peer: Peer) -> None:
-        """Do it; whatever goes wrong costs this peer its connection, and nobody else anything."""
+    def _attempt(self, action: Callable[[EpollSession], None], session: EpollSession) -> None:
+        """Call `action`; an error ends this session and no other."""
         try:
-            action(peer)
-        except OSError:  # ECONNRESET, EPIPE, ENOTCONN and their kin: the peer is gone
-            self.end(peer, ServerOutcome.RESET)
+            action(session)
+        except OSError:  # ECONNRESET, EPIPE, ENOTCONN and similar: the peer is gone
+            self.end(session, ServerOutcome.RESET)
         except Exception as error:
             self.recorder.event("error", f"serving failed: {type(error).__name__}: {error}")
-            self.end(peer, ServerOutcome.ERROR)
+            self.end(session, ServerOutcome.ERROR)
 
-    def _receive(self, peer: Peer) -> None:
-        room = BUFFER_LIMIT - len(peer.unsent)
+    def _receive(self, session: EpollSession) -> None:
+        room = BUFFER_LIMIT - len(session.unsent)
         try:
-            data = peer.recv(self._read_bytes if self._read_bytes < room else room)
+            data = session.recv(self._read_bytes if self._read_bytes < room else room)
         except BlockingIOError:
             return
         if not data:
-            peer.eof = True
-            self._settle(peer)
+            session.eof = True
+            self._settle(session)
             return
-        peer.active_ns = self._now
-        peer.bytes_in += len(data)
-        if self.terms.works:
-            peer.order = peer.steps(data)
-            self._go_on(peer)
-        elif reply := peer.engine.receive(data):
-            self._send(peer, reply)
+        session.active_ns = self._now
+        session.bytes_in += len(data)
+        if self.limits.works:
+            session.steps_left = session.steps(data)
+            self._go_on(session)
+        elif reply := session.engine.receive(data):
+            self._send(session, reply)
 
-    def _go_on(self, peer: Peer) -> None:
-        """Take the next steps of the order, until it sleeps or is done; the peer is not read from meanwhile."""
-        if peer.connection.ended or peer.order is None:
+    def _go_on(self, session: EpollSession) -> None:
+        """Take the next steps, up to a sleep or the last one; the socket is not read until all are done."""
+        if session.connection.ended or session.steps_left is None:
             return
-        for step in peer.order:
+        for step in session.steps_left:
             if isinstance(step, float):
-                self.call_at(now_ns() + int(step * NS_PER_S), partial(self._attempt, self._go_on, peer))
-                self._settle(peer)
+                self.call_at(now_ns() + int(step * NS_PER_S), partial(self._attempt, self._go_on, session))
+                self._settle(session)
                 return
-            self._send(peer, step)
-        peer.order = None
-        peer.active_ns = self._now = now_ns()
-        self._settle(peer)
+            self._send(session, step)
+        session.steps_left = None
+        session.active_ns = self._now = now_ns()
+        self._settle(session)
 
-    def _send(self, peer: Peer, reply: bytes) -> None:
-        if not peer.unsent:
+    def _send(self, session: EpollSession, reply: bytes) -> None:
+        if not session.unsent:
             try:
-                sent = peer.send(reply)
+                sent = session.send(reply)
             except BlockingIOError:
                 sent = 0
-            peer.written += sent
+            session.written += sent
             if sent == len(reply):
                 return
             reply = reply[sent:]
-        self._keep(peer, reply)
+        self._buffer(session, reply)
 
-    def _keep(self, peer: Peer, reply: bytes) -> None:
-        """The kernel has no room for this: send it when there is."""
-        is_first = not peer.unsent
-        peer.unsent += reply
-        peer.written += len(reply)
+    def _buffer(self, session: EpollSession, reply: bytes) -> None:
+        """Buffer a reply that the kernel has no room for."""
+        is_first = not session.unsent
+        session.unsent += reply
+        session.written += len(reply)
         if is_first:
-            peer.begin_unsent()
-            self.deadlines.set(peer, peer.due_ns())
-        peer.is_held = peer.is_held or len(peer.unsent) >= HIGH_WATER
-        self._settle(peer)
+            session.begin_unsent()
+            self.deadlines.set(session, session.due_ns())
+        session.is_held = session.is_held or len(session.unsent) >= HIGH_WATER
+        self._settle(session)
 
-    def _on_events(self, mask: int, peer: Peer) -> None:
+    def _on_events(self, mask: int, session: EpollSession) -> None:
         if mask & WRITE:
-            self._send_unsent(peer)
-        if peer.connection.ended or not mask & ~WRITE:
+            self._send_unsent(session)
+        if session.connection.ended or not mask & ~WRITE:
             return
-        if peer.watched & READ:
-            self._receive(peer)
-        else:  # EPOLLERR or EPOLLHUP, which come unasked: a reset while we were not reading
-            self.end(peer, ServerOutcome.RESET)
+        if session.watched & READ:
+            self._receive(session)
+        else:  # EPOLLERR or EPOLLHUP, which epoll always reports: a reset while the socket is not read
+            self.end(session, ServerOutcome.RESET)
 
-    def _send_unsent(self, peer: Peer) -> None:
-        del peer.unsent[: peer.send(peer.unsent)]
-        peer.is_held = peer.is_held and len(peer.unsent) > LOW_WATER
-        peer.active_ns = self._now
-        self._settle(peer)
+    def _send_unsent(self, session: EpollSession) -> None:
+        del session.unsent[: session.send(session.unsent)]
+        session.is_held = session.is_held and len(session.unsent) > LOW_WATER
+        session.active_ns = self._now
+        self._settle(session)
 
-    def _settle(self, peer: Peer) -> None:
-        """After a change of state: end what is complete, watch for what is missing."""
-        if peer.eof and peer.order is None and not peer.unsent:
-            self.end(peer, ServerOutcome.COMPLETED)
-        elif (wanted := peer.wanted()) != peer.watched:
-            peer.watched = wanted
-            self._epoll.modify(peer.fd, wanted)
+    def _settle(self, session: EpollSession) -> None:
+        """End the session if it is complete, else watch for what it waits for. Called after each change."""
+        if session.eof and session.steps_left is None and not session.unsent:
+            self.end(session, ServerOutcome.COMPLETED)
+        elif (wanted := session.wanted()) != session.watched:
+            session.watched = wanted
+            self._epoll.modify(session.fd, wanted)
 
-    def end(self, peer: Peer, outcome: ServerOutcome) -> None:
-        """Close it, whatever is still owed to it."""
-        if peer.connection.ended:
+    @override
+    def end(self, session: EpollSession, outcome: ServerOutcome) -> None:
+        if session.connection.ended:
             return
-        del self._peers[peer.fd]
-        self.deadlines.drop(peer)
-        with suppress(OSError):  # not registered, if registering it is what failed
-            self._epoll.unregister(peer.fd)
-        peer.complete_record()
-        self.connections.close(peer.connection, outcome)
+        del self._sessions[session.fd]
+        self.deadlines.drop(session)
+        with suppress(OSError):  # it is not registered if the registration failed
+            self._epoll.unregister(session.fd)
+        session.complete_record()
+        self.connections.close(session.connection, outcome)
 
+    @override
     def end_all(self, outcome: ServerOutcome) -> None:
-        """Close every peer that is left."""
-        for peer in list(self._peers.values()):
-            self.end(peer, outcome)
+        for session in list(self._sessions.values()):
+            self.end(session, outcome)

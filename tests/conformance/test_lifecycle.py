@@ -10,7 +10,7 @@ import pytest
 from coreserver.errors import CannotStart, LifecycleError, PortInUse
 from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import MODELS
-from coreserver.models.shared.base import Address, ServerModel, State
+from coreserver.models.shared.base import ServerAddress, ServerModel, State
 from tests.conformance.conftest import NewHost, StartServer
 from tests.support.servers import (
     DEADLINE_S,
@@ -59,7 +59,7 @@ def test_failure_while_starting_is_an_error(thread_model: str, monkeypatch: pyte
     design = MODELS[thread_model]
     opens = design._open
 
-    def opens_and_fails(model: ServerModel) -> Address:
+    def opens_and_fails(model: ServerModel) -> ServerAddress:
         address = opens(model)
         model._fail("accept failed: EBADMSG")
         return address

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from coreserver.errors import CannotStart, ConfigError, PortInUse
-from coreserver.models.shared.base import Address
+from coreserver.models.shared.base import ServerAddress
 
 # accept(2): pending network errors of the new connection are reported by accept; treat them like "try again".
 TRANSIENT = {
@@ -85,10 +85,10 @@ def _first_ephemeral_port() -> int:
     return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 
-def address_of(listener: socket.socket) -> Address:
+def address_of(listener: socket.socket) -> ServerAddress:
     """The real address of a bound socket."""
     host, port = listener.getsockname()[:2]
-    return Address(host, port)
+    return ServerAddress(host, port)
 
 
 def accept_queue_length(listener: socket.socket) -> int | None:

@@ -34,7 +34,7 @@ def numbered_workers(count: int) -> tuple[str, ...]:
     return tuple(f"worker-{number}" for number in range(1, count + 1))
 
 
-class Address(NamedTuple):
+class ServerAddress(NamedTuple):
     """Where a server listens."""
 
     host: str
@@ -98,7 +98,7 @@ class ServerModel(ABC):
     def __init__(self, config: ServerOptions, recorder: Recorder | None = None) -> None:
         self.config = config
         self.recorder = recorder or Recorder()
-        self.address: Address | None = None
+        self.address: ServerAddress | None = None
         self.failure: str | None = None
         self.details: dict[str, str] = {}
         self._state = State.NEW
@@ -132,7 +132,7 @@ class ServerModel(ABC):
     # --- what a design supplies ----------------------------------------------------------------------------------
 
     @abstractmethod
-    def _open(self) -> Address:
+    def _open(self) -> ServerAddress:
         """Bind and begin to accept; returns once a client could be greeted."""
 
     @abstractmethod
@@ -163,7 +163,7 @@ class ServerModel(ABC):
         with self._state_lock:
             return self._state
 
-    def start(self) -> Address:
+    def start(self) -> ServerAddress:
         """Listen; returns the real address once a client could be greeted.
 
         Raises:

@@ -17,9 +17,9 @@ from typing import ClassVar
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.shared.accept_loop import AcceptLoop, accept_queue_length, address_of, listen
-from coreserver.models.shared.base import Address, ServerModel, Snapshot
-from coreserver.models.shared.blocking_session import Session
-from coreserver.models.shared.open_connections import TELL_EVERY_S, Connection, ConnectionLimit, OpenConnections
+from coreserver.models.shared.base import ServerAddress, ServerModel, Snapshot
+from coreserver.models.shared.blocking_session import BlockingSession
+from coreserver.models.shared.open_connections import EVENT_INTERVAL_S, Connection, ConnectionLimit, OpenConnections
 from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
@@ -66,7 +66,7 @@ class BlockingServer(ServerModel):
             return
         try:
             self.recorder.started(connection.record, worker)
-            outcome = Session(connection, self.config, self.cutting_off).run()
+            outcome = BlockingSession(connection, self.config, self.cutting_off).run()
         except Exception as error:
             self.recorder.event("error", f"serving failed: {type(error).__name__}: {error}")
         finally:
@@ -76,23 +76,23 @@ class BlockingServer(ServerModel):
         """Turn it away with a clean EOF. Accept thread only."""
         self.connections.release(connection, ServerOutcome.REFUSED)
         refused = self.recorder.totals().outcomes[ServerOutcome.REFUSED]
-        self.recorder.event("refused", f"{refused} so far; {why}", every_s=TELL_EVERY_S)
+        self.recorder.event("refused", f"{refused} so far; {why}", every_s=EVENT_INTERVAL_S)
         if self._loop is not None:
             self._loop.refuse(connection.sock)
 
     # --- the life of a ServerModel -------------------------------------------------------------------------------
 
-    def _open(self) -> Address:
+    def _open(self) -> ServerAddress:
         listener = listen(self.config.host, self.config.port, self.config.backlog)
         try:
             self._loop = AcceptLoop(
                 listener,
-                may_accept=self.connections.admission.may_accept,
+                may_accept=self.connections.limit.may_accept,
                 on_accept=self._accepted,
                 on_pause=lambda reason: self.recorder.event("accept_paused", reason),
                 on_failure=self._fail,
             )
-            self.connections.admission.on_room = self._loop.wake
+            self.connections.limit.on_room = self._loop.wake
             self.before_accepting()
             self.threads.start("acceptor", self._loop.run)
         except (OSError, CannotStart) as error:
@@ -127,7 +127,7 @@ class BlockingServer(ServerModel):
         joined = self.threads.join(deadline_s)
         if joined and self._loop is not None:
             self._loop.free()
-        self.connections.admission.close()
+        self.connections.limit.close()
         return joined
 
     def snapshot(self) -> Snapshot:

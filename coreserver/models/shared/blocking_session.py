@@ -27,7 +27,7 @@ class _SessionEnded(Exception):
         self.outcome = outcome
 
 
-class Session:
+class BlockingSession:
     """One connection from its greeting to its end, in the calling thread.
 
     Args:

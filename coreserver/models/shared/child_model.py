@@ -17,7 +17,7 @@ from typing import ClassVar
 from coreserver.child_process import interpreter
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart, ConfigError, PortInUse, ServerlabError
-from coreserver.models.shared.base import Address, Drained, ServerModel, Snapshot
+from coreserver.models.shared.base import Drained, ServerAddress, ServerModel, Snapshot
 from coreserver.records.samples import Sample
 from coreserver.records.server import Event, ServerOutcome
 from coreserver.telemetry.frames import Ended, Frame, Listening, Refused
@@ -37,7 +37,7 @@ class ChildModel(ServerModel):
         self._child: ServerChild | None = None
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._begun = threading.Event()  # it listens, or never will; then one of the two below is set
-        self._listening: Address | None = None
+        self._listening: ServerAddress | None = None
         self._refusal: ServerlabError | None = None
         self._ended = threading.Event()  # it has no connection any more, or is gone
         self._patience_s = 0.0
@@ -77,7 +77,7 @@ class ChildModel(ServerModel):
         if isinstance(frame, Sample):
             self._samples.append(frame)
         elif isinstance(frame, Listening):
-            self._listening = Address(frame.host, frame.port)
+            self._listening = ServerAddress(frame.host, frame.port)
             self._begun.set()
         elif isinstance(frame, Refused):
             self._refusal = self._error(frame)
@@ -110,7 +110,7 @@ class ChildModel(ServerModel):
 
     # --- the life of a ServerModel -------------------------------------------------------------------------------
 
-    def _open(self) -> Address:
+    def _open(self) -> ServerAddress:
         child = ServerChild(self.command(), cpus=self.config.cpus, on_frame=self._on_frame, on_end=self._on_end)
         self._child = child
         child.send(self.first_line())

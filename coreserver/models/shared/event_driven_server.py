@@ -21,10 +21,10 @@ from coreserver.clock import NS_PER_S, now_ns
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.shared.accept_loop import EXHAUSTED, PAUSE_S, TRANSIENT, accept_queue_length, address_of, listen
-from coreserver.models.shared.base import Address, ServerModel, Snapshot
+from coreserver.models.shared.base import ServerAddress, ServerModel, Snapshot
 from coreserver.models.shared.event_driven_session import EventDrivenSession, SessionLimits
 from coreserver.models.shared.open_connections import Connection, ConnectionLimit, OpenConnections
-from coreserver.models.shared.timer_wheel import Deadlines
+from coreserver.models.shared.timer_wheel import TimerWheel
 from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 from coreserver.timerfd import Timers
@@ -34,10 +34,10 @@ ACCEPT_BATCH = (
 )
 WORKER = "loop"
 
-Peer = TypeVar("Peer", bound=EventDrivenSession)
+SessionT = TypeVar("SessionT", bound=EventDrivenSession)
 
 
-class EventedServer(ServerModel, Generic[Peer]):
+class EventDrivenServer(ServerModel, Generic[SessionT]):
     """A model whose every connection is served by one loop in one thread. Subclasses bring the loop."""
 
     @classmethod
@@ -49,9 +49,9 @@ class EventedServer(ServerModel, Generic[Peer]):
         super().__init__(config, recorder)
         self.connections = OpenConnections(self.recorder, ConnectionLimit(config.max_connections))
         self.cutting_off = threading.Event()
-        self.terms = SessionLimits.of(config, self.cutting_off)
-        self.deadlines: Deadlines[Peer] = Deadlines(self.call_at, self._look_at)
-        self.held = ExitStack()  # what set_up made; closed when the loop's thread has ended, or was never started
+        self.limits = SessionLimits.of(config, self.cutting_off)
+        self.deadlines: TimerWheel[SessionT] = TimerWheel(self.call_at, self._check_limits)
+        self.resources = ExitStack()  # what set_up made; closed when the loop's thread has ended, or was never started
         self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)
         self._listener: socket.socket | None = None
         self._watching = False  # the loop watches the listener; loop thread only
@@ -92,7 +92,7 @@ class EventedServer(ServerModel, Generic[Peer]):
         """Greet it and serve it. Whatever happens to it is not raised."""
 
     @abstractmethod
-    def end(self, peer: Peer, outcome: ServerOutcome) -> None:
+    def end(self, session: SessionT, outcome: ServerOutcome) -> None:
         """Close it and complete its record, whatever is still owed to it."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class EventedServer(ServerModel, Generic[Peer]):
         for _ in range(ACCEPT_BATCH):
             if self._closing or self._listener is None:
                 return
-            if not self.connections.admission.may_accept():
+            if not self.connections.limit.may_accept():
                 self._rest()  # until on_room
                 return
             try:
@@ -164,23 +164,23 @@ class EventedServer(ServerModel, Generic[Peer]):
 
     # --- the limits of a connection; in the loop's thread --------------------------------------------------------
 
-    def _look_at(self, peer: Peer) -> None:
-        if peer.connection.ended:
+    def _check_limits(self, session: SessionT) -> None:
+        if session.connection.ended:
             return
-        if outcome := peer.overdue():
-            self.end(peer, outcome)
+        if outcome := session.overdue():
+            self.end(session, outcome)
         else:
-            self.deadlines.set(peer, peer.due_ns())
+            self.deadlines.set(session, session.due_ns())
 
     # --- the life of a ServerModel -------------------------------------------------------------------------------
 
-    def _open(self) -> Address:
+    def _open(self) -> ServerAddress:
         self._listener = listen(self.config.host, self.config.port, self.config.backlog)
         try:
             self.timers = Timers()
-            self.held.callback(self.timers.close)
+            self.resources.callback(self.timers.close)
             self.set_up()
-            self.connections.admission.on_room = lambda: self.in_loop(self._listen_on)
+            self.connections.limit.on_room = lambda: self.in_loop(self._listen_on)
             self.in_loop(self._listen_on)
             self._thread.start()
         except (OSError, RuntimeError) as error:
@@ -224,12 +224,12 @@ class EventedServer(ServerModel, Generic[Peer]):
             self._thread.join(deadline_s)
             if self._thread.is_alive():
                 return False
-            self.held.close()
-        self.connections.admission.close()
+            self.resources.close()
+        self.connections.limit.close()
         return True
 
     def _free(self) -> None:
-        self.held.close()
+        self.resources.close()
         if self._listener is not None:
             self._listener.close()
             self._listener = None

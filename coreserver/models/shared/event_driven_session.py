@@ -38,7 +38,7 @@ class SessionLimits:
 
     @classmethod
     def of(cls, config: ServerOptions, cutting_off: threading.Event) -> SessionLimits:
-        """The terms of `config`."""
+        """The limits of `config`."""
         return cls(
             config=config,
             cutting_off=cutting_off,
@@ -61,7 +61,7 @@ class EventDrivenSession(ABC):
     The session clock runs always.
 
     Attributes:
-        order: the steps of input that is being worked on; None while there is none.
+        steps_left: the steps of input that is being worked on; None while there is none.
         eof: the peer has closed its side.
         bytes_in: bytes received.
         written: reply bytes produced so far, whether the kernel took them or they still wait in our buffer.
@@ -80,22 +80,22 @@ class EventDrivenSession(ABC):
         "connection",
         "engine",
         "eof",
-        "order",
-        "terms",
+        "limits",
+        "steps_left",
         "written",
     )
 
-    def __init__(self, connection: Connection, terms: SessionLimits) -> None:
-        config = terms.config
+    def __init__(self, connection: Connection, limits: SessionLimits) -> None:
+        config = limits.config
         self.connection = connection
-        self.terms = terms
+        self.limits = limits
         self.engine = ProtocolEngine()
-        self.order: Iterator[Step] | None = None
+        self.steps_left: Iterator[Step] | None = None
         self.eof = False
         self.bytes_in = 0
         self.written = 0
         self.active_ns = now_ns()
-        self._ends_ns = None if terms.session_ns is None else self.active_ns + terms.session_ns
+        self._ends_ns = None if limits.session_ns is None else self.active_ns + limits.session_ns
         self._progress_ns = 0
         self._mark = (0, 0)
         self._per_message = per_message(config.work)
@@ -111,7 +111,7 @@ class EventDrivenSession(ABC):
     def steps(self, data: bytes) -> Iterator[Step]:
         """What to do about `data`, step by step; CPU work is done between the steps, in this thread.
 
-        For servers whose `terms.works`; the others ask the engine directly.
+        For servers whose `limits.works`; the others ask the engine directly.
         """
         if not self._per_message:
             if reply := self.engine.receive(data):
@@ -137,7 +137,7 @@ class EventDrivenSession(ABC):
             yield demand.sleep_s
 
     def _must_end(self) -> bool:
-        return self.terms.cutting_off.is_set() or (self._ends_ns is not None and now_ns() >= self._ends_ns)
+        return self.limits.cutting_off.is_set() or (self._ends_ns is not None and now_ns() >= self._ends_ns)
 
     # --- the clocks ----------------------------------------------------------------------------------------------
 
@@ -148,24 +148,24 @@ class EventDrivenSession(ABC):
 
     def due_ns(self) -> int | None:
         """When to ask `overdue` next; None: not before something happens."""
-        terms, now = self.terms, now_ns()
+        limits, now = self.limits, now_ns()
         due = None
-        if self.unsent_bytes() and terms.write_ns is not None:
-            due = now + terms.look_ns
-        elif terms.idle_ns is not None:
-            due = (now if self._is_busy() else self.active_ns) + terms.idle_ns
+        if self.unsent_bytes() and limits.write_ns is not None:
+            due = now + limits.look_ns
+        elif limits.idle_ns is not None:
+            due = (now if self._is_busy() else self.active_ns) + limits.idle_ns
         if self._ends_ns is not None:
             due = self._ends_ns if due is None else min(due, self._ends_ns)
         return due
 
     def overdue(self) -> ServerOutcome | None:
         """Which limit this connection has reached, if any."""
-        terms, now = self.terms, now_ns()
+        limits, now = self.limits, now_ns()
         if self._ends_ns is not None and now >= self._ends_ns:
             return ServerOutcome.SESSION_TIMEOUT
         if self.unsent_bytes():
             return self._overdue_write(now)
-        if terms.idle_ns is None or self._is_busy() or now - self.active_ns < terms.idle_ns:
+        if limits.idle_ns is None or self._is_busy() or now - self.active_ns < limits.idle_ns:
             return None
         if _has_input(self.connection.sock):
             # A loop that was kept busy may come to the clock before it comes to what the peer has sent meanwhile.
@@ -177,7 +177,7 @@ class EventDrivenSession(ABC):
         mark = self._progress()
         if mark != self._mark:
             self._mark, self._progress_ns = mark, now
-        elif self.terms.write_ns is not None and now - self._progress_ns >= self.terms.write_ns:
+        elif self.limits.write_ns is not None and now - self._progress_ns >= self.limits.write_ns:
             return ServerOutcome.WRITE_TIMEOUT
         return None
 
@@ -190,7 +190,7 @@ class EventDrivenSession(ABC):
         return taken, taken - unacknowledged_bytes(self.connection.sock)
 
     def _is_busy(self) -> bool:
-        return self.order is not None or self.unsent_bytes() > 0
+        return self.steps_left is not None or self.unsent_bytes() > 0
 
     # --- the end -------------------------------------------------------------------------------------------------
 

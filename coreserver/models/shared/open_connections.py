@@ -16,7 +16,7 @@ from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
-TELL_EVERY_S = 5.0  # between two events about peers that are not let in
+EVENT_INTERVAL_S = 5.0  # between two events about peers that are not let in
 
 
 def descriptors_for_connections() -> int:
@@ -124,16 +124,16 @@ class Connection:
 class OpenConnections:
     """Every connection from accept to close. Any thread may call any method."""
 
-    def __init__(self, recorder: Recorder, admission: ConnectionLimit) -> None:
+    def __init__(self, recorder: Recorder, limit: ConnectionLimit) -> None:
         self._recorder = recorder
-        self.admission = admission
-        admission.on_shortage = self._tell_shortage
+        self.limit = limit
+        limit.on_shortage = self._report_shortage
         self._changed = threading.Condition()  # guards _open, and each Connection's cut_off and close
         self._open: set[Connection] = set()
 
     def accept(self, sock: socket.socket, peer: tuple[str, int]) -> Connection:
         """Take charge of a socket that was just accepted."""
-        self.admission.enter()
+        self.limit.enter()
         connection = Connection(sock, self._recorder.accepted(peer))
         with self._changed:
             self._open.add(connection)
@@ -154,7 +154,7 @@ class OpenConnections:
         with self._changed:
             self._open.discard(connection)
             self._changed.notify_all()
-        self.admission.leave()
+        self.limit.leave()
 
     def cut_off_all(self) -> None:
         """End every open connection: blocked reads and writes return at once, in whichever thread they wait."""
@@ -167,10 +167,10 @@ class OpenConnections:
         if left:
             self._recorder.event("cut_off", f"connections still open: {len(left)}")
 
-    def _tell_shortage(self) -> None:
+    def _report_shortage(self) -> None:
         held = descriptors_for_connections()
         reason = f"accept paused: all {held} descriptors that this process has for connections are taken"
-        self._recorder.event("accept_paused", reason, every_s=TELL_EVERY_S)
+        self._recorder.event("accept_paused", reason, every_s=EVENT_INTERVAL_S)
 
     def wait_empty(self, deadline_s: float) -> bool:
         """Wait until none is open, at most `deadline_s` seconds."""

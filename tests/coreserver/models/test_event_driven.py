@@ -121,7 +121,7 @@ def test_t13_what_the_kernel_has_not_taken_is_sent_after_a_half_close(monkeypatc
         peer.greeted()
         assert isinstance(server, ThreadHost)
         assert isinstance(server._model, EventLoop)
-        [held] = server._model._peers.values()
+        [held] = server._model._sessions.values()
         peer.send(b"^" + b"a" * size)
         peer.sock.shutdown(socket.SHUT_WR)
         wait_until(lambda: held.eof, "the server has read to the end")

@@ -18,7 +18,7 @@ from coreserver.clients.load import LoadProcesses, Progress
 from coreserver.config.load import LoadConfig
 from coreserver.hosting.host import ThreadHost
 from coreserver.models import ServerConfig
-from coreserver.models.shared.base import Address
+from coreserver.models.shared.base import ServerAddress
 from coreserver.records.client import ClientOutcome, ClientRecord, LoadResult
 from coreserver.records.run_result import RunResult
 from coreserver.records.server import ServerOutcome
@@ -154,8 +154,8 @@ class Elsewhere(ThreadHost):
     """A host that says it listens where nobody does."""
 
     @property
-    def address(self) -> Address:
-        return Address(*closed_port())
+    def address(self) -> ServerAddress:
+        return ServerAddress(*closed_port())
 
 
 def test_a_target_that_refuses_everybody_could_not_be_connected_to(tmp_path: Path) -> None:

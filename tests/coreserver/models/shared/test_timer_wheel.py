@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from coreserver.models.shared.timer_wheel import SLOT_NS, Deadlines
+from coreserver.models.shared.timer_wheel import SLOT_NS, TimerWheel
 
 
 class Timers:
@@ -36,11 +36,11 @@ def rung() -> list[str]:
 
 
 @pytest.fixture
-def deadlines(timers: Timers, rung: list[str]) -> Deadlines[str]:
-    return Deadlines(timers.call_at, rung.append)
+def deadlines(timers: Timers, rung: list[str]) -> TimerWheel[str]:
+    return TimerWheel(timers.call_at, rung.append)
 
 
-def test_rings_once_and_never_early(deadlines: Deadlines[str], timers: Timers, rung: list[str]) -> None:
+def test_rings_once_and_never_early(deadlines: TimerWheel[str], timers: Timers, rung: list[str]) -> None:
     deadlines.set("anna", 5 * SLOT_NS + 1)
     timers.advance(5 * SLOT_NS + 1)
     assert rung == []
@@ -51,7 +51,7 @@ def test_rings_once_and_never_early(deadlines: Deadlines[str], timers: Timers, r
 
 @pytest.mark.parametrize("moved_to", [2, 9])
 def test_a_second_deadline_takes_the_place_of_the_first(
-    deadlines: Deadlines[str], timers: Timers, rung: list[str], moved_to: int
+    deadlines: TimerWheel[str], timers: Timers, rung: list[str], moved_to: int
 ) -> None:
     deadlines.set("anna", 5 * SLOT_NS)
     deadlines.set("anna", moved_to * SLOT_NS)
@@ -62,7 +62,7 @@ def test_a_second_deadline_takes_the_place_of_the_first(
 
 
 def test_a_dropped_peer_and_one_without_a_deadline_do_not_ring(
-    deadlines: Deadlines[str], timers: Timers, rung: list[str]
+    deadlines: TimerWheel[str], timers: Timers, rung: list[str]
 ) -> None:
     deadlines.set("anna", SLOT_NS)
     deadlines.drop("anna")
@@ -73,7 +73,7 @@ def test_a_dropped_peer_and_one_without_a_deadline_do_not_ring(
     assert rung == []
 
 
-def test_many_peers_of_one_slot_share_a_timer(deadlines: Deadlines[str], timers: Timers, rung: list[str]) -> None:
+def test_many_peers_of_one_slot_share_a_timer(deadlines: TimerWheel[str], timers: Timers, rung: list[str]) -> None:
     for number in range(1000):
         deadlines.set(f"peer {number}", SLOT_NS - number)
     assert len(timers.set) == 1
@@ -88,7 +88,7 @@ def test_a_peer_that_is_due_again_at_once_waits_for_the_next_turn(timers: Timers
         rung.append(peer)
         wheel.set(peer, SLOT_NS)
 
-    wheel: Deadlines[str] = Deadlines(timers.call_at, on_due)
+    wheel: TimerWheel[str] = TimerWheel(timers.call_at, on_due)
     wheel.set("anna", SLOT_NS)
     timers.advance(SLOT_NS)
     assert rung == ["anna"]
