@@ -1,4 +1,4 @@
-"""The server designs, one a file. `MODELS` is the one list of them: forms, schemas, REST and tests read it."""
+"""The server designs, one per file. `MODELS` lists them for forms, schemas, the REST API and tests."""
 
 from __future__ import annotations
 

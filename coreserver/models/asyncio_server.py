@@ -209,7 +209,7 @@ class AsyncioServer(EventDrivenServer[AsyncioSession]):
         self._loop = self._runner.get_loop()
         self._loop.add_reader(self.timers.fd, self.timers.ready)
         self._loop.set_exception_handler(self._on_loop_error)
-        self._settle_detail("loop", name)
+        self._add_detail("loop", name)
 
     @override
     def run_loop(self) -> None:

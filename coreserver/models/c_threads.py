@@ -1,12 +1,12 @@
-"""A thread for every client, in C: `c_threads.c` beside this file, compiled on first use, run as a child process.
+"""One thread per client, in C: `c_threads.c` in this folder, compiled on first use and run as a child process.
 
     acceptor:  accept ─ start thread ─ accept ─ start thread …
     client-1:  serve, end
     client-2:  serve, end …
 
-The article's first server without the ways in which one client could end it (a reset, an early close, the descriptor
-limit). What Python adds to a design, its interpreter and the lock that its threads share, is absent here: this is the
-model to hold `thread_per_client` against.
+This is the article's first server without the defects that let one client end it (a reset, an early close, the
+descriptor limit). It has no interpreter and no lock that its threads share, so a comparison with `thread_per_client`
+shows what Python adds to the design.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from coreserver.config.server import NoWork, ServerOptions, SleepWork
 from coreserver.errors import CannotStart
@@ -29,19 +30,19 @@ SOURCE = Path(__file__).with_name("c_threads.c")
 HEADERS = tuple(Path(__file__).with_name(name) for name in ("c_sockets.h", "c_telemetry.h", "c_session.h"))
 FLAGS = ("-O2", "-pthread", "-Wall", "-Wextra", "-Werror")
 COMPILE_DEADLINE_S = 60.0
-_DISTRIBUTIONS = ("fixed", "exponential", "uniform")  # in the order of the enumeration in C
+_DISTRIBUTIONS = ("fixed", "exponential", "uniform")  # in the order of the C enumeration
 
 
 class CThreadsConfig(ServerOptions):
     """Settings of `c_threads`; `work` may be `none` or `sleep`."""
 
     model: Literal["c_threads"]
-    placement: Literal["process"] = Field(default="process", description="a program of its own, always")
+    placement: Literal["process"] = Field(default="process", description="always a program of its own")
     work: Annotated[NoWork | SleepWork, Field(discriminator="kind")] = Field(
-        default=NoWork(), description="what a message or a connection costs beside echoing"
+        default=NoWork(), description="work per message or per connection, besides the echo"
     )
 
-    switch_interval_us: Literal[None] = Field(default=None, description="none: there is no interpreter")
+    switch_interval_us: Literal[None] = Field(default=None, description="always empty: there is no interpreter")
 
     @field_validator("switch_interval_us", mode="before")
     @classmethod
@@ -52,23 +53,23 @@ class CThreadsConfig(ServerOptions):
 
 
 class CThreads(ChildModel):
-    """A thread for every client, in C: no interpreter, no lock that they share."""
+    """One thread per client, in C: no interpreter, and no lock that the threads share."""
 
     Config = CThreadsConfig
     runs_on_one_core = False
     start_deadline_s: ClassVar[float] = 3.0
 
+    @override
     def command(self) -> list[str]:
-        """The compiled program and its settings."""
         return [str(compiled()), *arguments(self.config)]
 
+    @override
     def first_line(self) -> str:
-        """What the program waits for before it starts a thread."""
         return "start"
 
 
 def arguments(config: ServerOptions) -> list[str]:
-    """The settings as the program takes them: `name=integer`, times in microseconds, 0 for never."""
+    """Return the program's arguments: `name=integer`, times in microseconds, 0 for no limit."""
     work = config.work
     sleeps = work if isinstance(work, SleepWork) else None
     values = {
@@ -97,14 +98,14 @@ def _microseconds(seconds: float | None) -> int:
 
 
 def compiled() -> Path:
-    """The program of `c_threads.c`, compiled now unless these very sources and this compiler have met before.
+    """Return the path of the compiled `c_threads.c`; compile it unless the cache has it for these sources and compiler.
 
     Raises:
-        CannotStart: there is no compiler, it refuses, or the cache cannot be written.
+        CannotStart: there is no compiler, it reports an error, or the cache cannot be written.
     """
     compiler = shutil.which("cc")
     if compiler is None:
-        raise CannotStart("c_threads needs a C compiler, and there is no `cc` on the PATH of the lab")
+        raise CannotStart("c_threads needs a C compiler, and the PATH of the lab has no `cc`")
     try:
         program = cache_dir() / f"c_threads-{_key(compiler)}"
         if not program.exists():
@@ -115,7 +116,7 @@ def compiled() -> Path:
 
 
 def cache_dir() -> Path:
-    """Where compiled programs are kept: SERVERLAB_CACHE_DIR, or `serverlab` in the user's cache folder."""
+    """Return the folder of compiled programs: SERVERLAB_CACHE_DIR, or `serverlab` in the user's cache folder."""
     if chosen := os.environ.get("SERVERLAB_CACHE_DIR"):
         return Path(chosen).absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -123,14 +124,14 @@ def cache_dir() -> Path:
 
 
 def _key(compiler: str) -> str:
-    """A name for what the sources, the flags and the compiler make together."""
+    """Return a hash of the sources, the flags and the version of the compiler."""
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=COMPILE_DEADLINE_S).stdout
     parts = [version, " ".join(FLAGS).encode(), *(path.read_bytes() for path in (SOURCE, *HEADERS))]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 
 
 def _compile(compiler: str, program: Path) -> None:
-    """Compile beside `program` and rename, so that nobody ever finds half a program."""
+    """Compile in the folder of `program` and rename, so that the cache never has an incomplete program."""
     program.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="compile-", dir=program.parent) as folder:
         result = Path(folder) / "c_threads"

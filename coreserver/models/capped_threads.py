@@ -1,11 +1,11 @@
-"""A thread for every client, up to a cap.
+"""One thread per client, up to a maximum.
 
     acceptor:  wait until fewer than `max_clients` are in service ─ accept ─ start thread …     (when_full: wait)
-               accept ─ start thread, or turn the peer away at the cap …                        (when_full: refuse)
+               accept ─ start thread, or refuse when `max_clients` are in service …             (when_full: refuse)
     client-N:  serve, end
 
-Waiting leaves the next client in the kernel's accept queue: connected but not greeted, at no cost to this process.
-Refusing answers at once, and the client knows.
+While the acceptor waits, the next client stays in the backlog: connected and not greeted, at no cost to this process.
+A refused client gets its answer at once.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ class CappedThreadsConfig(ServerOptions):
     """Settings of `capped_threads`."""
 
     model: Literal["capped_threads"]
-    max_clients: int = Field(default=64, ge=1, le=12_000, description="clients in service at once, a thread each")
+    max_clients: int = Field(
+        default=64, ge=1, le=12_000, description="most clients in service at once, one thread each"
+    )
     when_full: Literal["wait", "refuse"] = Field(
-        default="wait", description="at the cap: stop accepting, or turn the peer away"
+        default="wait", description="when `max_clients` are in service: stop accepting, or refuse the client"
     )
 
 
 class CappedThreads(ThreadPerClient):
-    """A thread for every client up to a cap; there it stops accepting, or refuses."""
+    """One thread per client up to a maximum; then it stops accepting, or refuses."""
 
     Config = CappedThreadsConfig
     config: CappedThreadsConfig
@@ -45,13 +47,16 @@ class CappedThreads(ThreadPerClient):
         return config.max_clients
 
     def __init__(self, config: CappedThreadsConfig, recorder: Recorder | None = None) -> None:
-        caps = [config.max_connections]
+        limits = [config.max_connections]
         if config.when_full == "wait":
-            caps.append(config.max_clients)
-        super().__init__(config, recorder, connection_limit=min((cap for cap in caps if cap is not None), default=None))
+            limits.append(config.max_clients)
+        super().__init__(
+            config, recorder, connection_limit=min((limit for limit in limits if limit is not None), default=None)
+        )
 
+    @override
     def on_accept(self, connection: Connection) -> None:
-        """Give it a thread, or turn it away when `max_clients` others are in flight."""
+        """Start a thread for `connection`, or refuse it if `max_clients` others are in flight."""
         if self.recorder.totals().active > self.config.max_clients:
             self.refuse(connection, f"clients in service: {self.config.max_clients}")
         else:

@@ -1,11 +1,11 @@
 """A thread pool as in the article's code: every connection is submitted to a `ThreadPoolExecutor`.
 
     acceptor:  accept ─ submit ─ accept ─ submit …        never blocks
-    queue:     whatever the workers have not begun yet    no bound: each costs a descriptor and waits ungreeted
-    worker-N:  serve, take the next …
+    queue:     tasks that no worker has started yet       no limit; each uses a descriptor and is not greeted
+    worker-N:  serve, take the next task …
 
-The article's prose says that the server blocks until the pool accepts a task. The executor does not work like that:
-its queue has no bound. `bounded_pool` is the design of the prose.
+The article's text says that the server blocks until the pool accepts a task. The executor does not: its queue has no
+limit. `bounded_pool` is the design of the text.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class ExecutorPoolConfig(ServerOptions):
     """Settings of `executor_pool`."""
 
     model: Literal["executor_pool"]
-    workers: int = Field(default=8, ge=1, le=10_000, description="threads that serve; each serves one client at a time")
+    workers: int = Field(default=8, ge=1, le=10_000, description="threads that serve, each one client at a time")
 
 
 class ExecutorPool(BlockingServer):
-    """The standard library's ThreadPoolExecutor: accepts everybody at once, its queue has no bound."""
+    """The standard library's ThreadPoolExecutor: accepts every connection at once; its queue has no limit."""
 
     Config = ExecutorPoolConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED
@@ -46,31 +46,33 @@ class ExecutorPool(BlockingServer):
     def __init__(self, config: ExecutorPoolConfig, recorder: Recorder | None = None) -> None:
         super().__init__(config, recorder)
         self._executor = ThreadPoolExecutor(config.workers, initializer=self._begin_worker)
-        self._workers: list[threading.Thread] = []  # appended by each worker as it begins
+        self._workers: list[threading.Thread] = []  # appended by each worker as it starts
 
+    @override
     def on_accept(self, connection: Connection) -> None:
-        """Submit it; the executor starts a worker if it has none idle and fewer than `workers`."""
+        """Submit `connection`; the executor starts a worker if none is idle and there are fewer than `workers`."""
         try:
             future = self._executor.submit(self._serve, connection)
             future.add_done_callback(lambda done: self._close_if_cancelled(done, connection))
         except RuntimeError as error:
-            # submit() queues the task before it starts a thread, so a worker that exists may still take it.
+            # submit() queues the task before it starts a thread, so an existing worker may still take it.
             self.recorder.event("spawn_failed", f"cannot start a worker: {error}")
             if not self._workers:
                 self.connections.close(connection, ServerOutcome.ERROR)
 
+    @override
     def queue_depth(self) -> int:
-        """Connections submitted that no worker has begun."""
         return self.recorder.totals().waiting
 
+    @override
     def threads_alive(self) -> int:
-        """The accept thread and the workers started so far."""
         return self.threads.alive() + sum(worker.is_alive() for worker in self._workers)
 
+    @override
     def abandon_queue(self) -> None:
-        """Cancel what no worker has begun; the workers end when they are idle."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
+    @override
     def _join(self, deadline_s: float) -> bool:
         joined = super()._join(deadline_s)
         for worker in self._workers:

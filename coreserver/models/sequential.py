@@ -1,8 +1,8 @@
 """One client at a time: accept, serve to the end, accept the next.
 
-    acceptor: accept ─ serve ─ accept ─ serve …
+    acceptor:  accept ─ serve ─ accept ─ serve …
 
-Everybody else waits in the kernel's accept queue: connected, as far as their own connect() tells, but not greeted.
+All others wait in the backlog: connected, as far as connect() reports, and not greeted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SequentialConfig(ServerOptions):
 
 
 class Sequential(BlockingServer):
-    """One client at a time; the others wait in the kernel's accept queue."""
+    """One client at a time; the others wait in the backlog."""
 
     Config = SequentialConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED  # in the backlog
@@ -35,6 +35,6 @@ class Sequential(BlockingServer):
     def worker_names(cls, config: SequentialConfig) -> tuple[str, ...]:
         return ("acceptor",)
 
+    @override
     def on_accept(self, connection: Connection) -> None:
-        """Serve it here and now: the accept thread is the only worker."""
         self.serve(connection, "acceptor")

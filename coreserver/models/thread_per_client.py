@@ -1,15 +1,17 @@
-"""A thread for every client, as in the article's C server.
+"""One thread per client, as in the article's C server.
 
     acceptor:  accept ─ start thread ─ accept ─ start thread …
     client-1:  serve, end
     client-2:  serve, end …
 
-Nobody waits for anybody else, and nothing bounds the number of threads but the machine (and `max_connections`).
+No client waits for another. Only the machine and `max_connections` limit the number of threads.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
+
+from typing_extensions import override
 
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
@@ -25,12 +27,13 @@ class ThreadPerClientConfig(ServerOptions):
 
 
 class ThreadPerClient(BlockingServer):
-    """A thread for every client, started at accept and ended with its connection."""
+    """One thread per client, started at accept and ended with its connection."""
 
     Config: ClassVar[type[ServerOptions]] = ThreadPerClientConfig
 
+    @override
     def on_accept(self, connection: Connection) -> None:
-        """Give the connection a thread of its own; if the machine has none, this client alone is closed."""
+        """Start a thread for `connection`; if the machine refuses one, close this connection only."""
         name = f"client-{connection.record.number}"
         try:
             self.threads.start(name, lambda: self.serve(connection, name))

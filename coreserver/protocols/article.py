@@ -1,13 +1,13 @@
-"""The echo protocol as an engine: bytes in, bytes out, no socket and no clock.
+"""The article's echo protocol as an engine: bytes in, bytes out, no socket and no clock.
 
-The server greets with `*`. Outside a message every byte is ignored until `^`. Inside, every byte is answered with
-itself plus one (modulo 256) until `$`, which ends the message and has no answer. `^` inside is data; `$` outside is
-ignored. The stream may be cut anywhere.
+The server greets with `*`. Outside a message it ignores every byte until `^`. Inside, it answers every byte with that
+byte plus one (modulo 256) until `$`, which ends the message and has no answer. `^` inside a message is data; `$`
+outside is ignored. The stream may be cut anywhere.
 
-The engine works on whole buffers with the interpreter's C-speed operations: one `bytes.translate` answers any number
-of bytes, and one compiled pattern cuts a buffer into payloads. A loop per byte is 10 to 40 times slower on all but the
-shortest buffers (`benchmarks/protocol.py`), and would make the lab measure its own parser instead of server designs.
-So would `translate` with long payloads: it looks every byte up, where numpy adds dozens in one instruction.
+The engine works on whole buffers with operations that run at C speed: one `bytes.translate` answers any number of
+bytes, and one compiled pattern splits a buffer into payloads. A loop per byte is 10 to 40 times slower on all but the
+shortest buffers (`benchmarks/protocol.py`), so the lab would measure its own parser instead of server designs. For long
+payloads `translate` is too slow as well: it looks up every byte, while numpy adds to dozens in one instruction.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import numpy as np
 GREETING = b"*"
 
 _PLUS_ONE = bytes((byte + 1) & 0xFF for byte in range(256))
-_LONG = 1024  # bytes from which two more copies cost less than the pattern
-_VECTOR = 2048  # bytes from which numpy, a fixed 2 µs, costs less than looking each up
+_LONG = 1024  # from this size on two more copies cost less than the pattern
+_VECTOR = 2048  # from this size on numpy, a fixed 2 µs, costs less than a lookup per byte
 _ONE = np.uint8(1)
 _payloads = re.compile(rb"\^([^$]*)").findall
 _join = b"".join
 
 
-def _plus_one(data: bytes) -> bytes:  # where a short message alone in its buffer comes by, written out: calls cost
+def _plus_one(data: bytes) -> bytes:  # inlined for single short messages, to save the call
     return data.translate(_PLUS_ONE) if len(data) < _VECTOR else _long_plus_one(data)
 
 
@@ -36,10 +36,10 @@ def _long_plus_one(data: bytes) -> bytes:
 
 
 class ProtocolEngine:
-    """One connection's place in the stream, and the messages it has seen end.
+    """State of the protocol on one connection.
 
     Attributes:
-        in_message: the stream stands between a `^` and its `$`.
+        in_message: whether the stream is between a `^` and its `$`.
         messages_finished: messages ended by their `$` so far.
     """
 
@@ -50,27 +50,27 @@ class ProtocolEngine:
         self.messages_finished = 0
 
     def receive(self, data: bytes) -> bytes:
-        """The reply to the next bytes of the stream, whatever their cut; may be empty."""
+        """Return the reply to the next bytes of the stream; may be empty."""
         if self.in_message:
             return self._receive_inside(data)
         if data.endswith(b"$") and data.startswith(b"^"):
-            # The two everyday cases, each answered at one go. One message: its first `$` is the last byte.
+            # The two usual cases, each answered in one step. One message: its first `$` is the last byte.
             if data.find(b"$") == len(data) - 1:
                 self.messages_finished += 1
                 payload = data[1:-1]
                 return payload.translate(_PLUS_ONE) if len(payload) < _VECTOR else _long_plus_one(payload)
-            # Messages back to back: as many `^` as `$` and every `$` but the last followed by `^`, so that no `^` is
-            # data and no byte is noise.
+            # Messages back to back: as many `^` as `$`, and every `$` except the last followed by `^`. So no `^` is
+            # data, and no byte is outside a message.
             ends = data.count(b"$")
             if data.count(b"^") == ends and data.count(b"$^") == ends - 1:
                 self.messages_finished += ends
                 return data.translate(_PLUS_ONE, b"^$")
         elif len(data) > _LONG and 0 < (cut := data.rfind(b"$") + 1) < len(data):
-            # A long buffer that the cut of the stream ended within a message: the whole ones are an everyday case.
+            # A long buffer that ends inside a message: its whole messages are the usual case.
             return self.receive(data[:cut]) + self.receive(data[cut:])
         payloads = _payloads(data)
         self.messages_finished += len(payloads)
-        # Only the last payload can lack its `$`; it does if a `^` stands behind every `$`.
+        # Only the last payload can lack its `$`; it does if the last `^` comes after the last `$`.
         if data.rfind(b"^") > data.rfind(b"$"):
             self.in_message = True
             self.messages_finished -= 1
@@ -87,10 +87,10 @@ class ProtocolEngine:
         return head if end + 1 == len(data) else head + self.receive(data[end + 1 :])
 
     def receive_by_message(self, data: bytes) -> Iterator[tuple[bool, bytes]]:
-        """The reply in one piece a message: (whether this piece opens its message, its reply bytes).
+        """Yield the reply in one piece per message: (whether the piece begins a message, its reply bytes).
 
-        For servers whose messages cost work: the work of a message is done before its first reply byte goes out, so
-        they must see where each begins. Each piece is counted when it is taken from the iterator.
+        For servers with work per message: the work is done before the first reply byte, so they must know where each
+        message begins. A message is counted when its piece is taken from the iterator.
         """
         position = 0
         while position < len(data):

@@ -1,7 +1,10 @@
-"""The listening socket, and the accept loop of the designs that block.
+"""The listening socket, and the accept loop of the blocking designs.
 
-The loop runs in one thread. It waits for the listener and for a socketpair that wakes it, never for a length of time:
-close(2) does not wake a thread blocked in accept(2), and the next connect would still succeed.
+    accept thread:  wait for the listener or a wake ─ accept ─ on_accept(connection) ─ wait …
+    other threads:  wake, close
+
+The loop never waits for a fixed time to notice a stop: close(2) does not wake a thread blocked in accept(2), and the
+next connect would still succeed. So it waits in a selector for the listener and for a socketpair that wakes it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from pathlib import Path
 from coreserver.errors import CannotStart, ConfigError, PortInUse
 from coreserver.models.shared.base import ServerAddress
 
-# accept(2): pending network errors of the new connection are reported by accept; treat them like "try again".
+# accept(2) reports pending network errors of the new connection and says to treat them like EAGAIN.
 TRANSIENT = {
     errno.EAGAIN,
     errno.ECONNABORTED,
@@ -35,22 +38,22 @@ TRANSIENT = {
     errno.EPROTO,
 }
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-PAUSE_S = 0.1  # after EXHAUSTED: a plain retry loop made 475,000 failing accepts a second and took a whole core
-LINGER_S = 0.1  # how long a refused peer has to take its EOF before unread input would turn it into a reset
+PAUSE_S = 0.1  # after EXHAUSTED: retrying at once made 475,000 failing accepts per second and used a whole core
+LINGER_S = 0.1  # how long a refused peer has to read its EOF; closing with unread input would reset it
 
 _LOWEST_PORT = 10240
 _TCPI_UNACKED_OFFSET = 24  # struct tcp_info; for a listener it holds the accept queue's length (tcp_get_info)
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:
-    """A listening, non-blocking socket on `host`; port 0 takes a free one below the ephemeral range.
+    """Open a listening, non-blocking socket on `host`; port 0 takes a free port below the ephemeral range.
 
-    An ephemeral port for a listener would let a client that retries a stopped server connect to itself.
+    A listener on an ephemeral port would let a client that retries a stopped server connect to itself.
 
     Raises:
-        PortInUse: somebody listens there.
-        ConfigError: the address is not one of this machine.
-        CannotStart: no descriptor left, or no free port.
+        PortInUse: another socket listens there.
+        ConfigError: this machine has no such address.
+        CannotStart: there is no descriptor or no free port left.
     """
     if port:
         return _listen_on(host, port, backlog)
@@ -67,8 +70,8 @@ def _listen_on(host: str, port: int, backlog: int) -> socket.socket:
     except OSError as error:
         raise CannotStart(f"no socket for the listener: {error.strerror}") from error
     try:
-        # Left-over connections of an earlier listener must not block a restart. Never SO_REUSEPORT: two servers
-        # would silently share the clients.
+        # Connections left from an earlier listener must not prevent a restart. Never SO_REUSEPORT: two servers would
+        # share the clients without an error.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.listen(backlog)
@@ -86,13 +89,13 @@ def _first_ephemeral_port() -> int:
 
 
 def address_of(listener: socket.socket) -> ServerAddress:
-    """The real address of a bound socket."""
+    """Return the real address of a bound socket."""
     host, port = listener.getsockname()[:2]
     return ServerAddress(host, port)
 
 
 def accept_queue_length(listener: socket.socket) -> int | None:
-    """Connections the kernel holds that nobody accepted yet; None once the listener is closed."""
+    """Return the number of connections in the backlog; None once the listener is closed."""
     try:
         info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_UNACKED_OFFSET + 4)
     except OSError:
@@ -102,7 +105,7 @@ def accept_queue_length(listener: socket.socket) -> int | None:
 
 
 class Waker:
-    """Wakes a selector from any thread."""
+    """A socketpair that wakes a selector from any thread."""
 
     def __init__(self) -> None:
         self.receiver, self._sender = socket.socketpair()
@@ -110,31 +113,31 @@ class Waker:
         self._sender.setblocking(False)
 
     def wake(self) -> None:
-        """Make `receiver` readable. After close() it does nothing."""
-        with suppress(OSError):  # full: already readable; closed: nobody waits any more
+        """Make `receiver` readable; do nothing after `close`."""
+        with suppress(OSError):  # full: it is readable already; closed: no selector waits any more
             self._sender.send(b"w")
 
     def clear(self) -> None:
-        """Take back every wake so far. Called by the thread that owns the selector."""
+        """Clear every wake so far. Called by the thread that owns the selector."""
         with suppress(BlockingIOError):
             while self.receiver.recv(4096):
                 pass
 
     def close(self) -> None:
-        """Free both ends."""
+        """Close both ends."""
         self.receiver.close()
         self._sender.close()
 
 
 class AcceptLoop:
-    """Accepts in one thread and hands every connection to `on_accept`, until `close`.
+    """Accept in one thread and pass every connection to `on_accept`, until `close`.
 
     Args:
         listener: a non-blocking listening socket; the loop owns it from here on.
-        may_accept: asked before each accept; when False the listener rests until `wake` is called.
-        on_accept: runs in the loop's thread; if it blocks, accepting waits, which is some designs' whole point.
-        on_pause: the machine has no descriptor or memory for the next connection; called once per shortage.
-        on_failure: accept failed for good; the loop has ended.
+        may_accept: called before each accept; if it returns False, the loop stops accepting until `wake` is called.
+        on_accept: called in the loop's thread; while it blocks nothing is accepted, which some designs rely on.
+        on_pause: called once per shortage when the machine has no descriptor or memory for the next connection.
+        on_failure: called when accept has failed for good; the loop has ended.
     """
 
     def __init__(
@@ -155,26 +158,26 @@ class AcceptLoop:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._waker.receiver, selectors.EVENT_READ)
         self._closing = False
-        self._lingering: dict[socket.socket, float] = {}  # refused peers and when to give up on them; loop thread only
-        self._pausing = False  # the last accept found the machine exhausted
-        self._shortage = False  # … and no accept has succeeded since
+        self._lingering: dict[socket.socket, float] = {}  # refused peers, each with its deadline; loop thread only
+        self._pausing = False  # the last accept failed for lack of resources
+        self._shortage = False  # … and none has succeeded since
 
     # --- any thread ----------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Look again at `may_accept`."""
+        """Make the loop call `may_accept` again."""
         self._waker.wake()
 
     def close(self) -> None:
-        """Refuse connects from here on, and let `run` return once `on_accept` has."""
+        """Refuse connects from here on, and let `run` return when `on_accept` has returned."""
         self._closing = True
-        # shutdown() makes the kernel refuse at once, whatever the loop's thread is doing; that thread closes.
+        # shutdown() makes the kernel refuse at once, whatever the loop's thread does; that thread closes the socket.
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self._waker.wake()
 
     def free(self) -> None:
-        """Give back every descriptor. Only after `run` has returned, or if it never ran."""
+        """Close every descriptor. Only after `run` has returned, or if it never ran."""
         self.listener.close()
         self._selector.close()
         self._waker.close()
@@ -195,10 +198,10 @@ class AcceptLoop:
             self.listener.close()
 
     def refuse(self, sock: socket.socket) -> None:
-        """Turn an accepted peer away with a clean EOF. Only from within `on_accept`.
+        """Close an accepted connection with a clean EOF. Only from within `on_accept`.
 
-        Closing at once could reset the connection under a peer that has already sent something, so the loop reads
-        and drops what still comes, for at most LINGER_S, before it closes.
+        Closing at once would reset the connection of a peer that has already sent something. So the loop first reads
+        and discards input for at most LINGER_S.
         """
         with suppress(OSError):
             sock.setblocking(False)
@@ -215,7 +218,7 @@ class AcceptLoop:
         self._end_lingering()
 
     def _watch(self) -> float | None:
-        """Watch the listener only while we would accept; how long to wait at most."""
+        """Watch the listener only while the loop may accept; return the longest time to wait."""
         watched = len(self._selector.get_map()) == 2
         wanted = not self._pausing and self._may_accept()
         if wanted and not watched:
@@ -250,7 +253,7 @@ class AcceptLoop:
 
 
 def _drained(sock: socket.socket) -> bool:
-    """Drop what the peer sent; whether it has closed its side."""
+    """Discard what the peer has sent; return whether it has closed its side."""
     try:
         while sock.recv(65536):
             pass

@@ -1,12 +1,12 @@
-"""What every server model is: its states, the moves between them, and the interface the lab drives.
+"""Base class of all server models: its states, the moves between them, the facts about a design, and its interface.
 
     new ──start──▶ listening ──drain──▶ draining ──▶ stopped
                        │                               ▲
                        ├──────────────stop─────────────┘
                        └──▶ failed (the reason is kept)
 
-A model object is used once. `start`, `drain` and `stop` may be called by any thread, one at a time per model (the lock
-here sees to that); `snapshot` by any thread at any time.
+A model object is used once. Any thread may call `start`, `drain` and `stop`; a lock runs them one at a time. Any thread
+may call `snapshot` at any time.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def numbered_workers(count: int) -> tuple[str, ...]:
 
 
 class ServerAddress(NamedTuple):
-    """Where a server listens."""
+    """Address on which a server listens."""
 
     host: str
     port: int
 
 
 class State(StrEnum):
-    """Where a model is in its one life."""
+    """State of a model."""
 
     NEW = "new"
     LISTENING = "listening"
-    DRAINING = "draining"  # no longer accepts; what is in flight may finish
+    DRAINING = "draining"  # accepts no more; connections in flight may finish
     STOPPED = "stopped"
-    FAILED = "failed"  # cannot serve any more; `failure` says why
+    FAILED = "failed"  # cannot serve any more; `failure` has the reason
 
 
 MOVES: Mapping[State, frozenset[State]] = {
@@ -62,7 +62,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """How a drain went: connections that ended by themselves, those cut off at the deadline, and its length."""
+    """Outcome of a drain: connections that ended by themselves, connections cut off at the deadline, duration."""
 
     finished: int
     cut_off: int
@@ -77,7 +77,7 @@ class Snapshot(ServerFigures):
 
 
 class ServerModel(ABC):
-    """One server design. Subclasses say how to begin, how to stop accepting, and how to end what is left.
+    """One server design. Subclasses implement how to open, how to stop accepting, and how to end what is left.
 
     The class attributes and class methods are the facts about the design: quotas, lanes, commands and reports read
     them here and never look at the name of a model. A class method gets an instance of the model's own `Config`.
@@ -86,8 +86,8 @@ class ServerModel(ABC):
         Config: the settings of the design.
         discipline: the order in which waiting connections are served; None if they do not wait in one queue.
         support_threads: names of the threads that accept or supervise and never serve.
-        runs_on_one_core: all threads share one interpreter lock.
-        details: what its settings leave open and it settled at start, such as which loop `auto` took; for reports.
+        runs_on_one_core: whether all threads share one interpreter lock.
+        details: choices made at start that the settings leave open, such as the loop that `auto` means; for reports.
     """
 
     Config: ClassVar[type[ServerOptions]]
@@ -102,8 +102,8 @@ class ServerModel(ABC):
         self.failure: str | None = None
         self.details: dict[str, str] = {}
         self._state = State.NEW
-        self._moving = threading.RLock()  # held through start, drain and stop, so that they never overlap
-        self._state_lock = threading.Lock()  # guards _state and failure; held for an instant only
+        self._moving = threading.RLock()  # held during start, drain and stop, so that they never overlap
+        self._state_lock = threading.Lock()  # guards _state and failure; never held while blocking
 
     # --- facts about the design ----------------------------------------------------------------------------------
 
@@ -129,46 +129,46 @@ class ServerModel(ABC):
         """Return what a run stores about the design."""
         return DesignFacts(cls.discipline, cls.worker_names(config), cls.runs_on_one_core)
 
-    # --- what a design supplies ----------------------------------------------------------------------------------
+    # --- implemented by the design ----------------------------------------------------------------------------------
 
     @abstractmethod
     def _open(self) -> ServerAddress:
-        """Bind and begin to accept; returns once a client could be greeted."""
+        """Bind and start to accept; return when a client could be greeted."""
 
     @abstractmethod
     def _stop_accepting(self) -> None:
-        """Close the listener: from here on a connect is refused. Called once, also after a failure."""
+        """Close the listener, so that connects are refused. Called once, also after a failure."""
 
     @abstractmethod
     def _wait_idle(self, deadline_s: float) -> bool:
-        """Wait until no connection is in flight, at most `deadline_s` seconds; whether that was reached."""
+        """Wait at most `deadline_s` until no connection is in flight; return whether none is."""
 
     @abstractmethod
     def _cut_off(self) -> None:
-        """End every connection that is left, and whatever waits to be served. Must not block on a peer."""
+        """End every connection that is left, in service or waiting. Must not block on a peer."""
 
     @abstractmethod
     def _join(self, deadline_s: float) -> bool:
-        """Wait for threads, loops and children to end and free what they held; whether all did."""
+        """Wait at most `deadline_s` until threads, loops and children have ended, and free their resources."""
 
     @abstractmethod
     def snapshot(self) -> Snapshot:
-        """The figures of this instant."""
+        """Return the figures of this instant."""
 
-    # --- the life every design shares ----------------------------------------------------------------------------
+    # --- the life cycle, the same for every design -----------------------------------------------------------------
 
     @property
     def state(self) -> State:
-        """The state of this instant."""
+        """The present state."""
         with self._state_lock:
             return self._state
 
     def start(self) -> ServerAddress:
-        """Listen; returns the real address once a client could be greeted.
+        """Listen, and return the real address when a client could be greeted.
 
         Raises:
             LifecycleError: the model was started before.
-            PortInUse, CannotStart: nothing was left behind.
+            PortInUse, CannotStart: nothing is left behind.
         """
         with self._moving:
             if self.state is not State.NEW:
@@ -178,13 +178,13 @@ class ServerModel(ABC):
             except BaseException as error:
                 self._fail(str(error))
                 raise
-            if not self._try_move(State.LISTENING):  # it has failed meanwhile
+            if not self._try_move(State.LISTENING):  # it has failed since
                 self._end(0.0)
                 raise CannotStart(f"{self.config.model} failed as soon as it listened: {self.failure}")
             return self.address
 
     def drain(self, deadline_s: float) -> Drained:
-        """Stop accepting, let what is in flight finish for `deadline_s` seconds, cut off the rest, end.
+        """Stop accepting, let connections in flight finish for `deadline_s` seconds, cut off the rest, and stop.
 
         Raises:
             LifecycleError: the model is not listening.
@@ -195,7 +195,7 @@ class ServerModel(ABC):
             return self._end(deadline_s)
 
     def stop(self) -> None:
-        """Cut off every connection and end, within STOP_DEADLINE_S + JOIN_DEADLINE_S; a second call does nothing."""
+        """Cut off every connection and stop within STOP_DEADLINE_S + JOIN_DEADLINE_S; a second call does nothing."""
         with self._moving:
             if self.state is State.NEW:
                 self._move(State.STOPPED)
@@ -220,15 +220,15 @@ class ServerModel(ABC):
         return Drained(finished=ended - cut_off, cut_off=cut_off, took_s=time.monotonic() - began)
 
     def _fail(self, reason: str) -> None:
-        """The design can no longer serve. Any thread may say so; the first reason is kept."""
+        """Record that the design can no longer serve. Any thread may call it; the first reason is kept."""
         with self._state_lock:
             if self._state in (State.NEW, State.LISTENING, State.DRAINING):
                 self._state = State.FAILED
                 self.failure = self.failure or reason
         self.recorder.event("failed", reason)
 
-    def _settle_detail(self, name: str, value: str) -> None:
-        """Keep it among the details. As an event it also reaches the lab from another process."""
+    def _add_detail(self, name: str, value: str) -> None:
+        """Add to `details`, and record an event, which also reaches the lab from another process."""
         self.details[name] = value
         self.recorder.event("detail", f"{name}: {value}")
 

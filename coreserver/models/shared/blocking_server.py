@@ -1,7 +1,7 @@
-"""What the designs share that accept in one thread and serve with blocking calls: the ends of their life.
+"""Base of the designs that accept in one thread and serve with blocking calls.
 
-accept thread:  wait for room ─ accept ─ on_accept(connection)   ← the design: who serves it, and when
-serving thread: started ─ greeting, replies … ─ finished ─ close
+accept thread:   wait for room ─ accept ─ on_accept(connection)      ← the design: which thread serves, and when
+serving thread:  serve(connection, worker): greeting, replies … ─ close
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
+from typing_extensions import override
+
 from coreserver.config.server import ServerOptions
 from coreserver.errors import CannotStart
 from coreserver.models.shared.accept_loop import AcceptLoop, accept_queue_length, address_of, listen
@@ -25,7 +27,7 @@ from coreserver.telemetry.recorder import Recorder
 
 
 class BlockingServer(ServerModel):
-    """A model whose accept thread calls `on_accept` for every connection. Subclasses decide which thread serves it."""
+    """A model whose accept thread calls `on_accept` for every connection; subclasses decide which thread serves it."""
 
     support_threads: ClassVar[tuple[str, ...]] = ("acceptor",)
 
@@ -40,26 +42,26 @@ class BlockingServer(ServerModel):
 
     @abstractmethod
     def on_accept(self, connection: Connection) -> None:
-        """Serve it, hand it on, or refuse it. Runs in the accept thread; while it blocks, nothing is accepted."""
+        """Serve `connection`, pass it on, or refuse it. Accept thread; while it blocks, nothing is accepted."""
 
     def queue_depth(self) -> int | None:
-        """Connections accepted and waiting for a worker; None for designs without a queue."""
+        """Return how many accepted connections wait for a worker; None for designs without a queue."""
         return None
 
     def threads_alive(self) -> int:
-        """Threads of this server that have not ended."""
+        """Return how many threads of this server have not ended."""
         return self.threads.alive()
 
     def before_accepting(self) -> None:
-        """Start what must be there before the first connection. Raises CannotStart."""
+        """Start the threads that must exist before the first connection. Raises CannotStart."""
 
     def abandon_queue(self) -> None:
-        """Close, as cut off, whatever waits for a worker, and let idle workers end."""
+        """Close the connections that wait for a worker, as cut off, and let idle workers end. May be called twice."""
 
-    # --- for the subclass's threads ------------------------------------------------------------------------------
+    # --- called by the design's threads ------------------------------------------------------------------------------
 
     def serve(self, connection: Connection, worker: str) -> None:
-        """Serve `connection` to its end in this thread and close it; nothing that happens to it is raised."""
+        """Serve `connection` to its end in this thread and close it. Never raises."""
         outcome = ServerOutcome.ERROR
         if connection.cut_off:
             self.connections.close(connection, ServerOutcome.CUT_OFF)
@@ -73,14 +75,14 @@ class BlockingServer(ServerModel):
             self.connections.close(connection, outcome)
 
     def refuse(self, connection: Connection, why: str) -> None:
-        """Turn it away with a clean EOF. Accept thread only."""
+        """Close `connection` with a clean EOF and count it as refused. Accept thread only."""
         self.connections.release(connection, ServerOutcome.REFUSED)
         refused = self.recorder.totals().outcomes[ServerOutcome.REFUSED]
         self.recorder.event("refused", f"{refused} so far; {why}", every_s=EVENT_INTERVAL_S)
         if self._loop is not None:
             self._loop.refuse(connection.sock)
 
-    # --- the life of a ServerModel -------------------------------------------------------------------------------
+    # --- the life cycle of a ServerModel -------------------------------------------------------------------------
 
     def _open(self) -> ServerAddress:
         listener = listen(self.config.host, self.config.port, self.config.backlog)
@@ -106,7 +108,7 @@ class BlockingServer(ServerModel):
 
     def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         connection = self.connections.accept(sock, peer)
-        if self.cutting_off.is_set():  # accepted between the listener's end and cut_off_all
+        if self.cutting_off.is_set():  # accepted after the listener was shut down, before cut_off_all
             self.connections.close(connection, ServerOutcome.CUT_OFF)
         else:
             self.on_accept(connection)
@@ -130,8 +132,8 @@ class BlockingServer(ServerModel):
         self.connections.limit.close()
         return joined
 
+    @override
     def snapshot(self) -> Snapshot:
-        """The figures of this instant."""
         totals = self.recorder.totals()
         return Snapshot(
             state=self.state,
@@ -144,7 +146,7 @@ class BlockingServer(ServerModel):
 
 
 class ThreadGroup:
-    """The threads of one server: started by name, counted, and joined to the last one."""
+    """The threads of one server: start them by name, count them, join all of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards both below
@@ -155,11 +157,11 @@ class ThreadGroup:
         """Run `target` in a new daemon thread.
 
         Raises:
-            CannotStart: the machine has no thread for us.
+            CannotStart: the machine refuses another thread.
         """
         self._reap()
         thread = threading.Thread(target=self._run, args=(target,), name=name, daemon=True)
-        with self._lock:  # so that nobody finds, and joins, a thread that has not begun
+        with self._lock:  # so that `join` never finds a thread that has not started
             try:
                 thread.start()
             except RuntimeError as error:
@@ -167,12 +169,12 @@ class ThreadGroup:
             self._alive.add(thread)
 
     def alive(self) -> int:
-        """Threads that have not ended."""
+        """Return how many threads have not ended."""
         with self._lock:
             return len(self._alive)
 
     def join(self, deadline_s: float) -> bool:
-        """Wait for every thread, at most `deadline_s` seconds; whether all ended."""
+        """Wait at most `deadline_s` for every thread; return whether all have ended."""
         deadline = time.monotonic() + deadline_s
         with self._lock:
             waiting = [*self._alive, *self._ended]
@@ -191,7 +193,7 @@ class ThreadGroup:
                 self._ended.append(me)
 
     def _reap(self) -> None:
-        """Join the threads that have said they are ending, so that none is forgotten before it is gone."""
+        """Join the threads whose target has returned, so that none is dropped while it still runs."""
         with self._lock:
             ended = list(self._ended)
             self._ended.clear()

@@ -1,6 +1,6 @@
-"""Serving one connection with blocking calls, for the designs that give a connection a thread for as long as it lasts.
+"""Serving one connection with blocking calls, for designs in which a connection has a thread until it ends.
 
-Deadlines are the kernel's (SO_RCVTIMEO, SO_SNDTIMEO): a Python socket timeout would add a poll(2) to every call.
+The kernel enforces the timeouts (SO_RCVTIMEO, SO_SNDTIMEO): a Python socket timeout would add a poll(2) to every call.
 Another thread ends a session early by shutting the socket down, which wakes a blocked recv or send at once.
 """
 
@@ -17,11 +17,11 @@ from coreserver.models.shared.service_time import burn, demands, per_connection,
 from coreserver.protocols.article import GREETING, ProtocolEngine
 from coreserver.records.server import ServerOutcome
 
-SEND_SLICE_S = 1.0  # how often a send that waits for its peer looks at the clocks
+SEND_SLICE_S = 1.0  # longest interval between two checks of the limits during a blocked send
 
 
 class _SessionEnded(Exception):
-    """The session ends here, with this outcome."""
+    """Ends the session with this outcome."""
 
     def __init__(self, outcome: ServerOutcome) -> None:
         self.outcome = outcome
@@ -31,9 +31,9 @@ class BlockingSession:
     """One connection from its greeting to its end, in the calling thread.
 
     Args:
-        connection: an accepted connection; its record's byte and message counts are filled in when `run` returns.
+        connection: an accepted connection; the counts in its record are complete when `run` returns.
         config: the server's settings.
-        cut_off: set when the server ends what is left; wakes a session that sleeps as its work.
+        cut_off: set when the server cuts off its connections; wakes a session whose work is sleeping.
     """
 
     def __init__(self, connection: Connection, config: ServerOptions, cut_off: threading.Event) -> None:
@@ -54,7 +54,7 @@ class BlockingSession:
         self._ends_ns = None if config.max_session_s is None else now_ns() + int(config.max_session_s * NS_PER_S)
 
     def run(self) -> ServerOutcome:
-        """Serve until the peer closes, misbehaves or runs out of time; the socket is left open."""
+        """Serve until the peer closes or resets the connection or a limit is exceeded; the socket stays open."""
         try:
             self._prepare()
             self._send(GREETING)
@@ -62,7 +62,7 @@ class BlockingSession:
             return ServerOutcome.COMPLETED
         except _SessionEnded as ended:
             return ended.outcome
-        except OSError:  # ECONNRESET, EPIPE, ENOTCONN and their kin: the peer is gone
+        except OSError:  # ECONNRESET, EPIPE, ENOTCONN and similar: the peer is gone
             return ServerOutcome.RESET
         finally:
             self._record.bytes_in = self._bytes_in
@@ -76,19 +76,19 @@ class BlockingSession:
         self._limit(socket.SO_SNDTIMEO, self._send_slice_s)
 
     def _limit(self, option: int, timeout_s: float | None) -> None:
-        """Bound the blocking calls of one direction by `timeout_s` and by what is left of the session."""
+        """Limit the blocking calls of one direction to `timeout_s` and to the time left of the session."""
         if self._ends_ns is not None:
             left_s = (self._ends_ns - now_ns()) / NS_PER_S
             timeout_s = left_s if timeout_s is None else min(timeout_s, left_s)
         if timeout_s is not None:
-            microseconds = max(1, int(timeout_s * 1_000_000))  # 0 would mean "no limit"
+            microseconds = max(1, int(timeout_s * 1_000_000))  # 0 would mean no limit
             self._sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", *divmod(microseconds, 1_000_000)))
 
     def _echo(self) -> None:
-        """Serve the everyday session: no work, whole replies, no end but the peer's.
+        """Serve a session without work, reply splitting or session limit.
 
-        With the interpreter's lock to share, every call costs all sessions, so this loop makes as few as it can:
-        sending and counting are written out.
+        The interpreter lock is shared, so every call costs time in all sessions. This loop makes as few calls as
+        possible: sending and counting are inlined.
         """
         recv, send, answer, most = self._sock.recv, self._sock.send, self._engine.receive, self._config.read_bytes
         received = replied = 0
@@ -110,7 +110,7 @@ class BlockingSession:
             self._bytes_out += replied
 
     def _serve(self) -> None:
-        """Serve a session in which messages cost work, replies go out byte by byte, or time is limited."""
+        """Serve a session with work, replies byte by byte, or a session limit."""
         while data := self._receive():
             self._bytes_in += len(data)
             self._reply_to(data)
@@ -178,16 +178,16 @@ class BlockingSession:
             self._limit(socket.SO_SNDTIMEO, self._send_slice_s)
 
     def _send_rest(self, view: memoryview) -> None:
-        """Send what the kernel did not take at once, as long as the peer makes progress."""
-        progress_ns = now_ns() - int(self._send_slice_s * NS_PER_S)  # the send before this gave up after a slice
+        """Send what the kernel did not take at once, while the peer makes progress."""
+        progress_ns = now_ns() - int(self._send_slice_s * NS_PER_S)  # the previous send returned after a slice
         unacknowledged = unacknowledged_bytes(self._sock)
         while view:
-            self._limit_send()  # also for a peer that takes a little now and then
+            self._limit_send()  # also for a peer that takes a little at a time
             try:
                 sent = self._sock.send(view)
             except BlockingIOError:
-                # A slice of the timeout passed without room in the send buffer. The buffer frees in large steps, so a
-                # slow but healthy reader is told by the bytes it acknowledges meanwhile (SIOCOUTQ), not by the buffer.
+                # A slice of the timeout passed without room in the send buffer. The buffer is freed in large steps, so
+                # progress of a slow reader shows in the bytes that it acknowledges (SIOCOUTQ), not in the buffer.
                 now, left = now_ns(), unacknowledged_bytes(self._sock)
                 if left < unacknowledged:
                     progress_ns, unacknowledged = now, left

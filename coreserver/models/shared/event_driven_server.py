@@ -1,8 +1,10 @@
-"""What the event-driven designs share: one thread that runs a loop, and the ends of its life.
+"""Base of the event-driven designs: one thread that runs a loop, and the life cycle around it.
 
-loop thread:  accept_some ─ begin(connection)      ← the design: how it reads, writes and waits
-              … readiness, timers, deadlines …
-other threads reach it only through `in_loop`.
+    loop thread:    accept_some ─ begin(connection)      ← the design: how it reads, writes and waits
+                    … readiness, timers, limits …
+    other threads:  in_loop(callback)
+
+Only the loop's thread touches sessions.
 """
 
 from __future__ import annotations
@@ -29,16 +31,15 @@ from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 from coreserver.timerfd import Timers
 
-ACCEPT_BATCH = (
-    64  # accepts a turn: enough for a storm of connects, few enough that those connected are served meanwhile
-)
+# Accepts per turn of the loop: enough for a burst of connects, and few enough to serve the others in between.
+ACCEPT_BATCH = 64
 WORKER = "loop"
 
 SessionT = TypeVar("SessionT", bound=EventDrivenSession)
 
 
 class EventDrivenServer(ServerModel, Generic[SessionT]):
-    """A model whose every connection is served by one loop in one thread. Subclasses bring the loop."""
+    """A model that serves every connection in one thread with an event loop. Subclasses implement the loop."""
 
     @classmethod
     @override
@@ -51,25 +52,25 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
         self.cutting_off = threading.Event()
         self.limits = SessionLimits.of(config, self.cutting_off)
         self.deadlines: TimerWheel[SessionT] = TimerWheel(self.call_at, self._check_limits)
-        self.resources = ExitStack()  # what set_up made; closed when the loop's thread has ended, or was never started
+        self.resources = ExitStack()  # closed when the loop's thread has ended or was never started
         self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)
         self._listener: socket.socket | None = None
-        self._watching = False  # the loop watches the listener; loop thread only
+        self._watching = False  # whether the loop watches the listener; loop thread only
         self._closing = False  # the listener is closed or about to be; set once
-        self._shortage = False  # an accept found the machine exhausted, and none has succeeded since
+        self._shortage = False  # an accept failed for lack of resources, and none has succeeded since
 
-    # --- what a design supplies; in the loop's thread, unless it says otherwise ----------------------------------
+    # --- implemented by the design; called in the loop's thread unless stated otherwise -------------------
 
     @abstractmethod
     def set_up(self) -> None:
-        """Make the loop, and leave with `held` what frees it again. In the thread that calls start().
+        """Create the loop, and register with `resources` how to free it. Called in the thread that calls `start`.
 
-        The loop calls `timers.ready` whenever `timers.fd` is readable.
+        The loop must call `timers.ready` whenever `timers.fd` is readable.
         """
 
     @abstractmethod
     def run_loop(self) -> None:
-        """Serve until `end_loop`, then `end_all`."""
+        """Serve until `end_loop` is called, then call `end_all`."""
 
     @abstractmethod
     def end_loop(self) -> None:
@@ -77,7 +78,7 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
 
     @abstractmethod
     def in_loop(self, callback: Callable[[], None]) -> None:
-        """Call it soon in the loop's thread; once the loop has ended, never. In any thread."""
+        """Call `callback` soon in the loop's thread, or never once the loop has ended. Called in any thread."""
 
     @abstractmethod
     def watch(self, listener: socket.socket) -> None:
@@ -85,38 +86,38 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
 
     @abstractmethod
     def unwatch(self, listener: socket.socket) -> None:
-        """Leave the listener alone until `watch`."""
+        """Stop watching the listener."""
 
     @abstractmethod
     def begin(self, connection: Connection) -> None:
-        """Greet it and serve it. Whatever happens to it is not raised."""
+        """Greet and serve `connection`. Must not raise."""
 
     @abstractmethod
     def end(self, session: SessionT, outcome: ServerOutcome) -> None:
-        """Close it and complete its record, whatever is still owed to it."""
+        """Close the connection, discarding unsent replies, and complete its record."""
 
     @abstractmethod
     def end_all(self, outcome: ServerOutcome) -> None:
-        """End every peer that is left."""
+        """End every session that is left."""
 
     # --- the clock; in the loop's thread -------------------------------------------------------------------------
 
     def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call it at an instant of the lab's clock, never earlier, and at once unless the loop is busy.
+        """Call `callback` at an instant of the lab's clock, never earlier, and later only if the loop is busy.
 
-        Not by the loop's own timers, which know whole milliseconds only.
+        Uses a timerfd, because the loops' own timers have a resolution of one millisecond.
         """
         self.timers.at(due_ns, callback)
 
     # --- accepting; in the loop's thread -------------------------------------------------------------------------
 
     def accept_some(self) -> None:
-        """Accept what waits, a bounded batch; let the listener rest when there is no room or the machine has none."""
+        """Accept at most ACCEPT_BATCH connections; stop watching the listener if there is no room for more."""
         for _ in range(ACCEPT_BATCH):
             if self._closing or self._listener is None:
                 return
             if not self.connections.limit.may_accept():
-                self._rest()  # until on_room
+                self._unwatch_listener()  # until on_room
                 return
             try:
                 sock, peer = self._listener.accept()
@@ -140,25 +141,25 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
             if not self._shortage:
                 self.recorder.event("accept_paused", f"accept paused: {error.strerror}")
             self._shortage = True
-            self._rest()
-            self.call_at(now_ns() + int(PAUSE_S * NS_PER_S), self._listen_on)
+            self._unwatch_listener()
+            self.call_at(now_ns() + int(PAUSE_S * NS_PER_S), self._watch_listener)
         elif error.errno not in TRANSIENT and not self._closing:
             self._fail(f"accept failed: {errno.errorcode.get(error.errno or 0, error.errno)}")
             self._close_listener()
 
-    def _listen_on(self) -> None:
+    def _watch_listener(self) -> None:
         if self._listener is not None and not self._watching and not self._closing:
             self._watching = True
             self.watch(self._listener)
 
-    def _rest(self) -> None:
+    def _unwatch_listener(self) -> None:
         if self._listener is not None and self._watching:
             self._watching = False
             self.unwatch(self._listener)
 
     def _close_listener(self) -> None:
         self._closing = True
-        self._rest()
+        self._unwatch_listener()
         if self._listener is not None:
             self._listener.close()
 
@@ -172,7 +173,7 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
         else:
             self.deadlines.set(session, session.due_ns())
 
-    # --- the life of a ServerModel -------------------------------------------------------------------------------
+    # --- the life cycle of a ServerModel -------------------------------------------------------------------------
 
     def _open(self) -> ServerAddress:
         self._listener = listen(self.config.host, self.config.port, self.config.backlog)
@@ -180,8 +181,8 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
             self.timers = Timers()
             self.resources.callback(self.timers.close)
             self.set_up()
-            self.connections.limit.on_room = lambda: self.in_loop(self._listen_on)
-            self.in_loop(self._listen_on)
+            self.connections.limit.on_room = lambda: self.in_loop(self._watch_listener)
+            self.in_loop(self._watch_listener)
             self._thread.start()
         except (OSError, RuntimeError) as error:
             self._free()
@@ -204,7 +205,7 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
     def _stop_accepting(self) -> None:
         self._closing = True
         if self._listener is not None:
-            # The kernel refuses at once, whatever the loop is doing; the loop closes.
+            # The kernel refuses connects from here on, whatever the loop does; the loop closes the socket.
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self.in_loop(self._close_listener)
@@ -234,8 +235,8 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
             self._listener.close()
             self._listener = None
 
+    @override
     def snapshot(self) -> Snapshot:
-        """The figures of this instant."""
         return Snapshot(
             state=self.state,
             totals=self.recorder.totals(),

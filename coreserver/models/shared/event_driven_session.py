@@ -1,7 +1,7 @@
-"""One connection of an event-driven server: protocol, work in order, counts and clocks, but no input and no output.
+"""One connection of an event-driven server: protocol, work, counts and limits, without input and output.
 
-A blocking server keeps all this on a thread's stack: where it is in the message, whose work it does, how long it has
-waited. An event loop returns from every call, so what a connection is in the middle of must be an object.
+A blocking server keeps all this on a thread's stack: the place in the message, the work in progress, the time of the
+last input. An event loop returns from every call, so this state must be an object.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from coreserver.protocols.article import ProtocolEngine
 from coreserver.records.server import ServerOutcome
 
 Step = bytes | float  # a reply to send now, or seconds to wait before the next step
-LOOK_S = 1.0  # how often, at most, a connection with unsent replies is looked at for progress
+LOOK_S = 1.0  # longest interval between two checks of a connection with unsent replies
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What a server's settings mean to each of its connections; spans in nanoseconds, None for no limit."""
+    """A server's settings as each of its sessions needs them; spans in nanoseconds, None for no limit."""
 
     config: ServerOptions
     cutting_off: threading.Event  # ends work that burns CPU
@@ -38,7 +38,7 @@ class SessionLimits:
 
     @classmethod
     def of(cls, config: ServerOptions, cutting_off: threading.Event) -> SessionLimits:
-        """The limits of `config`."""
+        """Return the limits that `config` sets."""
         return cls(
             config=config,
             cutting_off=cutting_off,
@@ -55,17 +55,17 @@ def _ns(span_s: float | None) -> int | None:
 
 
 class EventDrivenSession(ABC):
-    """One connection from its greeting to its end. Only the loop's thread touches it.
+    """One connection from its greeting to its end. Loop thread only.
 
-    At any time one clock runs: while replies are unsent the write clock, while work is done none, else the idle clock.
-    The session clock runs always.
+    Which timeout applies: the write timeout while replies are unsent, none during work, else the idle timeout. The
+    session limit always applies.
 
     Attributes:
-        steps_left: the steps of input that is being worked on; None while there is none.
-        eof: the peer has closed its side.
+        steps_left: remaining steps for the input in work; None if there is none.
+        eof: whether the peer has closed its side.
         bytes_in: bytes received.
-        written: reply bytes produced so far, whether the kernel took them or they still wait in our buffer.
-        active_ns: when we last got something or last stopped being busy: the idle clock's start.
+        written: reply bytes produced so far, both those that the kernel took and those in our buffer.
+        active_ns: instant of the last input or of the end of the last work; the idle timeout counts from here.
     """
 
     __slots__ = (
@@ -104,14 +104,14 @@ class EventDrivenSession(ABC):
 
     @abstractmethod
     def unsent_bytes(self) -> int:
-        """Reply bytes that the kernel has not taken."""
+        """Return how many reply bytes the kernel has not taken."""
 
-    # --- the work, in order --------------------------------------------------------------------------------------
+    # --- the work, step by step --------------------------------------------------------------------------------------
 
     def steps(self, data: bytes) -> Iterator[Step]:
-        """What to do about `data`, step by step; CPU work is done between the steps, in this thread.
+        """Yield the steps that `data` needs; CPU work is done between them, in this thread.
 
-        For servers whose `limits.works`; the others ask the engine directly.
+        Used if `limits.works`; without work a server calls the engine directly.
         """
         if not self._per_message:
             if reply := self.engine.receive(data):
@@ -139,15 +139,15 @@ class EventDrivenSession(ABC):
     def _must_end(self) -> bool:
         return self.limits.cutting_off.is_set() or (self._ends_ns is not None and now_ns() >= self._ends_ns)
 
-    # --- the clocks ----------------------------------------------------------------------------------------------
+    # --- the timeouts ----------------------------------------------------------------------------------------------
 
     def begin_unsent(self) -> None:
-        """The kernel has just not taken all: the write clock starts."""
+        """Start the write timeout: the kernel has just not taken a whole reply."""
         self._progress_ns = now_ns()
         self._mark = self._progress()
 
     def due_ns(self) -> int | None:
-        """When to ask `overdue` next; None: not before something happens."""
+        """Return the instant at which to call `overdue` next; None if only after an event."""
         limits, now = self.limits, now_ns()
         due = None
         if self.unsent_bytes() and limits.write_ns is not None:
@@ -159,7 +159,7 @@ class EventDrivenSession(ABC):
         return due
 
     def overdue(self) -> ServerOutcome | None:
-        """Which limit this connection has reached, if any."""
+        """Return the outcome of the limit that this connection has exceeded, if any."""
         limits, now = self.limits, now_ns()
         if self._ends_ns is not None and now >= self._ends_ns:
             return ServerOutcome.SESSION_TIMEOUT
@@ -168,7 +168,7 @@ class EventDrivenSession(ABC):
         if limits.idle_ns is None or self._is_busy() or now - self.active_ns < limits.idle_ns:
             return None
         if _has_input(self.connection.sock):
-            # A loop that was kept busy may come to the clock before it comes to what the peer has sent meanwhile.
+            # After a busy time the loop may run this timer before it reads what has arrived meanwhile.
             self.active_ns = now
             return None
         return ServerOutcome.IDLE_TIMEOUT
@@ -182,9 +182,9 @@ class EventDrivenSession(ABC):
         return None
 
     def _progress(self) -> tuple[int, int]:
-        """Bytes the kernel took and bytes the peer acknowledged: both only grow.
+        """Return the bytes that the kernel took and those that the peer acknowledged; both only grow.
 
-        The send buffer frees in large steps, so a slow but healthy reader shows in the second long before the first.
+        The send buffer is freed in large steps, so the second shows progress of a slow reader long before the first.
         """
         taken = self.written - self.unsent_bytes()
         return taken, taken - unacknowledged_bytes(self.connection.sock)
@@ -203,7 +203,7 @@ class EventDrivenSession(ABC):
 
 
 def _has_input(sock: socket.socket) -> bool:
-    """Whether a recv would return at once. Asked of poll(2), because a recv would take the error of a reset away."""
+    """Whether a recv would return at once. Uses poll(2), because a recv would consume the error of a reset."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

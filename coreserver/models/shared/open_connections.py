@@ -1,4 +1,4 @@
-"""The connections a server has open, and how many it may have."""
+"""The open connections of a server, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
-EVENT_INTERVAL_S = 5.0  # between two events about peers that are not let in
+EVENT_INTERVAL_S = 5.0  # at least, between two events about connections that are not accepted
 
 
 def descriptors_for_connections() -> int:
-    """How many of this process's descriptors its servers may hold as connections.
+    """Return how many of this process's descriptors its servers may use for connections.
 
-    Under a limit of less than 1,024 a quarter is kept back instead: a small limit still serves somebody.
+    With a limit below 1,024 a quarter is reserved instead, so that some connections can still be served.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
 class DescriptorBudget:
-    """Descriptors that the servers of this process may hold together, checked at each accept, never set aside.
+    """Descriptors for the connections of all servers of this process, counted at each accept and never set aside.
 
-    Past it listeners wait, so that the control plane is never the one that finds no descriptor.
+    When it is used up the listeners wait, so that the control plane never runs out of descriptors.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class DescriptorBudget:
         self._waiting: set[Callable[[], None]] = set()
 
     def try_take(self, wake: Callable[[], None]) -> bool:
-        """Take one descriptor; if there is none, `wake` is called once when there may be again."""
+        """Take one descriptor; if there is none, call `wake` once when there may be one again."""
         with self._lock:
             if self._taken < descriptors_for_connections():
                 self._taken += 1
@@ -49,7 +49,7 @@ class DescriptorBudget:
             return False
 
     def give_back(self) -> None:
-        """Return one descriptor and wake whoever waits."""
+        """Return one descriptor and wake every waiting listener."""
         with self._lock:
             self._taken -= 1
             wakes, self._waiting = self._waiting, set()
@@ -61,9 +61,9 @@ BUDGET = DescriptorBudget()
 
 
 class ConnectionLimit:
-    """Room for one server's connections: its own `limit`, and the descriptors left to all servers of the process.
+    """Limit on one server's connections: its own `limit`, and the descriptors left to all servers of the process.
 
-    The accept loop reserves room for a connection before it accepts it, so a full server leaves it to the kernel.
+    The accept loop reserves room for a connection before it accepts it, so a full server leaves it in the backlog.
     """
 
     def __init__(self, limit: int | None, budget: DescriptorBudget = BUDGET) -> None:
@@ -72,11 +72,11 @@ class ConnectionLimit:
         self._lock = threading.Lock()  # guards both below
         self._held = 0
         self._reserved = False
-        self.on_room: Callable[[], None] = lambda: None  # the accept loop's wake
-        self.on_shortage: Callable[[], None] = lambda: None  # no descriptor is left; called at each try
+        self.on_room: Callable[[], None] = lambda: None  # wakes the accept loop
+        self.on_shortage: Callable[[], None] = lambda: None  # called at each attempt without a descriptor left
 
     def may_accept(self) -> bool:
-        """Whether there is room for one more; it stays reserved until `enter`. Accept thread only."""
+        """Reserve room for one more connection until `enter`; return whether there is any. Accept thread only."""
         with self._lock:
             if self._reserved:
                 return True
@@ -89,13 +89,13 @@ class ConnectionLimit:
         return False
 
     def enter(self) -> None:
-        """The reserved room is taken by an accepted connection."""
+        """Use the reserved room for an accepted connection."""
         with self._lock:
             self._reserved = False
             self._held += 1
 
     def leave(self) -> None:
-        """A connection was closed."""
+        """Free the room of a closed connection."""
         with self._lock:
             was_full = self._limit is not None and self._held >= self._limit
             self._held -= 1
@@ -104,7 +104,7 @@ class ConnectionLimit:
             self.on_room()
 
     def close(self) -> None:
-        """Give back a reservation that no connection will use."""
+        """Return an unused reservation."""
         with self._lock:
             reserved, self._reserved = self._reserved, False
         if reserved:
@@ -113,7 +113,7 @@ class ConnectionLimit:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """An accepted connection: its socket and record, whether it was cut off, and whether its end has begun."""
+    """An accepted connection: its socket and record, whether it was cut off, and whether it is ending."""
 
     sock: socket.socket
     record: ConnectionRecord
@@ -122,17 +122,17 @@ class Connection:
 
 
 class OpenConnections:
-    """Every connection from accept to close. Any thread may call any method."""
+    """All connections from accept to close. Any thread may call any method."""
 
     def __init__(self, recorder: Recorder, limit: ConnectionLimit) -> None:
         self._recorder = recorder
         self.limit = limit
         limit.on_shortage = self._report_shortage
-        self._changed = threading.Condition()  # guards _open, and each Connection's cut_off and close
+        self._changed = threading.Condition()  # guards _open, and `cut_off` and `ended` of each connection
         self._open: set[Connection] = set()
 
     def accept(self, sock: socket.socket, peer: tuple[str, int]) -> Connection:
-        """Take charge of a socket that was just accepted."""
+        """Register a socket that was just accepted."""
         self.limit.enter()
         connection = Connection(sock, self._recorder.accepted(peer))
         with self._changed:
@@ -140,14 +140,14 @@ class OpenConnections:
         return connection
 
     def close(self, connection: Connection, outcome: ServerOutcome) -> None:
-        """Close the socket and complete the record; a connection that was cut off is recorded as that."""
+        """Close the socket and complete the record, as cut off if the connection was."""
         with self._changed:
-            connection.ended = True  # from here on the descriptor's number may belong to somebody else
+            connection.ended = True  # from here on the descriptor's number may be reused
         connection.sock.close()
         self.release(connection, outcome)
 
     def release(self, connection: Connection, outcome: ServerOutcome) -> None:
-        """Complete the record; the socket is closed already, or the caller's from here on."""
+        """Complete the record; the socket is closed already, or the caller closes it."""
         with self._changed:
             connection.ended = True
         self._recorder.finished(connection.record, ServerOutcome.CUT_OFF if connection.cut_off else outcome)
@@ -157,7 +157,7 @@ class OpenConnections:
         self.limit.leave()
 
     def cut_off_all(self) -> None:
-        """End every open connection: blocked reads and writes return at once, in whichever thread they wait."""
+        """End every open connection: blocked reads and writes return at once in every thread."""
         with self._changed:
             left = [connection for connection in self._open if not connection.ended]
             for connection in left:
@@ -173,12 +173,12 @@ class OpenConnections:
         self._recorder.event("accept_paused", reason, every_s=EVENT_INTERVAL_S)
 
     def wait_empty(self, deadline_s: float) -> bool:
-        """Wait until none is open, at most `deadline_s` seconds."""
+        """Wait at most `deadline_s` until no connection is open; return whether none is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, deadline_s)
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:
-    """Bytes handed to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    """Return the bytes given to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
     count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
     return count

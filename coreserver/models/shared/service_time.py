@@ -1,7 +1,7 @@
-"""Service-time laws: what one message or connection costs beside echoing, seeded.
+"""Service times: seeded distributions of the work that a message or a connection costs besides the echo.
 
-Each connection draws from a stream of its own, derived from the server's seed and the connection's number, so what a
-connection costs does not depend on which worker is quicker, and is never correlated with the arrivals.
+Each connection draws from its own stream, derived from the server's seed and the connection's number. So the cost of a
+connection does not depend on which worker is faster, and is independent of the arrivals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _UNIT_LAWS: dict[str, Callable[[random.Random], float]] = {  # each with mean 1
     "exponential": lambda rng: rng.expovariate(1.0),
     "uniform": lambda rng: rng.uniform(0.0, 2.0),
 }
-_BURN_STEP = 200  # iterations between looks at the clock: about 10 us, so a piece of 1 ms ends within 1 %
+_BURN_STEP = 200  # iterations between two reads of the clock: about 10 µs, so 1 ms of work ends within 1 %
 
 
 class Demand(NamedTuple):
@@ -29,7 +29,7 @@ class Demand(NamedTuple):
 
 
 def demands(work: Work, seed: int, connection: int) -> Iterator[Demand]:
-    """The endless pieces of work of one connection, in order; none for work of kind `none`."""
+    """Yield the pieces of work of one connection, without end; none for work of kind `none`."""
     if isinstance(work, NoWork):
         return
     rng = random.Random(f"service {seed} {connection}")
@@ -59,10 +59,10 @@ def per_connection(work: Work) -> bool:
 
 
 def burn(cpu_s: float, should_end: Callable[[], bool]) -> None:
-    """Use `cpu_s` seconds of this thread's CPU time (CLOCK_THREAD_CPUTIME_ID), or less if `should_end` says so.
+    """Use `cpu_s` seconds of this thread's CPU time (CLOCK_THREAD_CPUTIME_ID), or less if `should_end` returns True.
 
-    Time spent waiting for the interpreter lock or for a core does not count, so a piece of work costs the same CPU
-    however many others compete, and takes as much longer as they make it.
+    Time spent waiting for the interpreter lock or for a core does not count, so the work costs the same CPU time
+    regardless of competing threads, and takes longer in proportion.
     """
     end = time.thread_time() + cpu_s
     while time.thread_time() < end and not should_end():

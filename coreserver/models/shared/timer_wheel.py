@@ -1,8 +1,8 @@
-"""Coarse alarms for very many connections: a timer wheel that is turned only when a deadline may have passed.
+"""Coarse timers for very many connections: a wheel of slots, each with one timer of the loop.
 
-Ten thousand keys each move their idle deadline with every message. Here a message costs nothing: a key stays in the
-slot it was put in, and only when that slot is due is it asked when it is really due. So each key costs a few
-microseconds per timeout, not per message, and no turn of the loop looks at all of them.
+Each of ten thousand peers moves its idle deadline with every message. A message costs nothing here: the session stays
+in its slot, and only when the slot is due does the loop compute the session's present deadline. So each session costs
+a few microseconds per timeout instead of per message, and no turn of the loop visits all sessions.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Generic, TypeVar
 
 from coreserver.clock import NS_PER_S
 
-SLOT_NS = NS_PER_S // 16  # alarms ring up to this much late, never early
+SLOT_NS = NS_PER_S // 16  # a timer fires up to this much late, never early
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 class TimerWheel(Generic[Key]):
-    """At most one alarm a key. Only the loop's thread may call.
+    """At most one timer per key. Loop thread only.
 
     Args:
-        call_at: the loop's own timer: (monotonic nanoseconds, callback).
-        on_due: called with each key whose alarm has rung; the alarm is gone then.
+        call_at: the loop's own timers: (monotonic nanoseconds, callback).
+        on_due: called with each key whose timer has fired; the timer is removed before.
     """
 
     def __init__(self, call_at: Callable[[int, Callable[[], None]], None], on_due: Callable[[Key], None]) -> None:
         self._call_at = call_at
         self._on_due = on_due
-        self._slots: dict[int, set[Key]] = {}  # each has one timer of the loop's, also when it has become empty
+        self._slots: dict[int, set[Key]] = {}  # each has one timer of the loop, even after it has become empty
         self._slot_of: dict[Key, int] = {}
 
     def set(self, key: Key, due_ns: int | None) -> None:
-        """Ring for `key` at `due_ns`, instead of whenever it was to ring before; None: do not ring."""
+        """Set the timer of `key` to `due_ns`, replacing an earlier one; None removes it."""
         self.drop(key)
         if due_ns is None:
             return
@@ -41,17 +41,17 @@ class TimerWheel(Generic[Key]):
         keys = self._slots.get(slot)
         if keys is None:
             keys = self._slots[slot] = set()
-            self._call_at(slot * SLOT_NS, partial(self._ring, slot))
+            self._call_at(slot * SLOT_NS, partial(self._fire, slot))
         keys.add(key)
         self._slot_of[key] = slot
 
     def drop(self, key: Key) -> None:
-        """Forget the alarm of `key`, if it has one."""
+        """Remove the timer of `key`, if it has one."""
         slot = self._slot_of.pop(key, None)
         if slot is not None:
             self._slots[slot].discard(key)
 
-    def _ring(self, slot: int) -> None:
+    def _fire(self, slot: int) -> None:
         keys = self._slots.pop(slot)
         for key in keys:
             del self._slot_of[key]
