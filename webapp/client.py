@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from pydantic import BaseModel
 
+from coreserver.errors import ServerlabError
 from coreserver.reports.schema import Report
 from webapp.compare import Comparison
 from webapp.problems import FieldError
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 POLL_S = (0.05, 0.5)  # how often `wait` asks: at first, and in the end
 
 
-class LabError(Exception):
-    """The lab refused; `status`, `title`, `detail` and `errors` are those of its problem document."""
+class LabError(ServerlabError):
+    """The lab refused a request; `status`, `title`, `detail` and `errors` are those of the problem document."""
 
     def __init__(self, status: int, title: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(f"{detail} ({status} {title})")
@@ -40,7 +41,7 @@ class LabError(Exception):
 
 
 class LabUnreachable(LabError):
-    """Nobody answers at the lab's address, or whoever does is no lab; `status` is 0."""
+    """Nothing answers at the address, or it is not a lab; `status` is 0."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(0, "Unreachable", detail)

@@ -1,7 +1,30 @@
-"""Every way a request can be refused, as RFC 9457 problems: a status, a title, what happened, and which field is meant.
+"""Exceptions of webapp: refused requests as RFC 9457 problems, and where the other exceptions are defined.
 
-The lab raises them, the routes under `/api` answer them as `application/problem+json`, and the pages show the same
-words beside the field. A problem never repeats what the asker sent; it names the field.
+ServerlabError                    coreserver.errors; the message is shown to a person
+├── Problem                       a refused request, with an HTTP status
+│   ├── BadRequest 400, Forbidden 403, MethodNotAllowed 405, TooLarge 413, WrongMediaType 415, Invalid 422
+│   ├── NotFound 404              no such server, run or page
+│   │   ├── NoResult              the run ended without a report
+│   │   │   └── UnreadableReport  … or this version cannot read it
+│   │   └── UnreadableRecords     this version cannot read the stored records
+│   ├── Conflict 409              not possible in the present state
+│   ├── Quota 429                 a limit of the lab
+│   ├── Unavailable 503           the machine or the database refuses, for now
+│   └── StorageFull 507           the database cannot be written
+├── CannotServe                   webapp.serving: the lab cannot start
+│   └── NotLoopback               … because other machines could reach its address
+├── DataDirInUse                  webapp.storage.data_dir: another lab uses the data directory
+├── DatabaseError                 webapp.storage.database: the database cannot be opened
+├── TargetUnavailable             webapp.lab.run_target: the server of a run does not listen
+├── CouldNotDraw, ProcessEnded, ProcessStuck    webapp.charts.rendering.worker_handle: the chart helper failed
+├── LabError                      webapp.client: the lab refused a request of the client
+│   └── LabUnreachable            … or does not answer
+└── CommandError                  webapp.cli.exit_codes: ends a command with an exit code
+    ├── UsageError                … 2, a flag or a file is not valid
+    └── CannotWrite               webapp.cli.stdout: 1, the output could not be written
+
+The lab raises problems; routes under `/api` send them as `application/problem+json`, and pages show the messages at the
+fields. A problem names the invalid field and never repeats its value.
 """
 
 from __future__ import annotations
@@ -10,19 +33,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coreserver.errors import ServerlabError
+
 PROBLEM_JSON = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; `field` is a dotted path as the asker wrote it, such as `clients.0.count`."""
+    """Error in one field; `field` is its dotted path in the request, such as `clients.0.count`."""
 
     field: str
     message: str
 
 
-class Problem(Exception):
-    """Base of all refusals; `errors` names fields where the fault lies in one, `headers` go out with the answer."""
+class Problem(ServerlabError):
+    """A refused request. `errors` names the invalid fields, if any; `headers` are added to the response."""
 
     status = 500
     title = "Internal error"
@@ -36,7 +61,7 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def document(self) -> dict[str, Any]:
-        """The problem as the JSON object of RFC 9457."""
+        """Return the problem as the JSON object of RFC 9457."""
         return {
             "type": "about:blank",
             "title": self.title,
@@ -47,14 +72,14 @@ class Problem(Exception):
 
 
 class BadRequest(Problem):
-    """The request itself is malformed, as with a Host that is not ours."""
+    """The request is malformed, or its Host header does not name the lab."""
 
     status = 400
     title = "Bad request"
 
 
 class Forbidden(Problem):
-    """Another site's page asked, not ours and not a script."""
+    """The request comes from a page of another origin."""
 
     status = 403
     title = "Forbidden"
@@ -68,7 +93,7 @@ class NotFound(Problem):
 
 
 class NoResult(NotFound):
-    """The run is there; it ended without a report."""
+    """The run exists but ended without a report."""
 
 
 class UnreadableReport(NoResult):
@@ -80,42 +105,42 @@ class UnreadableRecords(NotFound):
 
 
 class MethodNotAllowed(Problem):
-    """The address exists, the method does not."""
+    """The address does not support this method."""
 
     status = 405
     title = "Method not allowed"
 
 
 class Conflict(Problem):
-    """The request is fine, the state of things is not: wrong state, port in use, name taken."""
+    """The request is valid but not possible in the present state: wrong state, port or name in use."""
 
     status = 409
     title = "Conflict"
 
 
 class TooLarge(Problem):
-    """The body is longer than the lab reads."""
+    """The body is longer than the limit."""
 
     status = 413
     title = "Body too large"
 
 
 class WrongMediaType(Problem):
-    """The body is of a type that is not taken at this address."""
+    """The address does not accept bodies of this type."""
 
     status = 415
     title = "Unsupported media type"
 
 
 class Invalid(Problem):
-    """A field holds what it must not hold; `errors` says which and why."""
+    """A field has an invalid value; `errors` says which field and why."""
 
     status = 422
     title = "Invalid request"
 
 
 class Quota(Problem):
-    """A limit of the lab is reached; the detail names it."""
+    """A limit of the lab is reached; the detail names the setting."""
 
     status = 429
     title = "Limit reached"
@@ -126,7 +151,7 @@ class Quota(Problem):
 
 
 class Unavailable(Problem):
-    """The machine refuses for now: no threads, no descriptors, the database is locked, the lab is closing."""
+    """Not possible now: no threads or descriptors, the database is locked, or the lab is closing."""
 
     status = 503
     title = "Unavailable"
@@ -136,7 +161,7 @@ class Unavailable(Problem):
 
 
 class StorageFull(Problem):
-    """The database cannot be written: the disk is full or failing. Servers keep serving."""
+    """The database cannot be written because the disk is full or fails. Servers keep running."""
 
     status = 507
     title = "Storage failed"

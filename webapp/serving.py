@@ -1,4 +1,4 @@
-"""`serverlab serve`, step by step: what can be refused is refused before anything is opened."""
+"""Start a lab: check the settings, lock the data directory, listen, open the database, serve."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from coreserver.errors import ServerlabError
 from coreserver.models.c_threads import cache_dir
 from coreserver.process_setup import raise_descriptor_limit
 from webapp.app import create_app
@@ -25,16 +26,16 @@ from webapp.storage.store import Store
 START_DEADLINE_S = 20.0
 
 
-class CannotServe(Exception):
-    """The lab cannot begin; the message is one line for the person who started it."""
+class CannotServe(ServerlabError):
+    """The lab cannot start."""
 
 
 class NotLoopback(CannotServe):
-    """The asked address can be reached from outside this machine."""
+    """Other machines could reach the address."""
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` gets the address once the lab listens there.
+    """Serve until SIGINT or SIGTERM; `announce` is called with the address when the lab listens.
 
     Raises:
         CannotServe: nothing was started and nothing is left behind.
@@ -47,7 +48,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def embedded(settings: Settings) -> Iterator[str]:
-    """A lab of this process, in a thread, as long as the block lasts; its address.
+    """Run a lab in a thread of this process for the duration of the block; yields its address.
 
     Raises:
         CannotServe: as for `serve`.
@@ -67,12 +68,12 @@ def embedded(settings: Settings) -> Iterator[str]:
 def _prepare(
     settings: Settings, announce: Callable[[str], None]
 ) -> Iterator[tuple[ChartRenderer, LabServer, socket.socket]]:
-    """Everything a lab needs, in the order in which it is refused; closed in reverse."""
+    """Open everything that a lab needs, and close it in reverse order."""
     host = loopback(settings.host)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_held(settings))
+        stack.enter_context(_locked_data_dir(settings))
         listener = stack.enter_context(_listener(host, settings.port))
-        settings = replace(settings, port=listener.getsockname()[1])  # no run may be sent to it
+        settings = replace(settings, port=listener.getsockname()[1])  # runs must not target the lab itself
         lab, charts = stack.enter_context(_lab(settings))
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{settings.port}/"
@@ -89,39 +90,39 @@ def _prepare(
 
 
 def loopback(host: str) -> str:
-    """`host` as an address, if only this machine can reach it.
+    """Return `host` as an address that only this machine can reach.
 
     Raises:
-        NotLoopback: others could, and there is no way yet to ask them who they are.
+        NotLoopback: other machines could reach it, and the lab has no login.
     """
     with contextlib.suppress(ValueError):
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:
             return "127.0.0.1" if host == "localhost" else host
     raise NotLoopback(
-        f"--host {host!r} is refused: whoever can reach the lab can start listeners and load on this machine, so it "
-        "serves loopback addresses only"
+        f"--host {host!r} is refused: everyone who can reach the lab can start servers and load on this machine, so it "
+        "listens on loopback addresses only"
     )
 
 
 @contextlib.contextmanager
-def _held(settings: Settings) -> Iterator[None]:
+def _locked_data_dir(settings: Settings) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(lock_data_dir(settings.data_dir))
         except DataDirInUse as error:
             raise CannotServe(str(error)) from None
         except OSError as error:
-            raise CannotServe(f"the data dir {settings.data_dir} cannot be used: {error.strerror}") from error
+            raise CannotServe(f"the data directory {settings.data_dir} cannot be used: {error.strerror}") from error
         yield
 
 
 @contextlib.contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
-    """A listening socket; who connects early waits in its queue until the application is ready."""
+    """Listen; connections wait in the backlog until the application is ready."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit it. asyncio would set it only on sockets whose protocol is named, and every answer,
-        # written as head and body, would wait 40 ms for a delayed acknowledgement.
+        # Accepted sockets inherit TCP_NODELAY. asyncio sets it only if the socket has an explicit protocol; without it
+        # every response, written as head and body, waits 40 ms for a delayed acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((host, port))

@@ -143,7 +143,7 @@ def test_a_run_under_way_is_told_four_times_a_second_and_its_past_to_who_comes_l
         run = rest.post("/runs", json={"server": {"model": "thread_per_client"}, "clients": groups}).json()
     page.goto(f"/runs/{run['id']}")
     page.evaluate(WATCH)
-    expect(page.locator("[data-run-phase]")).to_have_text("The clients are at work.")
+    expect(page.locator("[data-run-phase]")).to_have_text("The clients are running.")
     expect(page.locator("[data-figure=elapsed]")).to_have_text(re.compile(r"^[1-9]\."))
     page.reload()
     page.evaluate(WATCH)

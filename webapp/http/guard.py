@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.http.api_responses import problem_response
@@ -77,7 +78,7 @@ class Guard:
                 receive = _replay(body, receive)
         except Problem as problem:
             await problem_response(problem)(scope, receive, send)
-        except _ClientGone:
+        except ClientDisconnect:
             return
         else:
             await self.app(scope, receive, send)
@@ -157,10 +158,6 @@ def _wanted(path: str) -> str:
 # --- bodies ----------------------------------------------------------------------------------------------------------
 
 
-class _ClientGone(Exception):
-    """The peer closed before its request was whole."""
-
-
 async def _read_body(headers: Headers, receive: Receive, setting: str, limit: int) -> bytes:
     """The whole body; TooLarge as soon as it is known to be longer than `limit`, whatever its length claims to be."""
     problem = TooLarge(f"{setting}: a body has at most {limit} bytes")
@@ -173,7 +170,7 @@ async def _read_body(headers: Headers, receive: Receive, setting: str, limit: in
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _ClientGone
+            raise ClientDisconnect
         body += cast(bytes, message.get("body", b""))
         if len(body) > limit:
             raise problem

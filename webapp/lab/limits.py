@@ -1,7 +1,7 @@
-"""How much of the machine the lab lets itself be asked for; a refusal names the limit, and how to raise the machine's.
+"""Limits of the lab and of the machine, checked before a server or a run starts. A refusal names the limit.
 
-Only what a configuration promises can be counted beforehand. A server without a bound of its own (a thread for every
-client, no `max_connections`) is counted at what it surely has; past that its listener waits for descriptors.
+Only what a configuration states can be counted in advance. A server without a limit of its own (one thread per client,
+no `max_connections`) counts as one thread; beyond that its listener waits for file descriptors.
 """
 
 from __future__ import annotations
@@ -19,61 +19,70 @@ from webapp.problems import FieldError, Invalid, Quota, Unavailable
 from webapp.settings import Settings
 
 
-def refuse_too_much(config: ServerOptions, running: Iterable[ServerOptions], settings: Settings) -> None:
-    """Raise Quota where this server beside those that run would pass a limit, Unavailable where it is the machine's."""
+def check_server(config: ServerOptions, running: Iterable[ServerOptions], settings: Settings) -> None:
+    """Check that this server, together with the running ones, stays within the limits.
+
+    Raises:
+        Quota: a limit of the lab would be exceeded.
+        Unavailable: the process may not open enough file descriptors.
+    """
     others = list(running)
-    threads = most_threads(config)
-    if threads + sum(map(most_threads, others)) > settings.max_threads:
-        limit = f"running servers have at most {settings.max_threads:,} threads together by their settings"
-        raise Quota("max_threads", f"{limit}, and this one may have {threads:,}")
+    threads = max_threads(config)
+    if threads + sum(map(max_threads, others)) > settings.max_threads:
+        limit = f"the settings of all running servers allow at most {settings.max_threads:,} threads together"
+        raise Quota("max_threads", f"{limit}, and this server may have {threads:,}")
     connections = config.max_connections or 0
     if connections + sum(other.max_connections or 0 for other in others) > settings.max_connections:
-        limit = f"running servers have at most {settings.max_connections:,} connections together by their settings"
-        raise Quota("max_connections", f"{limit}, and this one may have {connections:,}")
+        limit = f"the settings of all running servers allow at most {settings.max_connections:,} connections together"
+        raise Quota("max_connections", f"{limit}, and this server may have {connections:,}")
     same_process = [other for other in others if config.placement == other.placement == "thread"]
     needed = connections + sum(other.max_connections or 0 for other in same_process) + RESERVED_DESCRIPTORS
-    if connections and needed > descriptors():
-        raise Unavailable(_descriptors(f"{connections:,} connections beside what the lab itself holds", needed))
+    if connections and needed > max_descriptors():
+        raise Unavailable(_descriptors(f"{connections:,} connections and the lab itself", needed))
 
 
-def refuse_load(load: LoadConfig, settings: Settings) -> None:
-    """Raise Invalid for a run that takes too long or holds too many connections for the lab or for the machine."""
+def check_load(load: LoadConfig, settings: Settings) -> None:
+    """Check the duration and the number of connections of a run.
+
+    Raises:
+        Invalid: the run would exceed a limit of the lab or of the machine.
+    """
     for place, group in enumerate(load.clients):
         if group.least_s > settings.max_run_s:
-            message = f"max_run_s: a run lasts at most {settings.max_run_s:g} s, and this {group.kind} alone longer"
-            raise Invalid(message, errors=[FieldError(f"clients.{place}.{_lasting_part(group)}", message)])
+            message = f"max_run_s: a run lasts at most {settings.max_run_s:g} s, and this {group.kind} group longer"
+            raise Invalid(message, errors=[FieldError(f"clients.{place}.{_longest_field(group)}", message)])
     standing = standing_connections(load.clients)
     if standing > settings.max_connections:
-        message = f"max_connections: {standing:,} clients at a time, and a run has at most {settings.max_connections:,}"
+        message = f"max_connections: {standing:,} clients at a time; the limit of a run is {settings.max_connections:,}"
         raise Invalid(message, errors=[FieldError("clients", message)])
     processes = processes_for(load)
     share = -(-standing // processes)
-    if (needed := share + SPARE_DESCRIPTORS) > descriptors():
-        whose = "in each of its client processes" if processes > 1 else "in its client process"
+    if (needed := share + SPARE_DESCRIPTORS) > max_descriptors():
+        whose = "in each client process" if processes > 1 else "in the client process"
         message = _descriptors(f"{share:,} connections {whose}", needed)
         raise Invalid(message, errors=[FieldError("clients", message)])
 
 
-def most_threads(config: ServerOptions) -> int:
-    """Return how many threads serve at most under these settings; 1 if the settings do not limit them."""
+def max_threads(config: ServerOptions) -> int:
+    """Return the largest number of serving threads under these settings; 1 if the settings do not limit them."""
     return MODELS[config.model].max_threads(config) or 1
 
 
-def descriptors() -> int:
-    """How many descriptors a process of ours may be given: the hard limit, to which each raises its own."""
+def max_descriptors() -> int:
+    """Return the hard limit of file descriptors, to which each process of the lab raises its own limit."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _descriptors(what: str, needed: int) -> str:
     return (
-        f"RLIMIT_NOFILE: {what} need {needed:,} file descriptors, and {descriptors():,} are allowed; raise it with "
+        f"RLIMIT_NOFILE: {what} need {needed:,} file descriptors, and {max_descriptors():,} are allowed; raise it with "
         f"`sudo prlimit --pid $$ --nofile={needed}` in the shell that then starts the lab"
     )
 
 
-def _lasting_part(group: ClientGroup) -> str:
-    """The field that makes the group last."""
+def _longest_field(group: ClientGroup) -> str:
+    """Return the name of the field that makes the group long."""
     if group.start_s * 2 > group.least_s:
         return "start_s"
     if isinstance(group, ScriptGroup):

@@ -15,8 +15,7 @@ from coreserver.records.joined import join
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp.lab.run_history import Errors, Point, Points
 from webapp.lab.run_phases import WORDS, Expectation, expectation, phase_at, queued_words
-from webapp.lab.run_target import Destination
-from webapp.lab.server_entry import ServerLease
+from webapp.lab.run_target import RunTarget
 from webapp.schemas.resources import Reason
 from webapp.schemas.run_progress import LiveServer, RunHistory, RunPhase, RunProgress, RunStage
 from webapp.schemas.run_spec import RunSpec
@@ -32,7 +31,7 @@ class LiveRun:
 
     id: int
     spec: RunSpec
-    destination: Destination
+    target: RunTarget
     cancel: threading.Event = field(default_factory=threading.Event)
     cancelled_because: Reason | None = None  # set before `cancel`
     started_at: str | None = None
@@ -47,11 +46,6 @@ class LiveRun:
 
     def __post_init__(self) -> None:
         self._expected = expectation(self.spec.clients)
-
-    @property
-    def claim(self) -> ServerLease | None:
-        """Its hold on a server of the lab."""
-        return self.destination.claim
 
     def begin(self, host: ServerHost | None) -> None:
         """The clients are about to go to this server; None: to one that is not ours."""

@@ -1,4 +1,4 @@
-"""The server models as the API and the pages show them: words, options and source."""
+"""Resources of the server models: description, options and source."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from webapp.schemas.resources import ModelResource
 
 @cache
 def all_models() -> list[ModelResource]:
-    """Every model in the order they are taught; the code does not change while the lab runs."""
+    """Return all models, in the order of `MODELS`. Cached, because the code does not change while the lab runs."""
     return [_resource(name, model) for name, model in MODELS.items()]
 
 
-def one_model(name: str) -> ModelResource:
-    """The model of that name, or NotFound."""
+def get_model(name: str) -> ModelResource:
+    """Return the model of that name.
+
+    Raises:
+        NotFound: there is none.
+    """
     for model in all_models():
         if model.name == name:
             return model
-    raise NotFound("there is no model of that name; GET /api/v1/models lists them")
+    raise NotFound("there is no model of that name; GET /api/v1/models lists all models")
 
 
 def _resource(name: str, model: type[ServerModel]) -> ModelResource:

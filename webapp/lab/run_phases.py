@@ -1,4 +1,4 @@
-"""How far a run is: what its groups let expect of it, and the phase it is in, in words."""
+"""Phase of a run in progress, in words, and what the client groups predict about its duration."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from coreserver.config.script_steps import Wait
 from webapp.schemas.run_progress import RunPhase
 
 WORDS: dict[RunPhase, str] = {
-    "starting": "The server is being started.",
-    "preparing": "The client processes are being started.",
+    "starting": "The server is starting.",
+    "preparing": "The client processes are starting.",
     "connecting": "The clients are connecting.",
-    "warm_up": "Warm-up: what is due now is left out of the figures.",
-    "measuring": "The clients are at work.",
-    "finishing": "Nothing new is begun; what was due is followed to its end.",
+    "warm_up": "Warm-up: messages that are due now are left out of the figures.",
+    "measuring": "The clients are running.",
+    "finishing": "No new messages are sent; the clients wait for the remaining replies.",
     "reading": "All clients have ended; the server's records are being read.",
     "reporting": "The report is being built.",
 }
@@ -25,10 +25,10 @@ WORDS: dict[RunPhase, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the groups of a run let expect; seconds from its start.
+    """Prediction from the client groups alone; seconds from the start of the run.
 
-    `is_about`: how long clients take also depends on what they find, as with scripts. `last_due_s` is when the last
-    connection or message comes due; `warm_ups` are the spans in which a group's figures do not count yet.
+    `is_about` is true if the duration of a client also depends on the server, as with scripts. `last_due_s` is when
+    the last connection or message is due. `warm_ups` are the spans that the figures of a group leave out.
     """
 
     end_s: float
@@ -38,12 +38,12 @@ class Expectation:
 
 
 def expectation(groups: Sequence[ClientGroup]) -> Expectation:
-    """What these groups let expect, whatever the server does."""
-    lasting = (ClosedGroup, OpenGroup, FloodGroup)
+    """Return the prediction for these groups."""
+    timed = (ClosedGroup, OpenGroup, FloodGroup)
     return Expectation(
         end_s=max(_end_s(group) for group in groups),
-        is_about=any(not isinstance(group, (*lasting, IdleGroup)) for group in groups),
-        last_due_s=max(group.least_s if isinstance(group, lasting) else group.start_s for group in groups),
+        is_about=any(not isinstance(group, (*timed, IdleGroup)) for group in groups),
+        last_due_s=max(group.least_s if isinstance(group, timed) else group.start_s for group in groups),
         warm_ups=tuple(
             (group.start_s, group.start_s + group.warm_up_s)
             for group in groups
@@ -59,7 +59,7 @@ def _end_s(group: ClientGroup) -> float:
 
 
 def phase_at(expected: Expectation, elapsed_s: float, counts: Mapping[str, int]) -> RunPhase:
-    """The phase of clients that have begun, by the time and by where they stand."""
+    """Return the phase of a run whose clients have started, from the elapsed time and the client counts."""
     ended = counts.get("completed", 0) + counts.get("failed", 0)
     if not ended and not counts.get("in_service"):
         return "connecting"
@@ -71,8 +71,6 @@ def phase_at(expected: Expectation, elapsed_s: float, counts: Mapping[str, int])
 
 
 def queued_words(before: int) -> str:
-    """That a run waits for its turn, and behind how many."""
-    place = (
-        "it is the next" if before == 0 else "one run is before it" if before == 1 else f"{before} runs are before it"
-    )
-    return f"It waits for its turn, {place}: one run at a time, so that runs do not disturb each other."
+    """Describe a queued run with `before` runs ahead of it."""
+    place = "it is the next one" if before == 0 else f"{before} run{'s' * (before > 1)} ahead of it"
+    return f"Queued, {place}. Only one run executes at a time, so that runs do not disturb each other."

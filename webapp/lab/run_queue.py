@@ -1,4 +1,4 @@
-"""The one thread that carries runs out, one after the other: two at a time would disturb each other's figures."""
+"""Queue of runs, and the thread that executes them one at a time, because concurrent runs would disturb each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from coreserver.reports.environment import describe_machine
 from coreserver.runs.execute import execute
 from webapp.lab.change_feed import LAB, Feed, run_topic
 from webapp.lab.live_run import LiveRun
-from webapp.lab.run_target import CouldNotServe, described, destination_of, reached
+from webapp.lab.run_target import TargetUnavailable, describe_target, open_target, resolve_target
 from webapp.lab.servers import Servers
 from webapp.problems import Quota, StorageFull, Unavailable
 from webapp.schemas.resources import Reason
@@ -28,18 +28,18 @@ from webapp.storage.store import Result, RunEnding, Store, now
 
 log = logging.getLogger(__name__)
 
-ASKED = Reason(code="cancelled", detail="somebody asked for its end")
-SHUTDOWN = Reason(code="shutdown", detail="shutdown: the lab was told to end")
+CANCELLED = Reason(code="cancelled", detail="the run was cancelled")
+SHUTDOWN = Reason(code="shutdown", detail="shutdown: the lab was stopped")
 TIME_LIMIT = "time_limit"
-STORE_ATTEMPTS = 3  # each waits for its turn as long as the database's busy timeout
+STORE_ATTEMPTS = 3  # each waits at most the busy timeout of the database
 CLOSE_S = 5.0
 
 
 class RunQueue:
-    """The queue and the run in progress. `_changed` guards both; the thread named `runs` does the work.
+    """The queue and the run in progress. `_changed` guards both; the thread named `runs` executes the runs.
 
     Args:
-        before_run: called by that thread before each run, when `is_busy` is already true.
+        before_run: called in that thread before each run, while `is_busy` is already true.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class RunQueue:
         self._changed = threading.Condition()
         self._queue: deque[LiveRun] = deque()
         self._current: LiveRun | None = None
-        self._promised = 0  # places in the queue for runs that are being written down
+        self._reserved = 0  # places in the queue for runs that are being stored
         self._closed = False
-        self._unsaved: dict[int, RunEnding] = {}  # ends that the database could not take yet
+        self._unsaved: dict[int, RunEnding] = {}  # ends that could not be stored yet
         self._work_dir = settings.data_dir / "work"
-        shutil.rmtree(self._work_dir, ignore_errors=True)  # what a killed lab left
+        shutil.rmtree(self._work_dir, ignore_errors=True)  # left behind by a killed lab
         self._work_dir.mkdir()
         self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
         self._thread.start()
@@ -62,73 +62,73 @@ class RunQueue:
     # --- any thread ----------------------------------------------------------------------------------------------
 
     def submit(self, spec: RunSpec) -> int:
-        """Write a run down and queue it; its id. Any Problem: there is no such run."""
-        destination = destination_of(spec, self._servers, self._settings)
-        claim = destination.claim
+        """Store and queue a run; return its id. A Problem means that nothing was stored."""
+        target = resolve_target(spec, self._servers, self._settings)
+        lease = target.lease
         try:
             with self._place():
                 run_id = self._store.add_run(
                     spec.model_dump(mode="json"),
                     label=spec.label,
                     note=spec.note,
-                    model=destination.model,
-                    server_id=claim.server_id if claim else None,
+                    model=target.model,
+                    server_id=lease.server_id if lease else None,
                     created_at=now(),
                 )
-                if claim:
-                    claim.run_id = run_id
+                if lease:
+                    lease.run_id = run_id
                 with self._changed:
-                    self._queue.append(LiveRun(run_id, spec, destination))
+                    self._queue.append(LiveRun(run_id, spec, target))
                     self._changed.notify_all()
         except BaseException:
-            self._servers.release(claim)
+            self._servers.release(lease)
             raise
         self._feed.touch(LAB)
         return run_id
 
     def live(self, run_id: int) -> LiveRun | None:
-        """The run, while it is queued or running."""
+        """Return the run while it is queued or in progress; otherwise None."""
         with self._changed:
             if self._current is not None and self._current.id == run_id:
                 return self._current
             return next((run for run in self._queue if run.id == run_id), None)
 
     def is_busy(self) -> bool:
-        """Whether a run is under way or waits for its turn."""
+        """Whether a run is queued or in progress."""
         with self._changed:
             return bool(self._current or self._queue)
 
     def before(self, run: LiveRun) -> int | None:
-        """How many runs come before a queued one; None once it is its turn."""
+        """Return the number of runs ahead of a queued one; None for a run in progress."""
         with self._changed:
             if run not in self._queue:
                 return None
             return self._queue.index(run) + (self._current is not None)
 
     def unsaved(self, run_id: int) -> RunEnding | None:
-        """How it ended, where the database does not know yet."""
+        """Return how the run ended if that could not be stored yet; otherwise None."""
         with self._changed:
             return self._unsaved.get(run_id)
 
-    def cancel(self, run_id: int, reason: Reason = ASKED) -> None:
-        """End a run soon; one that is over stays as it is."""
+    def cancel(self, run_id: int, reason: Reason = CANCELLED) -> None:
+        """End a run soon. Does nothing if it has ended."""
         run = self.live(run_id)
         if run is None:
             return
         run.stop(reason)
         with self._changed:
             if run not in self._queue:
-                return  # it is under way: the thread `runs` sees the cancel
+                return  # in progress: the thread `runs` ends it
             self._queue.remove(run)
         self._end(run, RunEnding("cancelled", now(), reason))
 
     def wait(self, run_id: int, timeout_s: float) -> None:
-        """Block until the run is over, or the time is."""
+        """Block until the run has ended, at most `timeout_s`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self.live(run_id) is None, timeout_s)
 
     def touch(self, run_id: int) -> None:
-        """Something about this run has changed."""
+        """Announce a change of this run."""
         self._feed.touch(run_topic(run_id))
         self._feed.touch(LAB)
 
@@ -149,26 +149,26 @@ class RunQueue:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        """A place in the queue, held while the run is written down."""
+        """Reserve a place in the queue while the run is being stored."""
         limit = self._settings.max_queued_runs
         with self._changed:
             if self._closed:
                 raise Unavailable("the lab is closing")
-            if len(self._queue) + self._promised >= limit and (self._current or self._queue):
-                raise Quota("max_queued_runs", f"{limit} runs are waiting already")
-            self._promised += 1
+            if len(self._queue) + self._reserved >= limit and (self._current or self._queue):
+                raise Quota("max_queued_runs", f"{limit} runs are already queued")
+            self._reserved += 1
         try:
             yield
         finally:
             with self._changed:
-                self._promised -= 1
+                self._reserved -= 1
 
     # --- the thread `runs` ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while run := self._next():
             self._save_leftovers()
-            self._end(run, self._carried_out(run))
+            self._end(run, self._execute(run))
 
     def _next(self) -> LiveRun | None:
         with self._changed:
@@ -178,7 +178,7 @@ class RunQueue:
             self._current = self._queue.popleft()
             return self._current
 
-    def _carried_out(self, run: LiveRun) -> RunEnding:
+    def _execute(self, run: LiveRun) -> RunEnding:
         self._before_run()
         run.started_at = now()
         watchdog = threading.Timer(self._settings.max_run_s, run.stop, [self._time_limit()])
@@ -186,26 +186,26 @@ class RunQueue:
         try:
             self._store.start_run(run.id, run.started_at)
             self.touch(run.id)
-            with reached(run.destination, self._servers) as host:
+            with open_target(run.target, self._servers) as host:
                 run.begin(host)
                 self.touch(run.id)
-                result = self._measured(run, host)
+                result = self._measure(run, host)
                 run.report()
                 self.touch(run.id)
-                info = described(run.destination, host, self._servers)
+                info = describe_target(run.target, host, self._servers)
             return self._ending(run, info, result)
         except (StorageFull, Unavailable) as problem:
             return RunEnding("failed", now(), Reason(code="storage", detail=problem.detail))
-        except CouldNotServe as error:
+        except TargetUnavailable as error:
             return RunEnding("failed", now(), Reason(code=error.code, detail=str(error)))
         except Exception:
-            log.exception("run %d broke", run.id)
-            return RunEnding("failed", now(), Reason(code="internal", detail="the lab's own log says what went wrong"))
+            log.exception("run %d failed", run.id)
+            return RunEnding("failed", now(), Reason(code="internal", detail="internal error; see the log of the lab"))
         finally:
             watchdog.cancel()
             watchdog.join()
 
-    def _measured(self, run: LiveRun, host: ServerHost | None) -> RunResult:
+    def _measure(self, run: LiveRun, host: ServerHost | None) -> RunResult:
         path = self._work_dir / f"run-{run.id}.json"
 
         def on_progress(progress: Progress) -> None:
@@ -219,19 +219,19 @@ class RunQueue:
                 result_path=path,
                 cancel=run.cancel,
                 on_progress=on_progress,
-                address=run.destination.target,
+                address=run.target.address,
             )
         finally:
             path.unlink(missing_ok=True)
 
     def _ending(self, run: LiveRun, server: ServerInfo, result: RunResult) -> RunEnding:
-        """The state that follows from the result, and the report that goes with it."""
+        """Return the state that follows from the result, with the report."""
         ended_at = now()
         state, reason = result.outcome, None
         if result.outcome == "failed":
             reason = Reason(code=result.failure or "failed", detail=result.failure_detail or "")
         elif result.outcome == "cancelled":
-            reason = run.cancelled_because or ASKED
+            reason = run.cancelled_because or CANCELLED
             state = "failed" if reason.code == TIME_LIMIT else "cancelled"
         row = self._store.get_run(run.id)
         info = RunInfo(
@@ -258,19 +258,19 @@ class RunQueue:
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _end(self, run: LiveRun, ending: RunEnding) -> None:
-        """Write its end down, then let everybody know: `completed` means that the report is there."""
-        kept = self._saved(run.id, ending)
+        """Store the end, then announce it: a run that is `completed` has a report."""
+        unsaved = self._save(run.id, ending)
         with self._changed:
-            if kept is not None:
-                self._unsaved[run.id] = kept
+            if unsaved is not None:
+                self._unsaved[run.id] = unsaved
             if self._current is run:
                 self._current = None
-            self._servers.release(run.claim)
+            self._servers.release(run.target.lease)
             self._changed.notify_all()
         self.touch(run.id)
 
-    def _saved(self, run_id: int, ending: RunEnding) -> RunEnding | None:
-        """None once it is in the database; otherwise the failure that must be shown, and stored when that works."""
+    def _save(self, run_id: int, ending: RunEnding) -> RunEnding | None:
+        """Store the end of a run. Return None, or if that fails the ending to show instead and to store later."""
         for _ in range(STORE_ATTEMPTS):
             try:
                 self._store.end_run(run_id, ending)
@@ -285,7 +285,7 @@ class RunQueue:
             "failed", ending.at, Reason(code="storage", detail=f"its result could not be stored: {detail}")
         )
         try:
-            self._store.end_run(run_id, failed)  # a row takes less room than a report
+            self._store.end_run(run_id, failed)  # smaller than a report
         except (StorageFull, Unavailable):
             return failed
         return None

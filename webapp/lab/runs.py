@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp.lab.change_feed import Feed
-from webapp.lab.limits import refuse_load
+from webapp.lab.limits import check_load
 from webapp.lab.live_run import LiveRun
 from webapp.lab.run_queue import RunQueue
 from webapp.lab.servers import Servers
@@ -49,7 +49,7 @@ class Runs:
             Invalid: it would last too long or use too many connections, or its address is not allowed.
             Quota: the queue is full.
         """
-        refuse_load(spec, self._settings)
+        check_load(spec, self._settings)
         return self.get(self._queue.submit(spec))
 
     def find(self, which: RunFilter | None = None) -> RunList:

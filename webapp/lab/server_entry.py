@@ -1,4 +1,4 @@
-"""One server of the lab: what is known of it beside its host, and the resource that the API shows of it."""
+"""State of one server of the lab, and the resource that represents it."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from webapp.schemas.resources import AddressResource, Reason, ServerResource, Se
 
 @dataclass(eq=False)
 class ServerLease:
-    """A run's hold on a server: while it lasts, the server cannot be deleted."""
+    """Prevents the deletion of a server while a run uses it."""
 
     server_id: int
     model: str
-    run_id: int | None = None  # known a moment later
+    run_id: int | None = None  # set when the run has been stored
 
 
 @dataclass
 class Entry:
-    """One resource; its fields are guarded by the lock of `Servers`."""
+    """A server; the lock of `Servers` guards the fields."""
 
     id: int
     name: str
     config: ServerOptions
     created_at: str
     phase: ServerState = "stopped"
-    host: ServerHost | None = None  # of its present life, or of its last one
+    host: ServerHost | None = None  # current one, or that of the last start
     reason: Reason | None = None
-    claims: set[ServerLease] = field(default_factory=set)
+    leases: set[ServerLease] = field(default_factory=set)
 
     @property
     def state(self) -> ServerState:
-        """Its phase, or that its model has failed since."""
+        """The phase, or `failed` if the model has failed since."""
         if self.phase == "listening" and self.host is not None and self.host.state is State.FAILED:
             return "failed"
         return self.phase
 
     @property
     def is_moving(self) -> bool:
-        """Whether somebody is starting or stopping it."""
+        """Whether a thread is starting or stopping it."""
         return self.phase in ("starting", "draining")
 
     @property
     def is_up(self) -> bool:
-        """Whether it holds, or is about to hold, threads and connections."""
+        """Whether it has threads and connections, or will have them soon."""
         return self.is_moving or self.state == "listening"
 
 
 def resource_of(entry: Entry) -> ServerResource:
-    """The resource, as it is now."""
+    """Return the resource of a server as it is now."""
     state, host = entry.state, entry.host
     reason = entry.reason
     if state == "failed" and reason is None and host is not None:
@@ -70,7 +70,7 @@ def resource_of(entry: Entry) -> ServerResource:
         config=entry.config.model_dump(mode="json"),
         created_at=datetime.fromisoformat(entry.created_at),
         stats=_stats(host.snapshot()) if host is not None else None,
-        run_ids=sorted(claim.run_id for claim in entry.claims if claim.run_id is not None),
+        run_ids=sorted(lease.run_id for lease in entry.leases if lease.run_id is not None),
         links={"self": path, "start": f"{path}/start", "stop": f"{path}/stop", "page": f"/servers/{entry.id}"},
     )
 

@@ -1,10 +1,10 @@
-"""The servers of the lab: resources that outlive their models, and survive a restart of the lab as stopped.
+"""Servers of the lab: resources that outlive their model objects. After a restart of the lab they are stopped.
 
     stopped ─▶ starting ─▶ listening ─▶ draining ─▶ stopped
-                  └─▶ stopped (with the reason)      listening ─▶ failed, when its model says so
+                  └─▶ stopped (with the reason)      listening ─▶ failed, when the model fails
 
-One lock guards every phase and is never held while a server starts or stops: whoever moves a server first marks it as
-moving, and others are refused or wait. Any thread may call any method.
+One lock guards all phases and is not held while a server starts or stops. A thread that starts or stops a server sets
+the phase first; other threads are then refused, or wait. Any thread may call any method.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from coreserver.hosting.host import ServerHost, host_for
 from coreserver.models import ServerConfig
 from coreserver.models.shared.base import State
 from webapp.lab.change_feed import LAB, Feed
-from webapp.lab.limits import refuse_too_much
+from webapp.lab.limits import check_server
 from webapp.lab.server_entry import Entry, ServerLease, resource_of
 from webapp.lab.server_snapshot import Look, Seen, look_at
 from webapp.problems import Conflict, FieldError, Invalid, NotFound, Problem, Quota, Unavailable
@@ -38,10 +38,10 @@ CONFIG: TypeAdapter[ServerOptions] = TypeAdapter(ServerConfig)
 
 
 def start_host(config: ServerOptions) -> ServerHost:
-    """A listening server with this config.
+    """Start a server with this config.
 
     Raises:
-        Conflict, Invalid, Unavailable: it could not start; nothing was left behind.
+        Conflict, Invalid, Unavailable: it could not start; nothing is left behind.
     """
     host = host_for(config)
     try:
@@ -58,16 +58,16 @@ def start_host(config: ServerOptions) -> ServerHost:
 
 
 class Servers:
-    """All server resources."""
+    """All servers of the lab."""
 
     def __init__(self, settings: Settings, store: Store, feed: Feed) -> None:
         self._settings = settings
         self._store = store
         self._feed = feed
-        self._moved = threading.Condition()  # guards everything below; notified at the end of every move
+        self._moved = threading.Condition()  # guards everything below; notified after every start and stop
         self._entries: dict[int, Entry] = {}
-        self._names: set[str] = set()  # also those of servers about to be created
-        self._coming: list[ServerOptions] = []  # what those ask for
+        self._names: set[str] = set()  # including those of servers that are being created
+        self._creating: list[ServerOptions] = []  # configs of servers that are being created
         self._closed = False
         for row in store.list_servers():
             self._restore(row.id, row.name, row.config, row.created_at)
@@ -75,44 +75,53 @@ class Servers:
     def _restore(self, server_id: int, name: str, config: Mapping[str, Any], created_at: str) -> None:
         try:
             self._entries[server_id] = Entry(server_id, name, CONFIG.validate_python(config), created_at)
-        except ValidationError:  # written by a version whose options were others; the row stays for that version
-            log.warning("server %d is left out: its stored config does not fit this version", server_id)
+        except ValidationError:  # written by a version with other options; the row is kept for that version
+            log.warning("server %d is omitted: its stored config is not valid in this version", server_id)
         self._names.add(name)
 
-    # --- questions -----------------------------------------------------------------------------------------------
+    # --- reading -------------------------------------------------------------------------------------------------
 
     def all(self) -> list[ServerResource]:
-        """Every server, oldest first."""
+        """Return all servers, oldest first."""
         with self._moved:
             return [resource_of(entry) for entry in self._entries.values()]
 
     def get(self, server_id: int) -> ServerResource:
-        """One server, or NotFound."""
+        """Return one server.
+
+        Raises:
+            NotFound: there is no such server.
+        """
         with self._moved:
             return resource_of(self._entry(server_id))
 
     def running(self) -> list[ServerOptions]:
-        """What the servers that are up, or about to be, were told."""
+        """Return the configs of all servers that are listening, starting or stopping."""
         with self._moved:
             return self._running()
 
     def host(self, server_id: int) -> ServerHost | None:
-        """What serves, if it is listening."""
+        """Return the host of a listening server; None if it is not listening."""
         with self._moved:
             entry = self._entry(server_id)
             return entry.host if entry.state == "listening" else None
 
     def look(self, server_id: int, seen: Seen) -> Look:
-        """What there is to see of it in its present or last life."""
+        """Return a snapshot of a server with its records since `seen`."""
         with self._moved:
             entry = self._entry(server_id)
             server, host = resource_of(entry), entry.host
         return look_at(server, host, seen)
 
-    # --- moves ---------------------------------------------------------------------------------------------------
+    # --- changing -------------------------------------------------------------------------------------------------
 
     def create(self, config: ServerOptions) -> ServerResource:
-        """Start a server and list it, or leave nothing behind."""
+        """Start a server and add it to the list.
+
+        Raises:
+            Conflict: its port or its name is in use.
+            Quota, Unavailable: a limit of the lab or of the machine; nothing is left behind in any case.
+        """
         name = self._reserve(config)
         host: ServerHost | None = None
         try:
@@ -130,25 +139,29 @@ class Servers:
             raise
         finally:
             with self._moved:
-                self._coming.remove(config)
+                self._creating.remove(config)
         self._feed.touch(LAB)
         return self.get(server_id)
 
     def start(self, server_id: int) -> ServerResource:
-        """Start a stopped or failed one; of many callers one wins, the others get Conflict."""
+        """Start a stopped or failed server.
+
+        Raises:
+            Conflict: it is neither, or its port is in use; then it stays stopped.
+        """
         with self._moved:
             self._refuse_when_closed()
             entry = self._entry(server_id)
             if entry.state not in ("stopped", "failed"):
-                raise Conflict(f"server {server_id} is {entry.state}; only a stopped or failed one can be started")
-            refuse_too_much(entry.config, self._running(), self._settings)
+                raise Conflict(f"server {server_id} is {entry.state}; only a stopped or failed server can be started")
+            check_server(entry.config, self._running(), self._settings)
             before, entry.phase, entry.reason = entry.host, "starting", None
         self._feed.touch(LAB)
         host = before
         reason: Reason | None = Reason(code="start_failed", detail="the server could not be started")
         try:
             if before is not None:
-                before.stop()  # a failed one may still hold its port
+                before.stop()  # a failed server may still hold its port
             host, reason = start_host(entry.config), None
         except Problem as problem:
             code = "port_in_use" if isinstance(problem, Conflict) else "start_failed"
@@ -159,7 +172,7 @@ class Servers:
         return self.get(server_id)
 
     def stop(self, server_id: int, drain_s: float = 0.0) -> ServerResource:
-        """Stop it; a second caller waits for the first one's end."""
+        """Stop a server after draining it for at most `drain_s`. Does nothing if it is stopped."""
         with self._moved:
             entry = self._entry(server_id)
             self._moved.wait_for(lambda: not entry.is_moving)
@@ -172,13 +185,17 @@ class Servers:
         return self.get(server_id)
 
     def delete(self, server_id: int) -> None:
-        """Stop and forget it; Conflict while a run holds it."""
+        """Stop and delete a server.
+
+        Raises:
+            Conflict: a queued or running run uses it.
+        """
         with self._moved:
             entry = self._entry(server_id)
             self._moved.wait_for(lambda: not entry.is_moving)
-            self._entry(server_id)  # somebody else may have deleted it meanwhile
-            if entry.claims:
-                raise Conflict(f"server {server_id} is used by a run that is queued or running")
+            self._entry(server_id)  # another thread may have deleted it meanwhile
+            if entry.leases:
+                raise Conflict(f"server {server_id} is used by a queued or running run")
             host, entry.phase = entry.host, "draining"
         if host is not None:
             self._end(entry, host, 0.0)
@@ -191,7 +208,7 @@ class Servers:
         self._feed.touch(LAB)
 
     def close(self) -> None:
-        """Stop all of them at once, for good."""
+        """Stop all servers concurrently; afterwards none can be started."""
         with self._moved:
             self._closed = True
             ids = list(self._entries)
@@ -201,24 +218,28 @@ class Servers:
 
     # --- runs ----------------------------------------------------------------------------------------------------
 
-    def claim(self, server_id: int) -> ServerLease:
-        """Hold a listening server for a run; Conflict if it does not listen."""
+    def lease(self, server_id: int) -> ServerLease:
+        """Reserve a listening server for a run; end the lease with `release`.
+
+        Raises:
+            Conflict: it is not listening.
+        """
         with self._moved:
             entry = self._entry(server_id, field_name="server.id")
             if entry.state != "listening":
                 message = f"server {server_id} is {entry.state}; start it first"
                 raise Conflict(message, errors=[FieldError("server.id", message)])
-            claim = ServerLease(server_id, entry.config.model)
-            entry.claims.add(claim)
-            return claim
+            lease = ServerLease(server_id, entry.config.model)
+            entry.leases.add(lease)
+            return lease
 
-    def release(self, claim: ServerLease | None) -> None:
-        """The run has ended."""
-        if claim is not None:
+    def release(self, lease: ServerLease | None) -> None:
+        """End a lease, if there is one."""
+        if lease is not None:
             with self._moved:
-                self._entries[claim.server_id].claims.discard(claim)
+                self._entries[lease.server_id].leases.discard(lease)
 
-    # --- below, the steps of a move --------------------------------------------------------------------------------
+    # --- steps of the changes ---------------------------------------------------------------------------------------
 
     def _entry(self, server_id: int, field_name: str | None = None) -> Entry:
         if server_id not in self._entries:
@@ -227,31 +248,31 @@ class Servers:
         return self._entries[server_id]
 
     def _running(self) -> list[ServerOptions]:
-        return [*self._coming, *(entry.config for entry in self._entries.values() if entry.is_up)]
+        return [*self._creating, *(entry.config for entry in self._entries.values() if entry.is_up)]
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise Unavailable("the lab is closing")
 
     def _reserve(self, config: ServerOptions) -> str:
-        """Its name, kept from others, as is the room it takes; `create` gives both back."""
+        """Reserve the name and the resources of a new server and return the name; `create` ends the reservation."""
         with self._moved:
             self._refuse_when_closed()
             limit = self._settings.max_servers
             if len(self._names) >= limit:
-                raise Quota("max_servers", f"the lab keeps at most {limit} servers; delete one first")
-            refuse_too_much(config, self._running(), self._settings)
+                raise Quota("max_servers", f"the lab has at most {limit} servers; delete one first")
+            check_server(config, self._running(), self._settings)
             if config.name in self._names:
                 message = "another server has this name"
                 raise Conflict(f"name: {message}", errors=[FieldError("name", message)])
-            made_up = (f"{config.model}-{number}" for number in count(1))
-            name = config.name or next(name for name in made_up if name not in self._names)
+            generated = (f"{config.model}-{number}" for number in count(1))
+            name = config.name or next(name for name in generated if name not in self._names)
             self._names.add(name)
-            self._coming.append(config)
+            self._creating.append(config)
             return name
 
     def _end(self, entry: Entry, host: ServerHost, drain_s: float) -> None:
-        """Drain or stop the host of an entry that is marked as draining, and settle it whatever happens."""
+        """Drain and stop the host of an entry in phase draining, and set the final phase in any case."""
         try:
             if drain_s > 0:
                 host.drain(drain_s)

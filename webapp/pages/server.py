@@ -130,7 +130,7 @@ def server_page(
         config=formatting.pairs(
             {name: value for name, value in server.config.items() if name not in ("model", "name")}
         ),
-        model=model_catalog.one_model(server.model),
+        model=model_catalog.get_model(server.model),
         launch=launch_form("server", f"/servers/{server.id}", listening, submitted, problems, problem)
         if listening
         else None,

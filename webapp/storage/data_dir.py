@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from coreserver.errors import ServerlabError
+
 LOCK, ADDRESS = "lock", "address"
 
 
-class DataDirInUse(Exception):
+class DataDirInUse(ServerlabError):
     """Another lab has this data dir."""
 
 

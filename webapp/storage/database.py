@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+from coreserver.errors import ServerlabError
 from webapp.problems import StorageFull, Unavailable
 
 BUSY_TIMEOUT_S = 5.0
@@ -24,7 +25,7 @@ _DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sql
 _TURN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-class DatabaseError(Exception):
+class DatabaseError(ServerlabError):
     """The file cannot be used; it was left as it is. The message is for the person who starts the lab."""
 
 

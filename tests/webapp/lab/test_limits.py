@@ -17,7 +17,7 @@ from coreserver.process_setup import raise_descriptor_limit
 from tests.support.api_steps import QUICK
 from tests.support.servers import server_config
 from tests.support.shell import serving
-from webapp.lab.limits import most_threads
+from webapp.lab.limits import max_threads
 from webapp.settings import Settings
 
 
@@ -69,7 +69,7 @@ def test_a_run_has_at_most_so_many_connections(api: httpx.Client) -> None:
 def test_what_the_machine_has_no_descriptors_for_is_refused_with_the_cure(
     api: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.lab.limits.descriptors", lambda: 300)
+    monkeypatch.setattr("webapp.lab.limits.max_descriptors", lambda: 300)
     server = {"model": "event_loop", "max_connections": 45}
     refused = api.post("/api/v1/servers", json=server)
     assert refused.status_code == 503
@@ -81,7 +81,7 @@ def test_what_the_machine_has_no_descriptors_for_is_refused_with_the_cure(
 
 
 def test_a_load_that_its_processes_cannot_hold_is_refused(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webapp.lab.limits.descriptors", lambda: 100)
+    monkeypatch.setattr("webapp.lab.limits.max_descriptors", lambda: 100)
 
     def answer(count: int, **more: Any) -> httpx.Response:
         group = {"kind": "closed", "count": count, "duration_s": 0.1}
@@ -130,7 +130,7 @@ def test_a_run_that_would_last_too_long_is_refused(api: httpx.Client, group: dic
     ids=str,
 )
 def test_threads_are_counted_as_the_settings_promise(config: dict[str, Any], threads: int) -> None:
-    assert most_threads(server_config(**config)) == threads
+    assert max_threads(server_config(**config)) == threads
 
 
 def test_renamed_thread_per_client_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_renamed_thread_per_client_is_counted(monkeypatch: pytest.MonkeyPatch) -
             self.threads.start("t", lambda: self.serve(connection, "t"))
 
     monkeypatch.setitem(MODELS, "sequential", OtherName)
-    assert most_threads(server_config("sequential", max_connections=500)) == 500
+    assert max_threads(server_config("sequential", max_connections=500)) == 500
 
 
 def test_serve_takes_all_descriptors_it_may_have(tmp_path: Path) -> None:

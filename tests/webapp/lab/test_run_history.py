@@ -60,9 +60,9 @@ def test_the_phase_follows_from_the_time_and_the_clients(elapsed_s: float, count
 
 
 def test_a_queued_run_knows_its_place() -> None:
-    assert "it is the next" in queued_words(0)
-    assert "one run is before it" in queued_words(1)
-    assert "3 runs are before it" in queued_words(3)
+    assert queued_words(0).startswith("Queued, it is the next one. ")
+    assert queued_words(1).startswith("Queued, 1 run ahead of it. ")
+    assert queued_words(3).startswith("Queued, 3 runs ahead of it. ")
 
 
 # --- points --------------------------------------------------------------------------------------------------------

@@ -11,20 +11,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coreserver.child_process import Ending, ManagedChild, dispatch, interpreter
-from coreserver.errors import CannotStart
+from coreserver.errors import CannotStart, ServerlabError
 
 COMMAND = interpreter("webapp.charts.rendering.worker")
 
 
-class ProcessEnded(Exception):
+class ProcessEnded(ServerlabError):
     """The helper ended, or was ended, before it had answered."""
 
 
-class ProcessStuck(Exception):
+class ProcessStuck(ServerlabError):
     """No answer within the deadline. End the helper: its answer would be taken for that to the next request."""
 
 
-class CouldNotDraw(Exception):
+class CouldNotDraw(ServerlabError):
     """The helper cannot render the chart; the message is the converter's."""
 
 

@@ -1,6 +1,6 @@
-"""Experiments that the dashboard starts in one click: each file here is the body of a run, as the REST API takes it.
+"""Demonstrations that the dashboard starts with one click. Each file is the body of a run, as the REST API accepts it.
 
-Its label is what the button says, its note what there is to see.
+Its label is the text of the button, its note says what to look at.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ from webapp.schemas.run_spec import RunSpec
 
 @cache
 def demonstrations() -> dict[str, RunSpec]:
-    """Every demonstration by its name, in the order in which they are taught."""
+    """Return the demonstrations by name, in the order of their numbers."""
     files = sorted(Path(__file__).parent.glob("*.json"))
     return {file.stem: RunSpec.model_validate(parse_json(file.read_bytes())) for file in files}
