@@ -121,7 +121,7 @@ class Bench:
 
     def round_trips(self, *, judge: bool = False) -> None:
         """Measure round trips per client process: the lab's, the C client's and, if judged, Locust's."""
-        contenders = {"C client": self._c_client, "ours": self._ours}
+        contenders = {"C client": self._c_client, "lab": self._lab}
         if judge and importlib.util.find_spec("locust"):
             contenders["Locust"] = self._locust
         rates: dict[str, list[float]] = {name: [] for name in contenders}
@@ -135,13 +135,13 @@ class Bench:
         print(f"\nround trips/s of one client process, {shape}, to {self._server}")
         for name in contenders:
             print(f"  {name:<10}{statistics.median(rates[name]):>10,.0f}   {_all(rates[name])}   {seen[name][-1]}")
-        beside_c = _ratio(rates["ours"], rates["C client"])
+        ratio_to_c = _ratio(rates["lab"], rates["C client"])
         if not judge:
-            print(f"  ours / C client: {beside_c:.2f}")
+            print(f"  lab / C client: {ratio_to_c:.2f}")
             return
-        _judge("ours / C client", beside_c, SHARE_OF_C)
+        _judge("lab / C client", ratio_to_c, SHARE_OF_C)
         if "Locust" in rates:
-            _judge("ours / Locust", _ratio(rates["ours"], rates["Locust"]), TIMES_LOCUST)
+            _judge("lab / Locust", _ratio(rates["lab"], rates["Locust"]), TIMES_LOCUST)
 
     def lateness(self, *, judge: bool = False) -> None:
         """Measure the lateness of messages on open connections and of connects; all due times are known in advance."""
@@ -197,7 +197,7 @@ class Bench:
             found = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
         return float(found["p99_us"]) / 1000
 
-    def _ours(self) -> tuple[float, str]:
+    def _lab(self) -> tuple[float, str]:
         group = {"kind": "closed", "count": CONNECTIONS, "message_bytes": MESSAGE_BYTES, "duration_s": self._seconds}
         _, table = self._measure(group)
         p50, p99 = np.percentile(table.replied_ns - table.sent_ns, [50, 99]) / 1e6
@@ -239,8 +239,8 @@ def _percentiles(counts: dict[int, int], shares: Sequence[float]) -> list[int]:
     return [int(value) for value in np.quantile(values, shares, method="inverted_cdf")]
 
 
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+def _ratio(rates: Sequence[float], peer_rates: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(rates, peer_rates, strict=True))
 
 
 def _judge(what: str, ratio: float, target: float) -> None:

@@ -146,18 +146,18 @@ def print_throughput(rounds: Rounds) -> None:
             per_s, p50, p99 = (
                 statistics.median(getattr(load, figure) for load in loads) for figure in ("per_s", "p50_us", "p99_us")
             )
-            beside = ratio(rounds, name, REFERENCE, shape)
+            relative = ratio(rounds, name, REFERENCE, shape)
             errors = sum(load.errors for load in loads)
-            rows.append((-per_s, f"| {name} | {per_s:,.0f} | {p50:,.0f} | {p99:,.0f} | {beside:.2f} | {errors} |"))
+            rows.append((-per_s, f"| {name} | {per_s:,.0f} | {p50:,.0f} | {p99:,.0f} | {relative:.2f} | {errors} |"))
         print("\n".join(row for _, row in sorted(rows)), end="\n\n")
 
 
 def print_targets(programs: Programs, rounds: Rounds, pairs: int, seconds: float) -> None:
     """Measure each target ratio in each placement with alternating pairs of its own, and print the results."""
-    print("| server | beside | shape | ratio | 95 % interval | target |\n|---|---|---|---:|---|---|")
+    print("| server | peer | shape | ratio | 95 % interval | target |\n|---|---|---|---:|---|---|")
     for busy, large in ((BUSY, LARGE), (BUSY_APART, LARGE_APART)):
         for name, other, shape, target in targets(rounds, busy, large) if names_at(rounds, busy) else ():
-            show(f"{name} beside {other}, {shape}")
+            show(f"{name} and {other}, {shape}")
             contenders = {contender.name: contender for contender in contenders_at(programs, shape)}
             server, peer = (
                 partial(round_trips_per_s, programs, contenders[key], shape, seconds) for key in (name, other)
