@@ -1,4 +1,4 @@
-"""What only `c_threads` does: its compiler, its refusals, and an engine written a second time."""
+"""Behaviour of `c_threads` only: its compiler, the options it rejects, and its protocol engine in C."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.servers import Peer, assert_healthy, oracle, running, server_
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of this test's own."""
+    """Return an empty cache folder for one test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(folder))
     return folder
@@ -46,9 +46,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"work": {"kind": "sleep", "mean_ms": 0.001}},
         {"work": {"kind": "sleep", "mean_ms": 0.001, "per": "connection"}, "read_bytes": 5},
     ],
-    ids=str,
+    ids=["default", "single bytes", "37 bytes", "per_byte", "work per message", "work per connection"],
 )
-def test_t11_t12_the_engine_in_c_equals_the_oracle_for_random_cuts(options: dict[str, object], seed: int) -> None:
+def test_engine_in_c_equals_the_oracle(options: dict[str, object], seed: int) -> None:
     rng = random.Random(seed)
     pieces = [b"^", b"$", b"^$", b"$^", b"\xff", b"\x00", bytes(range(256)), b"plain", rng.randbytes(100)]
     stream = b"".join(rng.choice(pieces) for _ in range(150))
@@ -62,14 +62,14 @@ def test_t11_t12_the_engine_in_c_equals_the_oracle_for_random_cuts(options: dict
         assert peer.receive(len(oracle(stream))) == oracle(stream)
 
 
-def test_t11_every_byte_value_is_answered() -> None:
+def test_every_byte_value_is_answered() -> None:
     everything = b"^" + bytes(range(256)) + b"$^" + bytes(range(255, -1, -1)) + b"$"
     with running("c_threads") as server, Peer(server) as peer:
         assert peer.greeted().ask(everything) == oracle(everything)
         assert peer.ask(b"$^abc") == oracle(b"$^abc")
 
 
-def test_t10_peers_that_send_and_leave_do_not_end_the_program() -> None:
+def test_early_closes_do_not_end_the_program() -> None:
     with running("c_threads", backlog=600) as server:
         for _ in range(500):
             with Peer(server) as hasty:
@@ -104,7 +104,7 @@ int accept4(int fd, struct sockaddr *restrict peer, socklen_t *restrict size, in
 
 @pytest.fixture(scope="module")
 def failing_accept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library whose accept4(2) fails with each error of ACCEPT_ERRORS before it works."""
+    """Build a library whose accept4(2) fails with each error of ACCEPT_ERRORS before it works."""
     folder = tmp_path_factory.mktemp("accept")
     source, library = folder / "accept.c", folder / "accept.so"
     source.write_text(ACCEPT_THAT_FAILS)
@@ -114,17 +114,17 @@ def failing_accept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def accept_raises(failing_accept: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[int]], None]:
-    """Let every accept of programs started from here on fail with these errors first."""
+    """Return a function that makes accept fail with these errors first in programs started from then on."""
 
     def fail(codes: Iterable[int]) -> None:
-        compiled()  # now: the compiler is not to be disturbed
+        compiled()  # before the library is preloaded, which would affect the compiler
         monkeypatch.setenv("ACCEPT_ERRORS", " ".join(map(str, codes)))
         monkeypatch.setenv("LD_PRELOAD", str(failing_accept))
 
     return fail
 
 
-def test_t05_pending_network_errors_of_accept_never_end_the_program(
+def test_network_errors_of_accept_are_transient(
     accept_raises: Callable[[Iterable[int]], None],
 ) -> None:
     accept_raises(sorted(TRANSIENT))
@@ -133,27 +133,25 @@ def test_t05_pending_network_errors_of_accept_never_end_the_program(
         assert server.snapshot().totals.events == {}
 
 
-def test_t05_a_machine_out_of_memory_pauses_accept_and_recovers(accept_raises: Callable[[Iterable[int]], None]) -> None:
+def test_accept_pauses_without_memory(accept_raises: Callable[[Iterable[int]], None]) -> None:
     accept_raises(sorted(EXHAUSTED))
     with running("c_threads") as server:
         assert_healthy(server)
         assert server.snapshot().totals.events == {"accept_paused": 1}
 
 
-def test_t05_an_unknown_error_of_accept_fails_the_program_with_its_reason(
+def test_unknown_accept_error_fails_the_server(
     accept_raises: Callable[[Iterable[int]], None],
 ) -> None:
     accept_raises([errno.EBADMSG])
     with running("c_threads") as server, Peer(server):
-        wait_until(lambda: server.state is State.FAILED, "the server says that it failed")
+        wait_until(lambda: server.state is State.FAILED, "the server has failed")
         assert os.strerror(errno.EBADMSG) in (server.failure or "")
 
 
-def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stalled_reader_loses_whole_records(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coreserver.models.c_threads.FLAGS", (*FLAGS, "-DROOM=8192"))
-    connections = 3000  # some 400 KB of frames, while the pipe holds 64
+    connections = 3000  # about 400 KB of frames; the pipe holds 64 KB
     with subprocess.Popen([compiled(), "backlog=1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdin is not None
         assert program.stdout is not None
@@ -179,7 +177,7 @@ def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody(
     assert all(record.started_ns and record.worker and record.outcome == "completed" for record in arrived)
 
 
-# --- what it refuses -------------------------------------------------------------------------------------------------
+# --- options it rejects ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,7 +190,7 @@ def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody(
         ({"cpus": [4095]}, "cpus"),
     ],
 )
-def test_what_it_does_not_do_is_refused_by_name(options: dict[str, object], field: str) -> None:
+def test_unsupported_options_are_named(options: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
         server_config("c_threads", **options)
     assert [error["loc"] for error in refused.value.errors()] == [("c_threads", field)]
@@ -209,13 +207,13 @@ def test_what_it_does_not_do_is_refused_by_name(options: dict[str, object], fiel
         ({"placement": "fork"}, "placement"),
     ],
 )
-def test_options_of_a_process_are_refused_by_name(options: dict[str, object], field: str) -> None:
+def test_process_options_are_checked(options: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
         server_config("thread_per_client", **options)
     assert [error["loc"] for error in refused.value.errors()] == [("thread_per_client", field)]
 
 
-def test_the_program_takes_whole_numbers_only() -> None:
+def test_arguments_are_whole_numbers() -> None:
     config = server_config("c_threads", idle_timeout_s=None, max_session_s=0.0000001, name="any name")
     host, *numbers = arguments(config)
     assert host == "host=127.0.0.1"
@@ -228,12 +226,12 @@ def test_the_program_takes_whole_numbers_only() -> None:
     "argument",
     ["port", "port=", "port=x", "port=-1", "por=1", "port=1x", "host=" + "1" * 80, "port=99999999999999999999"],
 )
-def test_the_program_itself_refuses_what_it_cannot_take(argument: str) -> None:
+def test_program_rejects_bad_arguments(argument: str) -> None:
     done = subprocess.run([compiled(), argument], input="", capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, f"c_threads: cannot take {argument}\n")
 
 
-def test_the_program_itself_listens_on_loopback_only() -> None:
+def test_program_listens_on_loopback_only() -> None:
     done = subprocess.run([compiled(), "host=0.0.0.0"], input=b"start\n", capture_output=True)
     assert done.returncode == 1
     [refused, _] = Decoder().feed(done.stdout)
@@ -250,7 +248,7 @@ def fake_compiler(folder: Path, script: str) -> None:
     (folder / "cc").chmod(0o755)
 
 
-def test_it_is_compiled_once_for_these_sources_and_this_compiler(cache: Path) -> None:
+def test_same_source_is_compiled_once(cache: Path) -> None:
     program = compiled()
     first = program.stat()
     assert compiled() == program
@@ -259,9 +257,7 @@ def test_it_is_compiled_once_for_these_sources_and_this_compiler(cache: Path) ->
     assert first.st_mode & 0o100
 
 
-def test_another_compiler_or_source_is_another_program(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_source_or_compiler_recompiles(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = compiled()
     changed = tmp_path / "c_threads.c"
     changed.write_text(SOURCE.read_text() + "\n")
@@ -276,7 +272,7 @@ def test_another_compiler_or_source_is_another_program(
     assert len(os.listdir(cache)) == 3
 
 
-def test_compiled_by_two_at_once_it_is_whole(cache: Path) -> None:
+def test_concurrent_compiles_leave_one_program(cache: Path) -> None:
     programs: list[Path] = []
     threads = [threading.Thread(target=lambda: programs.append(compiled())) for _ in range(3)]
     for thread in threads:
@@ -288,9 +284,7 @@ def test_compiled_by_two_at_once_it_is_whole(cache: Path) -> None:
         assert_healthy(server)
 
 
-def test_without_a_compiler_it_cannot_start_and_others_can(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_compiler_is_an_error(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     server = host_for(server_config("c_threads"))
     with pytest.raises(CannotStart, match="C compiler"):
@@ -302,9 +296,7 @@ def test_without_a_compiler_it_cannot_start_and_others_can(
         assert_healthy(other)
 
 
-def test_a_compiler_that_refuses_is_quoted_and_leaves_nothing(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compile_error_is_quoted(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_compiler(
         tmp_path / "bin", '[ "$1" = --version ] && echo 1 && exit; echo c_threads.c: what is this >&2; exit 1'
     )
@@ -314,14 +306,14 @@ def test_a_compiler_that_refuses_is_quoted_and_leaves_nothing(
     assert os.listdir(cache) == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_cache_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(tmp_path / "file" / "cache"))
     with pytest.raises(CannotStart, match="Not a directory"):
         compiled()
 
 
-def test_the_cache_is_where_caches_belong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SERVERLAB_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/somewhere")
     assert cache_dir() == Path("/var/somewhere/serverlab")

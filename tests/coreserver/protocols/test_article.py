@@ -1,4 +1,4 @@
-"""The engine equals a per-byte oracle, however the stream is cut."""
+"""The engine gives the same replies as a per-byte oracle, wherever the stream is cut."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ARTICLE = b"^abc$de^abte$f"
 
 @dataclass
 class Oracle:
-    """The protocol written down byte for byte, as one would read it out to somebody."""
+    """The protocol implemented byte by byte, directly from its definition."""
 
     in_message: bool = False
     messages_finished: int = 0
     pieces: list[tuple[bool, bytes]] = field(default_factory=list)
 
     def receive(self, data: bytes) -> bytes:
-        """Replies to one buffer; `pieces` then holds them message by message, with whether the piece opens it."""
+        """Return the reply to one buffer; `pieces` then has it message by message, as `receive_by_message` does."""
         self.pieces = [(False, b"")] if self.in_message and data else []
         for byte in data:
             if not self.in_message:
@@ -42,7 +42,7 @@ class Oracle:
 
 
 def assert_same(buffers: Iterable[bytes]) -> None:
-    """Feeds the buffers to both ways into the engine and to the oracle; all must agree after every buffer."""
+    """Feed the buffers to both methods of the engine and to the oracle, and compare them after every buffer."""
     oracle, whole, by_message = Oracle(), ProtocolEngine(), ProtocolEngine()
     for data in buffers:
         reply = oracle.receive(data)
@@ -53,12 +53,12 @@ def assert_same(buffers: Iterable[bytes]) -> None:
 
 
 def cut(stream: bytes, at: Iterable[int]) -> list[bytes]:
-    """The stream in pieces that end at these positions and at its end; equal positions make an empty piece."""
+    """Cut the stream at these positions; equal positions make an empty piece."""
     return [stream[start:stop] for start, stop in pairwise([0, *sorted(at), len(stream)])]
 
 
 def every_cut(stream: bytes) -> Iterator[list[bytes]]:
-    """All 2^(n-1) ways to cut a stream of n bytes."""
+    """Yield all 2^(n-1) ways to cut a stream of n bytes."""
     inner = range(1, len(stream))
     return (cut(stream, at) for count in range(len(stream) or 1) for at in combinations(inner, count))
 
@@ -66,7 +66,7 @@ def every_cut(stream: bytes) -> Iterator[list[bytes]]:
 # --- known answers, worked by hand -----------------------------------------------------------------------------------
 
 
-def test_the_greeting_is_a_star() -> None:
+def test_greeting_is_a_star() -> None:
     assert GREETING == b"*"
 
 
@@ -110,14 +110,14 @@ def test_every_byte_inside_and_outside_a_message(byte: int) -> None:
 
 
 def test_every_cut_of_every_short_stream() -> None:
-    # Three kinds of byte are all the protocol knows, so this covers every path through it up to six bytes.
+    # The protocol distinguishes three kinds of bytes, so this covers every path through it up to six bytes.
     for length in range(7):
         for stream in product(b"^$a", repeat=length):
             for buffers in every_cut(bytes(stream)):
                 assert_same(buffers)
 
 
-def test_every_cut_of_the_articles_stream() -> None:
+def test_every_cut_of_the_article_stream() -> None:
     for buffers in every_cut(ARTICLE):
         assert_same(buffers)
 
@@ -125,7 +125,7 @@ def test_every_cut_of_the_articles_stream() -> None:
 TEN_MESSAGES = b"junk^one$^two$$^thr^ee$  $^\xff\x00\xfe$^$^^$^abc$de^abte$f\x00^nine$^$not ended^ten"
 
 
-def test_ten_messages_at_every_two_split_points_and_in_slices_of_every_size() -> None:
+def test_ten_messages_cut_in_many_ways() -> None:
     length = len(TEN_MESSAGES)
     for at in combinations(range(length + 1), 2):
         assert_same(cut(TEN_MESSAGES, at))
@@ -133,7 +133,7 @@ def test_ten_messages_at_every_two_split_points_and_in_slices_of_every_size() ->
         assert_same(cut(TEN_MESSAGES, range(size, length, size)))
 
 
-# Hypothesis draws rarely two delimiters near each other from all 256 values, so both kinds of stream are asked for.
+# Among all 256 values Hypothesis rarely draws two delimiters close together, so the second strategy adds them.
 STREAMS = st.binary(max_size=200) | st.lists(st.sampled_from([b"^", b"$", b"^$", b"$^", b"a", b"\xff", b"#"])).map(
     b"".join
 )
@@ -152,7 +152,7 @@ def test_buffers_larger_than_any_shortcut(payload: bytes, cut_at: int, many: int
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_long_streams_in_long_buffers_with_noise_at_either_end(seed: int) -> None:
+def test_long_streams_in_long_buffers(seed: int) -> None:
     rng = random.Random(seed)
     pieces = [b"^", b"$", b"\xff", b"ab", b"^whole$", rng.randbytes(rng.choice((5, 50, 3000)))]
     stream = b"".join(rng.choices(pieces, k=800))
@@ -165,7 +165,7 @@ def test_long_streams_in_long_buffers_with_noise_at_either_end(seed: int) -> Non
 @pytest.mark.parametrize("body", [b"^ab$", b"^a^b$", b"^ab$x", b"^$", b"$^", b"a", b"^", b"$"])
 @pytest.mark.parametrize("tail", [b"", b"^", b"^ab", b"$", b"x", b"x$", b"x^"])
 def test_long_buffers_of_every_shape(head: bytes, body: bytes, tail: bytes) -> None:
-    # Longer than any length from which the engine may go another way, with every kind of beginning and end.
+    # Longer than every threshold of the engine, with every kind of beginning and end.
     stream = head + body * (2500 // len(body)) + tail
     assert_same([stream])
     assert_same([b"^", stream, stream])
@@ -173,7 +173,7 @@ def test_long_buffers_of_every_shape(head: bytes, body: bytes, tail: bytes) -> N
 
 @pytest.mark.parametrize("length", [2045, 2046, 2047, 2048, 2049, 2050, 4096, 16_384])
 def test_long_payloads_of_every_byte_value(length: int) -> None:
-    # Where the engine changes from looking bytes up to adding many at once, and well beyond.
+    # Around the size from which the engine uses numpy, and well above.
     payload = (bytes(range(256)).replace(b"$", b"") * 65)[:length]
     stream = b"^" + payload + b"$"
     reply = ProtocolEngine().receive(stream)
@@ -200,7 +200,7 @@ def test_ten_thousand_random_conversations() -> None:
 # --- message by message ----------------------------------------------------------------------------------------------
 
 
-def test_a_message_is_counted_when_its_piece_is_taken() -> None:
+def test_message_is_counted_when_taken() -> None:
     engine = ProtocolEngine()
     pieces = engine.receive_by_message(b"^a$^b$")
     assert engine.messages_finished == 0
@@ -210,7 +210,7 @@ def test_a_message_is_counted_when_its_piece_is_taken() -> None:
     assert engine.messages_finished == 2
 
 
-def test_a_message_opens_once_however_many_buffers_it_takes() -> None:
+def test_message_in_many_buffers_opens_once() -> None:
     engine = ProtocolEngine()
     opened = [opens for data in (b"x^", b"a", b"", b"b$", b"^") for opens, _ in engine.receive_by_message(data)]
     assert opened == [True, False, False, True]

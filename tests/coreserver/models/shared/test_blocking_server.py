@@ -1,4 +1,4 @@
-"""The threads of a server: nobody meets one that has not begun."""
+"""The threads of a server: no other thread finds one that has not started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coreserver.models.shared.blocking_server import ThreadGroup
 from tests.support.servers import wait_until
 
 
-def test_a_join_waits_for_a_thread_that_is_just_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_join_waits_for_a_starting_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     begins, may_begin, ended = threading.Event(), threading.Event(), threading.Event()
     start = threading.Thread.start
 
@@ -25,8 +25,8 @@ def test_a_join_waits_for_a_thread_that_is_just_being_started(monkeypatch: pytes
     group = ThreadGroup()
     with ThreadPoolExecutor(2) as others:
         starting = others.submit(group.start, "late", ended.set)
-        assert begins.wait(5)
-        joining = others.submit(group.join, 5.0)
+        assert begins.wait(20)
+        joining = others.submit(group.join, 20.0)
         wait_until(lambda: joining.running() or joining.done(), "the other thread joins")
         may_begin.set()
         starting.result()

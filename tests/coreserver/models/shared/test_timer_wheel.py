@@ -1,4 +1,4 @@
-"""The timer wheel: alarms ring once, never early, and cost the loop one timer a slot."""
+"""The timer wheel: a timer fires once, never early, and the loop has one timer per slot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coreserver.models.shared.timer_wheel import SLOT_NS, TimerWheel
 
 
 class Timers:
-    """A loop's timers, fired by hand."""
+    """A loop's timers, fired by the test."""
 
     def __init__(self) -> None:
         self.set: list[tuple[int, Callable[[], None]]] = []
@@ -31,66 +31,64 @@ def timers() -> Timers:
 
 
 @pytest.fixture
-def rung() -> list[str]:
+def fired() -> list[str]:
     return []
 
 
 @pytest.fixture
-def deadlines(timers: Timers, rung: list[str]) -> TimerWheel[str]:
-    return TimerWheel(timers.call_at, rung.append)
+def wheel(timers: Timers, fired: list[str]) -> TimerWheel[str]:
+    return TimerWheel(timers.call_at, fired.append)
 
 
-def test_rings_once_and_never_early(deadlines: TimerWheel[str], timers: Timers, rung: list[str]) -> None:
-    deadlines.set("anna", 5 * SLOT_NS + 1)
+def test_fires_once_and_never_early(wheel: TimerWheel[str], timers: Timers, fired: list[str]) -> None:
+    wheel.set("first", 5 * SLOT_NS + 1)
     timers.advance(5 * SLOT_NS + 1)
-    assert rung == []
+    assert fired == []
     timers.advance(6 * SLOT_NS)
     timers.advance(60 * SLOT_NS)
-    assert rung == ["anna"]
+    assert fired == ["first"]
 
 
 @pytest.mark.parametrize("moved_to", [2, 9])
-def test_a_second_deadline_takes_the_place_of_the_first(
-    deadlines: TimerWheel[str], timers: Timers, rung: list[str], moved_to: int
+def test_second_deadline_replaces_the_first(
+    wheel: TimerWheel[str], timers: Timers, fired: list[str], moved_to: int
 ) -> None:
-    deadlines.set("anna", 5 * SLOT_NS)
-    deadlines.set("anna", moved_to * SLOT_NS)
+    wheel.set("first", 5 * SLOT_NS)
+    wheel.set("first", moved_to * SLOT_NS)
     timers.advance((moved_to - 1) * SLOT_NS)
-    assert rung == []
+    assert fired == []
     timers.advance(20 * SLOT_NS)
-    assert rung == ["anna"]
+    assert fired == ["first"]
 
 
-def test_a_dropped_peer_and_one_without_a_deadline_do_not_ring(
-    deadlines: TimerWheel[str], timers: Timers, rung: list[str]
-) -> None:
-    deadlines.set("anna", SLOT_NS)
-    deadlines.drop("anna")
-    deadlines.drop("anna")
-    deadlines.set("bert", SLOT_NS)
-    deadlines.set("bert", None)
+def test_dropped_timers_do_not_fire(wheel: TimerWheel[str], timers: Timers, fired: list[str]) -> None:
+    wheel.set("first", SLOT_NS)
+    wheel.drop("first")
+    wheel.drop("first")
+    wheel.set("second", SLOT_NS)
+    wheel.set("second", None)
     timers.advance(SLOT_NS)
-    assert rung == []
+    assert fired == []
 
 
-def test_many_peers_of_one_slot_share_a_timer(deadlines: TimerWheel[str], timers: Timers, rung: list[str]) -> None:
+def test_keys_of_one_slot_share_a_timer(wheel: TimerWheel[str], timers: Timers, fired: list[str]) -> None:
     for number in range(1000):
-        deadlines.set(f"peer {number}", SLOT_NS - number)
+        wheel.set(f"key {number}", SLOT_NS - number)
     assert len(timers.set) == 1
     timers.advance(SLOT_NS)
-    assert len(rung) == 1000
+    assert len(fired) == 1000
 
 
-def test_a_peer_that_is_due_again_at_once_waits_for_the_next_turn(timers: Timers) -> None:
-    rung: list[str] = []
+def test_timer_set_while_firing_waits_a_turn(timers: Timers) -> None:
+    fired: list[str] = []
 
-    def on_due(peer: str) -> None:
-        rung.append(peer)
-        wheel.set(peer, SLOT_NS)
+    def on_due(key: str) -> None:
+        fired.append(key)
+        again.set(key, SLOT_NS)
 
-    wheel: TimerWheel[str] = TimerWheel(timers.call_at, on_due)
-    wheel.set("anna", SLOT_NS)
+    again: TimerWheel[str] = TimerWheel(timers.call_at, on_due)
+    again.set("first", SLOT_NS)
     timers.advance(SLOT_NS)
-    assert rung == ["anna"]
+    assert fired == ["first"]
     timers.advance(SLOT_NS)
-    assert rung == ["anna", "anna"]
+    assert fired == ["first", "first"]
