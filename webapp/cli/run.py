@@ -16,6 +16,7 @@ import typer
 
 from coreserver.process_setup import raise_descriptor_limit
 from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.objectives import ObjectiveResult
 from coreserver.reports.schema import Report
 from webapp.cli.exit_codes import (
     EXIT_INTERRUPTED,
@@ -33,7 +34,6 @@ from webapp.cli.shared import Format, expand_flags, load_settings, report_errors
 from webapp.cli.signals import SignalGuard
 from webapp.cli.stdout import put
 from webapp.client import LabClient, LabError
-from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import RunResource
 from webapp.settings import Settings
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coreserver.reports.objectives import Objective
 from webapp.cli.exit_codes import UsageError
 from webapp.cli.run_flags import LoadFlags, RunFlags, ServerFlags, given
-from webapp.objectives import Objective
 from webapp.parsing import parse_json
 from webapp.problems import Problem
 from webapp.recipes.flags import FLAG_FIELDS

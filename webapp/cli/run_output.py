@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+from coreserver.reports.objectives import ObjectiveResult
 from coreserver.reports.schema import Report
 from coreserver.reports.schema_figures import Latency, Statistics, Waits
-from webapp.objectives import ObjectiveResult
 from webapp.schemas.resources import EXTERNAL, RunResource
 
 _ERASE_LINE = "\r\x1b[K"

@@ -10,10 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from coreserver.reports.timeline_rows import TimelineRow
-from webapp import formatting
-from webapp.charts import Table
-from webapp.compare import (
+from coreserver.reports.comparison import (
     MAX_RUNS,
     ComparedFigure,
     ComparedRun,
@@ -23,6 +20,9 @@ from webapp.compare import (
     Setting,
     compare,
 )
+from coreserver.reports.timeline_rows import TimelineRow
+from webapp import formatting
+from webapp.charts import Table
 from webapp.formatting import StatusBadge
 from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from webapp.compare import MAX_RUNS, MIN_RUNS, Comparison, compare
+from coreserver.reports.comparison import MAX_RUNS, MIN_RUNS, Comparison, compare
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from coreserver.reports.objectives import METRICS, Objective, figure
 from coreserver.reports.schema import Report
 from tests.support.made_reports import report_of
-from webapp.objectives import METRICS, Objective, figure
 
 SPAN = {"count": 150, "mean": 2.0, "min": 1.0, "p50": 1.5, "p90": 3.0, "p99": None, "p99_9": None, "max": 9.0}
 NONE = dict.fromkeys(SPAN, None) | {"count": 0}

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from coreserver.reports.comparison import ComparedFigure, ComparedValue, Comparison, compare, flattened
 from coreserver.reports.schema import Report
 from tests.support.api_steps import finished_run, script_run
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.shell import serverlab
 from webapp.client import LabClient, LabError
-from webapp.compare import ComparedFigure, ComparedValue, Comparison, compare, flattened
 from webapp.serving import embedded
 from webapp.settings import Settings
 

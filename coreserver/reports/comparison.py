@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from coreserver.reports.figure_values import DURATION, NOT_MEASURED, FigureValue, Unit, as_compared, figures_of
 from coreserver.reports.schema import Report, Verdict
-from webapp.compared_figures import DURATION, NOT_MEASURED, FigureValue, Unit, as_compared, figures_of
 from webapp.schemas.run_progress import Answer
 
 MIN_RUNS, MAX_RUNS = 2, 8  # runs of a comparison
