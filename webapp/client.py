@@ -20,9 +20,9 @@ import httpx
 from pydantic import BaseModel
 
 from coreserver.errors import ServerlabError
-from coreserver.reports.comparison import Comparison
 from coreserver.reports.schema import Report
 from webapp.problems import FieldError
+from webapp.schemas.comparison import Comparison
 from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
 from webapp.schemas.timeline_part import TimelinePicture
 

@@ -1,139 +1,140 @@
-"""Reports side by side: what differs in what was asked, and every figure with its distance from the first run's.
+"""Comparison of reports: differences of the settings, and every figure with its distance from the first run's.
 
-Pure functions of reports. The first run is the baseline. A distance is called better or worse only where that is known
-of the figure, and only between runs that can be believed; else it is merely more or less.
+Pure functions of reports. The first run is the baseline. A distance is "better" or "worse" only if the vocabulary has a
+direction for the figure and both runs are reliable; otherwise it is "more" or "less".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from coreserver.reports.figure_values import DURATION, NOT_MEASURED, FigureValue, Unit, as_compared, figures_of
-from coreserver.reports.schema import Report, Verdict
-from webapp.schemas.run_progress import Answer
+from coreserver.reports.figure_values import NOT_MEASURED, FigureValue, value_of
+from coreserver.reports.schema import Group, Report, Severity, Verdict
+from coreserver.reports.vocabulary import FAILED, FIGURES, Better, FigureEntry, Unit, figure
 
 MIN_RUNS, MAX_RUNS = 2, 8  # runs of a comparison
-RESOLUTION = 0.001  # histograms keep three significant digits: what is closer is the same
+RESOLUTION = 0.001  # histograms keep three significant digits: closer values count as the same
 Word = Literal["same", "better", "worse", "more", "less"]
 Part = Literal["server", "clients", "schedule", "environment"]
 
-# What differs from run to run without anybody having set it.
+DURATION = "totals.duration_s"
+GROUP_FIGURES = (
+    "totals.connections.completed",
+    FAILED,
+    *(f"latency.response_ms.{name}" for name in ("p50", "p99", "max")),
+)
+
+# Values that differ from run to run although they are not settings.
 _NOT_SETTINGS = frozenset({"environment.load_average_1min"})
 
 
-class ComparedRun(Answer):
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class ComparedRun(_Answer):
     """One of the runs."""
 
     id: int
     label: str
     state: str
     model: str
-    placement: str | None = Field(description="null of a server that is not ours")
+    placement: str | None = Field(description="null for an external server")
     verdict: Verdict
     sentence: str | None
 
 
-class Setting(Answer):
-    """What a run has at some place of its config; `is_set` is false where it has no such place."""
+class Setting(_Answer):
+    """The value of a setting in one run."""
 
-    is_set: bool
-    value: Any = Field(description="null also where it is not set")
+    is_set: bool = Field(description="whether the run has this setting")
+    value: Any = Field(description="null also if it is not set")
 
 
-class Difference(Answer):
-    """A place of the configs, such as `server.workers` or `clients.0.count`, with what each run has there."""
+class Difference(_Answer):
+    """A setting, such as `server.workers` or `clients.0.count`, with its value in each run."""
 
     path: str
     part: Part
     values: list[Setting] = Field(description="in the order of the runs")
 
 
-class ComparedValue(Answer):
-    """One run's figure and its distance from the baseline's."""
+class ComparedValue(_Answer):
+    """The figure of one run and its distance from the baseline."""
 
     value: int | float | None
     missing: str | None = Field(description="why there is no value: too few samples, none reached this, not measured")
     delta: int | float | None = Field(description="value minus the baseline's; null for the baseline itself")
-    percent: float | None = Field(description="the delta in percent of the baseline's value; null where that is 0")
-    word: Word | None = Field(description="better and worse only where known; null where there is nothing to compare")
+    percent: float | None = Field(description="the delta in percent of the baseline's value; null if that is 0")
+    word: Word | None = Field(description="better and worse only if known; null if there is nothing to compare")
 
 
-class ComparedFigure(Answer):
+class ComparedFigure(_Answer):
     """One figure of all runs."""
 
-    name: str = Field(description="its path in the report; of a figure made from several, a name of its own")
+    name: str = Field(description="its path in the report; a computed figure has a name of its own")
     label: str
     section: str
     unit: Unit = Field(description="of the values and deltas; `number`: a count, or a plain number")
-    better: Literal["lower", "higher"] | None = Field(description="which way is better; null: neither, or not known")
+    better: Better = Field(description="which direction is better; null: neither, or not known")
     values: list[ComparedValue] = Field(description="in the order of the runs")
 
 
-class Remark(Answer):
-    """Something to know before believing a difference."""
+class Remark(_Answer):
+    """A fact that limits what the differences mean."""
 
     code: str
-    severity: Literal["invalid", "suspect", "note"]
+    severity: Severity
     detail: str
 
 
-class Comparison(Answer):
+class RunComparison(_Answer):
     """Runs side by side; the first one is the baseline."""
 
     runs: list[ComparedRun]
     remarks: list[Remark]
-    differences: list[Difference] = Field(description="what was not the same in config, schedule and environment")
-    same: list[Difference] = Field(description="what was the same")
+    differences: list[Difference] = Field(description="settings, schedule and environment that differ")
+    same: list[Difference] = Field(description="settings, schedule and environment that are equal")
     figures: list[ComparedFigure]
-    links: dict[str, str]
 
 
-def compare(typed: Sequence[Report]) -> Comparison:
-    """These reports (at least two) side by side, in this order."""
-    reports = [report.model_dump(mode="json") for report in typed]
+def compare(reports: Sequence[Report]) -> RunComparison:
+    """Compare at least two reports, in this order."""
     runs = [_run(report) for report in reports]
     settings = _settings(reports)
     differences = [setting for setting in settings if _differs(setting)]
     same_load = not any(setting.part == "clients" for setting in differences)
-    return Comparison(
+    return RunComparison(
         runs=runs,
         remarks=[*_remarks(runs, differences)],
         differences=differences,
         same=[setting for setting in settings if not _differs(setting)],
         figures=[*_figures(reports, runs, same_load=same_load)],
-        links=_links([run.id for run in runs]),
     )
 
 
-def _run(report: Mapping[str, Any]) -> ComparedRun:
-    run = report["run"]
+def _run(report: Report) -> ComparedRun:
     return ComparedRun(
-        id=run["id"],
-        label=run["label"],
-        state=run["state"],
-        model=report["server"]["model"],
-        placement=report["server"].get("placement"),
-        verdict=Verdict(**report["verdict"]),
-        sentence=run.get("sentence"),
+        id=report.run.id,
+        label=report.run.label,
+        state=report.run.state,
+        model=report.server.model,
+        placement=report.server.placement,
+        verdict=report.verdict,
+        sentence=report.run.sentence,
     )
 
 
-def _links(run_ids: Iterable[int]) -> dict[str, str]:
-    query = "&".join(f"run={run_id}" for run_id in run_ids)
-    api = "/api/v1/compare"
-    percentiles = f"{api}/charts/percentiles.json?{query}"
-    return {"self": f"{api}?{query}", "page": f"/compare?{query}", "chart_percentiles": percentiles}
+# --- settings --------------------------------------------------------------------------------------------------------
 
 
-# --- what was asked --------------------------------------------------------------------------------------------------
-
-
-def _settings(reports: Sequence[Mapping[str, Any]]) -> list[Difference]:
-    """Every place that any of the runs has a setting at, in the order of the reports."""
-    flat = [dict(flattened(_asked(report))) for report in reports]
+def _settings(reports: Sequence[Report]) -> list[Difference]:
+    """Return every setting that any of the runs has, in the order of the reports."""
+    flat = [dict(flatten(_settings_of(report))) for report in reports]
     paths = dict.fromkeys(path for one in flat for path in one)
     return [
         Difference(
@@ -148,7 +149,7 @@ _PARTS: tuple[Part, ...] = ("server", "clients", "schedule", "environment")
 
 
 def _rank(path: str) -> tuple[int, int]:
-    """Parts in their order, and client groups in theirs, also where the first run has fewer or other ones."""
+    """Order parts and client groups, also if the first run has fewer groups or other ones."""
     number = path.split(".")[1] if path.startswith("clients.") else ""
     return _PARTS.index(_part(path)), int(number) if number.isdecimal() else -1
 
@@ -160,21 +161,20 @@ def _part(path: str) -> Part:
     return "schedule" if first in ("seed", "schedule_sha256") else "clients"
 
 
-def _asked(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What decided how the run went; the server's own config, also where the run only named the server."""
-    config, server = report["run"]["config"], report["server"]
-    load = {name: value for name, value in config.items() if name not in ("label", "note", "server", "seed")}
+def _settings_of(report: Report) -> dict[str, Any]:
+    """Everything that decided how the run went; the server's own config also if the run only named the server."""
+    load = report.run.config.model_dump(mode="json", exclude={"label", "note", "server", "seed"})
     return {
-        "server": {**server["config"], "settled": server.get("details") or {}},
+        "server": {**report.server.config, "settled": report.server.details},
         **load,
-        "seed": report["run"]["seed"],
-        "schedule_sha256": report["run"].get("schedule_sha256"),
-        "environment": report["environment"],
+        "seed": report.run.seed,
+        "schedule_sha256": report.run.schedule_sha256,
+        "environment": report.environment.model_dump(mode="json"),
     }
 
 
-def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a document by its dotted path; a list of plain values is one leaf, an empty object none."""
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every leaf of a JSON document by its dotted path; a list of plain values is one leaf."""
     if isinstance(value, Mapping):
         steps: Iterable[tuple[Any, Any]] = value.items()
     elif isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
@@ -183,7 +183,7 @@ def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
         return
     for step, inner in steps:
-        yield from flattened(inner, f"{path}.{step}" if path else str(step))
+        yield from flatten(inner, f"{path}.{step}" if path else str(step))
 
 
 def _differs(setting: Difference) -> bool:
@@ -191,76 +191,91 @@ def _differs(setting: Difference) -> bool:
     return any(other != first for other in setting.values[1:])
 
 
-# --- what to know first ----------------------------------------------------------------------------------------------
+# --- remarks ---------------------------------------------------------------------------------------------------------
 
 
 def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> Iterator[Remark]:
     for run in runs:
         if run.verdict.status == "invalid":
-            told = "its figures cannot be believed, so no distance to them is called better or worse"
-            yield Remark(code="run_invalid", severity="invalid", detail=f"{_judged(run)}: {told}")
-    if suspects := [_judged(run) for run in runs if run.verdict.status == "suspect"]:
-        told = "figures may be off; read the reasons before you lean on a small difference"
-        yield Remark(code="run_suspect", severity="suspect", detail=f"{', '.join(suspects)}: {told}")
+            detail = f"{_status(run)}: its figures are not reliable, so no distance to them is called better or worse"
+            yield Remark(code="run_invalid", severity="invalid", detail=detail)
+    if suspects := [_status(run) for run in runs if run.verdict.status == "suspect"]:
+        detail = f"{', '.join(suspects)}: figures may be off; read the reasons before relying on a small difference"
+        yield Remark(code="run_suspect", severity="suspect", detail=detail)
     for run in runs:
         if run.state != "completed":
-            told = f"run {run.id} {run.state}: its figures are of the part that was done"
-            yield Remark(code="not_completed", severity="suspect", detail=told)
+            detail = f"run {run.id} {run.state}: its figures cover the part that was executed"
+            yield Remark(code="not_completed", severity="suspect", detail=detail)
     paths = {difference.path for difference in differences}
     if any(difference.part == "environment" for difference in differences):
-        told = "the runs were not made with the same machine and software"
-        yield Remark(code="environments_differ", severity="suspect", detail=told)
+        detail = "the runs used different machines or software"
+        yield Remark(code="environments_differ", severity="suspect", detail=detail)
     if "schedule_sha256" in paths:
-        told = "arrivals and messages were not the same: another seed, or other clients"
-        yield Remark(code="schedules_differ", severity="note", detail=told)
+        detail = "arrivals and messages were not the same: another seed, or other clients"
+        yield Remark(code="schedules_differ", severity="note", detail=detail)
     if any(run.placement == "thread" for run in runs):
-        told = (
-            "CPU time, memory and switches are of the process that serves; under placement thread that is the lab's own"
+        detail = (
+            "CPU time, memory and switches are those of the serving process, which under placement thread is the lab"
         )
-        yield Remark(code="shared_process", severity="note", detail=told)
-    told = "each column is one run; the same run twice differs by itself, so repeat runs before you trust a small delta"
-    yield Remark(code="one_run_each", severity="note", detail=told)
+        yield Remark(code="shared_process", severity="note", detail=detail)
+    detail = "each column is one run; repeated runs differ too, so repeat them before trusting a small delta"
+    yield Remark(code="one_run_each", severity="note", detail=detail)
 
 
-def _judged(run: ComparedRun) -> str:
-    """Its verdict with the reasons that made it so."""
+def _status(run: ComparedRun) -> str:
+    """Return the verdict with the codes of the reasons that decided it."""
     status = run.verdict.status
-    why = [reason.code.replace("_", " ") for reason in run.verdict.reasons if reason.severity == status]
-    return f"run {run.id} is {status}" + (f" ({', '.join(why)})" if why else "")
+    codes = [reason.code.replace("_", " ") for reason in run.verdict.reasons if reason.severity == status]
+    return f"run {run.id} is {status}" + (f" ({', '.join(codes)})" if codes else "")
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def _figures(
-    reports: Sequence[Mapping[str, Any]], runs: Sequence[ComparedRun], *, same_load: bool
+def _figures(reports: Sequence[Report], runs: Sequence[ComparedRun], *, same_load: bool) -> Iterator[ComparedFigure]:
+    reliable = [run.verdict.status != "invalid" for run in runs]
+    for entry in FIGURES:
+        if entry.is_compared:
+            if entry.path == DURATION and not same_load:
+                entry = replace(entry, better=None)
+            yield from _figure(entry, entry.path, reports, reliable)
+    for name in _common_groups(reports):
+        groups = [next(group for group in report.groups if group.name == name) for report in reports]
+        for path in GROUP_FIGURES:
+            entry = replace(figure(path), heading=f"Group {name}")
+            yield from _figure(entry, f"groups.{name}.{path}", groups, reliable)
+
+
+def _common_groups(reports: Sequence[Report]) -> list[str]:
+    """Return the names of the groups, if there are several and all runs have the same ones."""
+    names = [[group.name for group in report.groups] for report in reports]
+    if len(names[0]) < 2 or any(sorted(others) != sorted(names[0]) for others in names):
+        return []
+    return names[0]
+
+
+def _figure(
+    entry: FigureEntry, name: str, parts: Sequence[Report] | Sequence[Group], reliable: Sequence[bool]
 ) -> Iterator[ComparedFigure]:
-    believed = [run.verdict.status != "invalid" for run in runs]
-    for figure in figures_of(reports):
-        better = figure.better if same_load or figure.path != DURATION else None
-        known = [as_compared(figure, report) for report in reports]
-        if all(one.value is None and one.missing == NOT_MEASURED for one in known):
-            continue
-        baseline = known[0].value
-        values = [ComparedValue(value=known[0].value, missing=known[0].missing, delta=None, percent=None, word=None)]
-        for one, is_believed in zip(known[1:], believed[1:], strict=True):
-            values.append(_value(one, baseline, better if is_believed and believed[0] else None))
-        yield ComparedFigure(
-            name=figure.name,
-            label=figure.label,
-            section=figure.section,
-            unit=figure.unit,
-            better=better,
-            values=values,
-        )
+    """Yield the figure of these reports or groups, unless none of them measured it."""
+    found = [value_of(entry, part) for part in parts]
+    if all(one.value is None and one.missing == NOT_MEASURED for one in found):
+        return
+    baseline = found[0].value
+    values = [ComparedValue(value=baseline, missing=found[0].missing, delta=None, percent=None, word=None)]
+    for one, is_reliable in zip(found[1:], reliable[1:], strict=True):
+        values.append(_value(one, baseline, entry.better if is_reliable and reliable[0] else None))
+    yield ComparedFigure(
+        name=name, label=entry.label, section=entry.section, unit=entry.unit, better=entry.better, values=values
+    )
 
 
-def _value(known: FigureValue, baseline: float | None, better: str | None) -> ComparedValue:
-    if known.value is None or baseline is None:
-        return ComparedValue(value=known.value, missing=known.missing, delta=None, percent=None, word=None)
-    delta = known.value - baseline
+def _value(found: FigureValue, baseline: float | None, better: Better) -> ComparedValue:
+    if found.value is None or baseline is None:
+        return ComparedValue(value=found.value, missing=found.missing, delta=None, percent=None, word=None)
+    delta = found.value - baseline
     return ComparedValue(
-        value=known.value,
+        value=found.value,
         missing=None,
         delta=delta,
         percent=100 * delta / abs(baseline) if baseline else None,
@@ -268,7 +283,7 @@ def _value(known: FigureValue, baseline: float | None, better: str | None) -> Co
     )
 
 
-def _word(delta: float, baseline: float, better: str | None) -> Word:
+def _word(delta: float, baseline: float, better: Better) -> Word:
     if abs(delta) <= RESOLUTION * abs(baseline):
         return "same"
     if better is None:

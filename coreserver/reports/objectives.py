@@ -1,14 +1,12 @@
-"""What a run has to reach, written as `response_p99_ms<50`: an objective is one figure of the report and a bound.
+"""Objectives of a run, such as `response_p99_ms<50`: one figure of the report and a bound.
 
-The figures that have a name here:
+Figures of totals, latency, waits and server can be used. Their names follow from the vocabulary:
 
     {response, round_trip, lateness, connect, backlog, queue, greeting, session}
         _{mean, min, p50, p90, p99, p99_9, max}_ms
-    throughput_messages_per_s, duration_s, peak_in_service
+    throughput_messages_per_s, duration_s, peak_in_service, cpu_s, peak_threads, …
     {due, connected, greeted, completed, refused, reset, timed_out, …}_connections, failed_connections
     {sent, verified, corrupted, unanswered}_messages
-
-`failed_connections` are those that were due and did not complete.
 """
 
 from __future__ import annotations
@@ -19,43 +17,24 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from coreserver.records.client import ClientOutcome
 from coreserver.reports.definitions import PERCENTILES, samples_needed
+from coreserver.reports.figure_values import TOO_FEW, FigureValue, value_of
 from coreserver.reports.schema import Report
+from coreserver.reports.vocabulary import FAILED, FIGURES, FigureEntry, figure
 
-FAILED = "failed_connections"
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
-_WRITTEN = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=|==|<|>)\s*(\d+(?:\.\d+)?)\s*\Z", re.ASCII)
-_SPANS = {
-    **dict.fromkeys(("response", "round_trip", "lateness"), "latency"),
-    **dict.fromkeys(("connect", "backlog", "queue", "greeting", "session"), "waits"),
+_OBJECTIVE = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=|==|<|>)\s*(\d+(?:\.\d+)?)\s*\Z", re.ASCII)
+_PARTS = ("totals", "latency", "waits", "server", FAILED)
+
+# Every figure that can be an objective, by its name there.
+METRICS: dict[str, FigureEntry] = {
+    entry.objective: entry for entry in FIGURES if entry.part in _PARTS and entry.name != "count"
 }
-_STATISTICS = ("mean", "min", *PERCENTILES, "max")
-_CONNECTIONS = ("due", "connected", "greeted", *ClientOutcome, "unfinished")
-_MESSAGES = ("sent", "verified", "corrupted", "unanswered")
-
-# Every figure, and where the report has it.
-METRICS: dict[str, tuple[str, ...]] = {
-    **{f"{span}_{name}_ms": (part, f"{span}_ms", name) for span, part in _SPANS.items() for name in _STATISTICS},
-    **{name: ("totals", name) for name in ("throughput_messages_per_s", "duration_s", "peak_in_service")},
-    **{f"{name}_connections": ("totals", "connections", str(name)) for name in _CONNECTIONS},
-    FAILED: ("totals", "connections"),
-    **{f"{name}_messages": ("totals", "messages", name) for name in _MESSAGES},
-}
-
-
-def figure(metric: str, report: Report) -> float | None:
-    """The value of one of `METRICS`; None where the report does not give it."""
-    value: Any = report
-    for name in METRICS[metric]:
-        value = getattr(value, name)
-    found: float | None = value.due - value.completed if metric == FAILED else value
-    return found
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveResult:
-    """An objective beside what the run reached; `value` is None where the report does not give that figure."""
+    """An objective with the value of its figure; `value` is None if the report has none."""
 
     objective: str
     value: float | None
@@ -63,7 +42,7 @@ class ObjectiveResult:
     detail: str
 
     def document(self) -> dict[str, Any]:
-        """As it stands in JSON."""
+        """Return the JSON form."""
         return asdict(self)
 
 
@@ -77,11 +56,11 @@ class Objective:
 
     @classmethod
     def parse(cls, text: str) -> Objective:
-        """An objective such as `response_p99_ms<50`; ValueError says what is wrong with it."""
-        written = _WRITTEN.match(text)
-        if written is None:
+        """Parse an objective such as `response_p99_ms<50`; ValueError says what is wrong with it."""
+        parsed = _OBJECTIVE.match(text)
+        if parsed is None:
             raise ValueError(f"{text!r} should be FIGURE<NUMBER, with <, <=, >, >= or ==")
-        metric, comparison, bound = written.groups()
+        metric, comparison, bound = parsed.groups()
         if metric not in METRICS:
             near = ", ".join(get_close_matches(metric, METRICS)) or ", ".join(METRICS)
             raise ValueError(f"{text!r}: there is no figure {metric!r}; there are {near}")
@@ -90,20 +69,21 @@ class Objective:
     def __str__(self) -> str:
         return f"{self.metric}{self.comparison}{self.bound:g}"
 
-    def judged(self, report: Report | None) -> ObjectiveResult:
-        """Whether the run has met it; a figure that the report withholds was not reached."""
+    def evaluate(self, report: Report | None) -> ObjectiveResult:
+        """Return whether the run met the objective; a figure without a value counts as missed."""
         if report is None:
             return ObjectiveResult(str(self), None, met=False, detail="missed: the run ended without a report")
-        value = figure(self.metric, report)
-        if value is None:
-            return ObjectiveResult(str(self), None, met=False, detail=f"missed: {self._why_none(report)}")
-        met = bool(_COMPARE[self.comparison](value, self.bound))
-        return ObjectiveResult(str(self), value, met, f"{'met' if met else 'missed'}: {value:,.6g}")
+        entry = METRICS[self.metric]
+        found = value_of(entry, report)
+        if found.value is None:
+            detail = f"missed: {_why_missing(entry, found, report)}"
+            return ObjectiveResult(str(self), None, met=False, detail=detail)
+        met = bool(_COMPARE[self.comparison](found.value, self.bound))
+        return ObjectiveResult(str(self), found.value, met, f"{'met' if met else 'missed'}: {found.value:,.6g}")
 
-    def _why_none(self, report: Report) -> str:
-        """The report keeps percentiles of few samples to itself, and what nobody recorded."""
-        part, *place = METRICS[self.metric]
-        if place[-1] not in PERCENTILES:
-            return "it was not measured"
-        count = getattr(getattr(report, part), place[0]).count
-        return f"withheld, {count:,} samples are too few ({samples_needed(PERCENTILES[place[-1]]):,} needed)"
+
+def _why_missing(entry: FigureEntry, found: FigureValue, report: Report) -> str:
+    if found.missing == TOO_FEW and entry.name in PERCENTILES:
+        samples = value_of(figure(f"{entry.path.rpartition('.')[0]}.count"), report).value
+        return f"{samples:,} samples are too few ({samples_needed(PERCENTILES[entry.name]):,} needed)"
+    return str(found.missing)

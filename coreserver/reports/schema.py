@@ -1,7 +1,7 @@
-"""The shape of a run's report: what `build_report` makes, what the REST API answers, and what an import must be.
+"""The report of a run as pydantic models: the result of `build_report`, of the REST API and of an import.
 
-These classes are the one description of it; `json_schema` publishes them for other programs. They are strict and closed
-but for settings, which each design defines for itself and a later version may define otherwise.
+`json_schema` publishes the same models for other programs. They are strict and closed, except the settings, which each
+server design and each kind of client group defines for itself.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from coreserver.reports.schema_figures import (
     Totals,
     Waits,
     Window,
-    only,
-    shown,
+    constant,
+    equals,
 )
 
 SCHEMA_ID = f"urn:serverlab:report:{SCHEMA_VERSION}"
@@ -43,93 +43,103 @@ Document = dict[str, Any]
 Severity = Literal["invalid", "suspect", "note"]  # a note alone leaves a run valid
 
 
-def _is_a_moment(text: str) -> str:
+def _check_moment(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("there is no such moment") from None
+        raise ValueError("is not a valid date and time") from None
     return text
 
 
-# In one form, so that lists can sort by the text.
+# One form only, so that lists can sort by the text.
 Moment = Annotated[
     str,
     StringConstraints(pattern=r"^(19|20)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$"),
-    AfterValidator(_is_a_moment),
+    AfterValidator(_check_moment),
     Field(json_schema_extra={"format": "date-time"}),
 ]
 
 
 class RunConfig(Shape):
-    """What was asked for, defaults filled in: the body of `POST /api/v1/runs` that repeats the run."""
+    """Settings of the run with their defaults: the body of `POST /api/v1/runs` that repeats it."""
 
-    label: Label = Field(description="as it was when the run was asked for")
-    note: Note = Field(description="as it was when the run was asked for")
+    label: Label = Field(description="when the run was created")
+    note: Note = Field(description="when the run was created")
     seed: Seed = Field(description="of arrival times, messages and their mix")
-    server: Document = Field(description="a server by `id`, by `address`, or the config of one for this run alone")
+    server: Document = Field(description="a server by `id` or by `address`, or the config of one for this run alone")
     clients: list[Document] = Field(max_length=MAX_GROUPS, description="the client groups, each with its `kind`")
-    client_processes: Count | None = Field(description="that share the load; null: chosen by the lab")
-    client_cpus: list[Count] | None = Field(max_length=1024, description="they may run on; null: all")
+    client_processes: Count | None = Field(description="number of client processes; null: chosen by the lab")
+    client_cpus: list[Count] | None = Field(
+        max_length=1024, description="CPUs that client processes may use; null: all"
+    )
 
 
 class Run(Shape):
-    """What the run was: who asked for what, when, and how it ended."""
+    """Name, settings, times and end of the run."""
 
-    id: Annotated[int, Field(ge=1, lt=2**53)] = Field(description="its number in the lab that made it")
+    id: Annotated[int, Field(ge=1, lt=2**53)] = Field(description="its id in the lab that made it")
     label: Label = Field(description="a short name")
-    note: Note = Field(description="anything worth remembering")
+    note: Note = Field(description="free text")
     seed: Seed = Field(description="of arrival times, messages and their mix")
     config: RunConfig
-    created_at: Moment = Field(description="when it was asked for")
-    started_at: Moment | None = Field(description="when its turn came")
-    ended_at: Moment | None = Field(description="when it was over")
+    created_at: Moment = Field(description="when it was created")
+    started_at: Moment | None = Field(description="when it started")
+    ended_at: Moment | None = Field(description="when it ended")
     state: Literal["completed", "cancelled", "failed"] = Field(description="how it ended")
-    failure: Word | None = Field(description="code of why it failed or was cancelled")
-    failure_detail: Text | None = Field(description="the same in words")
-    sentence: Text = Field(description="what happened, in one sentence")
+    failure: Word | None = Field(description="code of the reason why it failed or was cancelled")
+    failure_detail: Text | None = Field(description="the reason as text")
+    sentence: Text = Field(description="summary in one sentence")
     schedule_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        description="equal for runs of the same settings and seed; null where no client came into being"
+        description="equal for runs of the same settings and seed; null if no client was created"
     )
 
 
 class VerdictReason(Shape):
-    """Something to know before believing the figures."""
+    """A reason for the verdict, or a note."""
 
-    code: Word = Field(description="for programs, such as `clients_late`")
+    code: Word = Field(description="stable identifier, such as `clients_late`")
     severity: Severity = Field(description="a note alone leaves a run valid")
-    detail: Text = Field(description="for people, one sentence")
+    detail: Text = Field(description="one sentence")
 
 
 class Verdict(Shape):
-    """Whether the figures can be believed."""
+    """Whether the figures of the run are reliable."""
 
-    status: Literal["valid", "suspect", "invalid"] = Field(description="the worst of the reasons")
+    status: Literal["valid", "suspect", "invalid"] = Field(
+        description="severity of the worst reason; valid if there are only notes"
+    )
     reasons: list[VerdictReason] = Field(max_length=MAX_REASONS, description="the worst ones first")
 
 
 class Group(Shape):
-    """One client group: the same figures as the whole run's."""
+    """One client group, with the same figures as the whole run."""
 
     name: Word = Field(description="unique within the run")
     kind: Word | None = Field(description="such as `script`, `closed`, `open`, `idle`")
-    window: Window | None = Field(description="null where none of its clients came into being")
+    window: Window | None = Field(description="null if none of its clients was created")
     totals: Totals
     latency: Latency
     waits: Waits
 
 
 class Server(Shape):
-    """The server, and how it stood over the run: peaks and differences of its samples; null: not measured."""
+    """The server, with peaks and differences of its samples over the run; null: not measured."""
+
+    figures = "server"
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=80)] = Field(
-        description="its design; `external` for a server that is not the lab's"
+        description="its design; `external` for a server that the lab did not start"
     )
-    config: Document = Field(description="its settings, as the design defines them")
-    id: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(description="null: it lived for this run alone")
-    name: Word | None = Field(description="what it was called")
-    scope: Word = Field(description="whose CPU time, memory and switches these are, such as `process`")
-    details: dict[str, Text] = Field(max_length=100, description="what it settled when it started, as its event loop")
-    placement: Word | None = Field(description="`thread` of the control plane, a `process` of its own, or `not ours`")
+    config: Document = Field(description="its settings, defined by the design")
+    id: Annotated[int, Field(ge=1, lt=2**53)] | None = Field(description="null: it existed for this run alone")
+    name: Word | None = Field(description="its name or address")
+    scope: Word = Field(description="owner of the CPU time, memory and switches, such as `process`")
+    details: dict[str, Text] = Field(
+        max_length=100, description="what it decided when it started, such as its event loop"
+    )
+    placement: Word | None = Field(
+        description="`thread` of the control plane, a `process` of its own, or `not ours` (external)"
+    )
     discipline: Literal["first_come_first_served", "last_come_first_served"] | None = Field(
         default=None, description="order in which waiting connections were served; null: they have no common queue"
     )
@@ -139,24 +149,24 @@ class Server(Shape):
         description="threads that serve and are known before the start; empty: threads come and go with connections; "
         "null: unknown",
     )
-    backlog_effective: Count | None = Field(description="the backlog, bounded by somaxconn")
-    peak_threads: Count | None = Field(description="most threads of the design's own")
-    peak_queue: Count | None = Field(description="most connections in its own queue")
-    peak_accept_queue: Count | None = Field(description="most connections in the kernel's accept queue")
-    cpu_s: Number | None = Field(description="CPU seconds used during the run")
-    peak_rss_bytes: Count | None = Field(description="most resident memory")
-    peak_vms_bytes: Count | None = Field(description="most virtual memory")
-    voluntary_switches: Count | None = Field(description="context switches, waiting for something")
-    involuntary_switches: Count | None = Field(description="context switches, pushed aside")
-    listen_overflows: Count | None = Field(description="connects that the kernel turned away at full accept queues")
-    listen_overflows_scope: Word = Field(description="whose accept queues that figure counts")
+    backlog_effective: Count | None
+    peak_threads: Count | None
+    peak_queue: Count | None
+    peak_accept_queue: Count | None
+    cpu_s: Number | None
+    peak_rss_bytes: Count | None
+    peak_vms_bytes: Count | None
+    voluntary_switches: Count | None
+    involuntary_switches: Count | None
+    listen_overflows: Count | None
+    listen_overflows_scope: Word = Field(description="scope of the count of listen overflows")
 
 
 class Limit(Shape):
-    """A resource limit of the lab's process; null: none."""
+    """A resource limit of the lab's process; null: unlimited."""
 
     soft: int | None = Field(description="in force")
-    hard: int | None = Field(description="to which it may be raised")
+    hard: int | None = Field(description="upper bound of the soft limit")
 
 
 class Limits(Shape):
@@ -167,42 +177,45 @@ class Limits(Shape):
 
 
 class Environment(Shape):
-    """The machine and the software the run was made with; null where the machine does not say."""
+    """Machine and software of the run; null if not known."""
 
-    cpu: Word | None = Field(description="its model")
-    cores: Count | None = Field(description="of the machine")
-    cores_usable: Count = Field(description="by the lab")
-    memory_bytes: Count = Field(description="of the machine")
-    load_average_1min: Positive = Field(description="at the end of the run")
+    figures = "environment"
+
+    cpu: Word | None = Field(description="model of the CPU")
+    cores: Count | None
+    cores_usable: Count
+    memory_bytes: Count
+    load_average_1min: Positive
     system: Word = Field(description="operating system")
-    kernel: Word = Field(description="its release")
-    python: Word = Field(description="version")
+    kernel: Word = Field(description="release of the kernel")
+    python: Word = Field(description="version of Python")
     python_implementation: Word = Field(description="such as CPython")
-    python_build: Word = Field(description="number and date")
-    python_compiler: Word = Field(description="that built it")
-    gil: bool = Field(description="whether threads of one interpreter exclude one another")
-    switch_interval_s: Positive = Field(description="of the lab's interpreter, seconds")
+    python_build: Word = Field(description="number and date of the build")
+    python_compiler: Word = Field(description="compiler of the interpreter")
+    gil: bool = Field(description="whether the interpreter has a global lock")
+    switch_interval_s: Positive
     limits: Limits
-    somaxconn: Count | None = Field(description="net.core.somaxconn: bounds every backlog")
-    tcp_max_syn_backlog: Count | None = Field(description="net.ipv4.tcp_max_syn_backlog")
+    somaxconn: Count | None
+    tcp_max_syn_backlog: Count | None
     port_range: list[Count] | None = Field(max_length=2, description="net.ipv4.ip_local_port_range: first and last")
     versions: dict[str, Word | None] = Field(max_length=100, description="of packages; null: not installed")
 
 
 class Report(Shape):
-    """All that a run has shown. Times are seconds from the run's start unless a name says otherwise."""
+    """Report of a run. Times are seconds from the run's start unless a name says otherwise.
 
-    schema_version: Annotated[int, only(SCHEMA_VERSION)] = shown(
-        SCHEMA_VERSION, "of this shape; a change that old readers misread raises it"
-    )
+    A pure function of the records: `build_report` computes it, and the JSON form is `model_dump(mode="json")`.
+    """
+
+    schema_version: Annotated[int, equals(SCHEMA_VERSION)] = constant(SCHEMA_VERSION, "version of this schema")
     run: Run
     verdict: Verdict
-    window: Window | None = Field(description="the shortest span that holds all groups' windows")
+    window: Window | None = Field(description="shortest span that contains the windows of all groups")
     totals: Totals
     latency: Latency
     waits: Waits
-    groups: list[Group] = Field(max_length=MAX_GROUPS, description="in the order they were asked for")
-    theory: Theory | None = Field(description="null unless it was such a queue, with all of its records")
+    groups: list[Group] = Field(max_length=MAX_GROUPS, description="in the order of the settings")
+    theory: Theory | None = Field(description="null unless theory covers the run and all its records exist")
     series: Series
     histograms: Histograms
     server: Server
@@ -210,31 +223,31 @@ class Report(Shape):
 
 
 class Bundle(Shape):
-    """What brings a run back whole: every record of it, from which tables, logs and pictures are made again."""
+    """All records of a run, from which an import rebuilds its tables, logs and drawings."""
 
     format: Annotated[int, Field(ge=1, le=FORMAT)] = Field(
-        description="of `connections`: described in coreserver/records/codec.py"
+        description="format of `connections`, described in coreserver/records/codec.py"
     )
-    encoding: Literal["base64"] = Field(description="of the bytes in `connections`")
+    encoding: Literal["base64"] = Field(description="encoding of `connections`")
     started_ns: Annotated[int, Field(ge=0, lt=2**62)] = Field(
         description="the run's start on the monotonic clock of the machine that made it, nanoseconds"
     )
     started_wall_s: Annotated[float, Field(ge=0, le=253_402_300_000)] = Field(
-        description="the wall clock at that instant, seconds of Unix time"
+        description="wall clock at that instant, Unix time in seconds"
     )
     connections: str = Field(
-        json_schema_extra={"contentEncoding": "base64"}, description="all connections with their messages, deflated"
+        json_schema_extra={"contentEncoding": "base64"}, description="all connections with their messages, compressed"
     )
 
 
 class ReportFile(Report):
-    """A report as it is taken away: `report.json`. With the bundle in it, it can be imported whole."""
+    """Downloaded report (`report.json`). With a bundle, an import restores the whole run."""
 
-    bundle: Bundle = Field(default=None, description="left out: the report alone")  # type: ignore[assignment]
+    bundle: Bundle = Field(default=None, description="records of the run; left out: the report alone")  # type: ignore[assignment]
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a report, with or without its bundle."""
+    """Return the JSON Schema (draft 2020-12) of a report, with or without its bundle."""
     schema = ReportFile.model_json_schema()
     schema["properties"]["bundle"].pop("default")
     head = {"$schema": GenerateJsonSchema.schema_dialect, "$id": SCHEMA_ID}

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from coreserver.reports.comparison import ComparedValue, Comparison
+from coreserver.reports.comparison import ComparedValue
 from webapp import formatting
 from webapp.cli.lab_access import command_error, own_lab, running_lab
 from webapp.cli.shared import DataDir, Format, LabUrl, load_settings, report_errors
 from webapp.cli.stdout import put
 from webapp.client import LabClient, LabError
+from webapp.schemas.comparison import Comparison
 from webapp.settings import Settings
 
 COLUMN = 26  # characters per run

@@ -77,7 +77,7 @@ def execute_request(request: Request, settings: Settings, url: str | None, *, as
             raise CommandError("interrupted before there was anything to report", EXIT_INTERRUPTED) from None
         except TimeoutError as error:
             raise CommandError(f"interrupted, but {error}", EXIT_INTERRUPTED) from error
-        judged = [objective.judged(report) for objective in request.objectives]
+        judged = [objective.evaluate(report) for objective in request.objectives]
         put(_document(run, report, judged) if as_json else _text(run, report, judged, log))
         return EXIT_INTERRUPTED if signals.is_signalled else _exit_code(run, judged)
 

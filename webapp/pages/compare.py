@@ -15,10 +15,8 @@ from coreserver.reports.comparison import (
     ComparedFigure,
     ComparedRun,
     ComparedValue,
-    Comparison,
     Difference,
     Setting,
-    compare,
 )
 from coreserver.reports.timeline_rows import TimelineRow
 from webapp import formatting
@@ -28,6 +26,7 @@ from webapp.lab.lab import Lab
 from webapp.pages.dashboard import Page
 from webapp.problems import UnreadableRecords
 from webapp.recipes.recipes import Recipe
+from webapp.schemas.comparison import Comparison, compare
 from webapp.timeline.drawing import draw_aligned
 
 PARTS = {

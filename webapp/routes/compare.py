@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from coreserver.reports.comparison import MAX_RUNS, MIN_RUNS, Comparison, compare
+from coreserver.reports.comparison import MAX_RUNS, MIN_RUNS
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound
 from webapp.routes.api_charts import FILES, ChartForm, chart_response, check_form
 from webapp.routes.dependencies import ChartsDep, LabDep
 from webapp.routes.run_list_page import run_ids
+from webapp.schemas.comparison import Comparison, compare
 from webapp.schemas.resources import Id
 
 router = APIRouter(tags=["compare"], route_class=StrictRoute)
