@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from coreserver.reports.schema_figures import Shape
+from coreserver.reports.vocabulary import Unit, find_figure
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 NONE = "\N{EM DASH}"  # there is no such figure here
@@ -115,13 +118,14 @@ def iso(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).isoformat()
 
 
-# How a figure of a comparison is written, by its unit.
-UNITS: dict[str, Callable[[float], str]] = {
+# How a figure is written, by its unit.
+UNITS: dict[Unit, Callable[[float], str]] = {
     "s": seconds,
     "ms": ms,
     "us": lambda value: ms(value / 1000),
     "bytes": size,
-    "per_s": decimal,
+    "per_s": lambda value: f"{decimal(value)}/s",
+    "percent": lambda value: f"{decimal(value)}{NARROW}%",
     "number": decimal,
 }
 
@@ -152,6 +156,25 @@ def label(name: str) -> str:
             name = name.removesuffix(suffix)
             break
     return name.replace("_", " ")
+
+
+def quantity(value: float | None, unit: Unit) -> str:
+    """Return a value with its unit."""
+    return NONE if value is None else UNITS[unit](value)
+
+
+def rows_of(part: Shape, *, missing: str = "none", exclude: Collection[str] = ()) -> tuple[Figure, ...]:
+    """Return one row per field of a part of a report, figures with their labels; `missing` stands for null."""
+    rows: list[Figure] = []
+    for name in type(part).model_fields:
+        if name in exclude:
+            continue
+        value, entry = getattr(part, name), find_figure(f"{part.figures}.{name}")
+        if entry is not None:
+            rows.append(Figure(entry.label, missing if value is None else UNITS[entry.unit](value)))
+        else:
+            rows += pairs({name: value.model_dump() if isinstance(value, Shape) else value}, missing=missing)
+    return tuple(rows)
 
 
 def pairs(facts: Mapping[str, Any], *, missing: str = "none") -> tuple[Figure, ...]:

@@ -338,7 +338,7 @@ def explain(path: str) -> str | None:
     return next((one.explanation for one in SPANS if one.path == path), None)
 
 
-def span(name: str) -> Span:
+def span_named(name: str) -> Span:
     """Return a distribution by the last step of its path, such as `backlog_ms`."""
     return _SPAN_BY_NAME[name]
 

@@ -31,8 +31,8 @@ def expect_ended(page: Page, peak: str) -> None:
     """The page has become the final one by itself, with the figures of its run."""
     expect(page.get_by_role("heading", name="What happened")).to_be_visible()
     assert page.evaluate("window.sameDocument"), "the page was loaded again"
-    assert figure(page, "most in service at once") == peak
-    assert figure(page, "clients completed") == "3 of 3"
+    assert figure(page, "peak in service") == peak
+    assert figure(page, "connections completed") == "3 of 3"
     expect(page.locator("[data-run-state]")).to_have_text("completed")
     expect(page.locator("[data-timeline] svg:visible")).to_have_count(1)
     log = page.get_by_role("region", name="The clients' log").locator("pre").inner_text()

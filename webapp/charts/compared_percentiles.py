@@ -8,11 +8,13 @@ import altair as alt
 import numpy as np
 
 from coreserver.reports.definitions import PERCENTILES
+from coreserver.reports.figure_values import NONE_REACHED, TOO_FEW
 from coreserver.reports.schema import Report
 from webapp import formatting
 from webapp.charts.base import ALTAIR, Table
 from webapp.charts.histogram import Distribution, decoded
-from webapp.charts.percentiles import HEIGHT, NAMES, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
+from webapp.charts.percentile_rows import LABELS
+from webapp.charts.percentiles import HEIGHT, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
 from webapp.charts.spec import finished, named, run_title
 from webapp.charts.theme import (
     ARRIVAL,
@@ -100,14 +102,14 @@ def rows(reports: Sequence[Report]) -> Table:
     known = [name for name in (*PERCENTILES, "max") if any(_response(report, name) is not None for report in reports)]
     return Table(
         ("percentile", *(run_title(report) for report in reports)),
-        tuple((NAMES.get(name, "slowest"), *(_cell(report, name) for report in reports)) for name in known),
+        tuple((LABELS[name], *(_cell(report, name) for report in reports)) for name in known),
     )
 
 
 def _cell(report: Report, name: str) -> str:
     value = _response(report, name)
     if value is None:
-        return "too few samples" if report.latency.response_ms.count else "none reached this"
+        return TOO_FEW if report.latency.response_ms.count else NONE_REACHED
     return formatting.ms(value)
 
 

@@ -6,7 +6,7 @@ from coreserver.reports.schema import Report
 from coreserver.reports.schema_figures import Statistics
 from webapp import formatting
 from webapp.charts.base import Table
-from webapp.charts.percentile_rows import FIGURES, NAMED_LEFT, spread, spread_data, spread_rows
+from webapp.charts.percentile_rows import LABELS, NAMED_LEFT, spread, spread_data, spread_rows
 from webapp.charts.spec import finished, run_title
 from webapp.charts.theme import Spec
 
@@ -40,7 +40,7 @@ def summary(report: Report) -> str:
     by_value = sorted((statistics.value(name) or 0.0, group) for group, statistics in answered.items())
     (shortest_ms, best), (longest_ms, worst) = by_value[0], by_value[-1]
     return (
-        f"By {FIGURES[name][0]}, “{worst}” waited longest for its answers with {formatting.ms(longest_ms)}, “{best}” "
+        f"By {LABELS[name]}, “{worst}” waited longest for its answers with {formatting.ms(longest_ms)}, “{best}” "
         f"shortest with {formatting.ms(shortest_ms)}."
     )
 

@@ -13,6 +13,7 @@ from coreserver.reports.schema import Report
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.histogram import Distribution, decoded, lower_ms
+from webapp.charts.percentile_rows import LABELS
 from webapp.charts.spec import AnyChart, finished, named, run_title
 from webapp.charts.theme import EMBER, INK, MIN_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
 
@@ -21,7 +22,7 @@ MAX_COLUMNS = 90  # columns of cells
 PER_DECADE = 10  # rows of cells
 MAX_ROWS = 24  # of the table
 MIN_MESSAGES = 20
-LINES = {"median": ("p50", INK), f"99{formatting.NARROW}%": ("p99", EMBER)}
+LINES = {LABELS["p50"]: ("p50", INK), LABELS["p99"]: ("p99", EMBER)}
 
 
 def missing(report: Report) -> str:
@@ -98,7 +99,7 @@ def rows(report: Report) -> Table:
             known = (formatting.ms(_percentile(part, name)) for name, _ in LINES.values())
             slowest = formatting.ms(float(part.at(np.ones(1))[0]))
             table.append((formatting.seconds(from_s), formatting.count(part.total), *known, slowest))
-    return Table(("due from", "messages", *LINES, "slowest"), tuple(table))
+    return Table(("due from", "messages", *LINES, LABELS["max"]), tuple(table))
 
 
 def _parts(report: Report, most: int) -> Iterator[tuple[float, float, Distribution]]:

@@ -14,6 +14,7 @@ import altair as alt
 
 from coreserver.reports.schema import Report
 from coreserver.reports.schema_figures import Window
+from coreserver.reports.vocabulary import figure
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.downsample import MAX_STEPS, steps
@@ -27,13 +28,18 @@ SOLID, DASHED, DOTTED = [1, 0], [6, 3], [2, 2]
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a small chart: its words, and its column among the steps."""
+    """A line of a small chart: its column among the steps, and its label if that is not a figure of the series."""
 
     panel: str
-    words: str
     column: str
     colour: str
     dash: list[int]
+    rate: str = ""
+
+    @property
+    def label(self) -> str:
+        """The label in the legend of its panel."""
+        return self.rate or figure(f"series.{self.column}").label
 
     @property
     def text(self) -> str:
@@ -42,21 +48,21 @@ class Line:
 
     @property
     def name(self) -> str:
-        """Its words where it stands among those of other panels."""
-        return f"{self.panel}, {self.words}"
+        """The label outside of its panel."""
+        return f"{self.panel} {self.label}" if self.panel in ("messages", "connections") else self.label
 
 
 LINES = (
-    Line("messages a second", "due", "due_per_s", QUIET, DASHED),
-    Line("messages a second", "answered", "answered_per_s", SERVED, SOLID),
-    Line("connections", "in flight", "in_flight", BLUE, SOLID),
-    Line("connections", "in service", "in_service", SERVED, DASHED),
-    Line("connections", "waiting", "waiting", EMBER, DOTTED),
-    Line("queues", "the server's own", "queue_depth", QUEUE, SOLID),
-    Line("queues", "the kernel's accept queue", "accept_queue", BACKLOG, DASHED),
-    Line("threads", "alive", "threads_alive", BLUE, SOLID),
-    Line("threads", "busy", "threads_busy", SERVED, DASHED),
-    Line("CPU", "% of one core", "cpu_percent", ARRIVAL, SOLID),
+    Line("messages", "due_per_s", QUIET, DASHED, rate="due per second"),
+    Line("messages", "answered_per_s", SERVED, SOLID, rate="answered per second"),
+    Line("connections", "in_flight", BLUE, SOLID),
+    Line("connections", "in_service", SERVED, DASHED),
+    Line("connections", "waiting", EMBER, DOTTED),
+    Line("queues", "queue_depth", QUEUE, SOLID),
+    Line("queues", "accept_queue", BACKLOG, DASHED),
+    Line("threads", "threads_alive", BLUE, SOLID),
+    Line("threads", "threads_busy", SERVED, DASHED),
+    Line("CPU", "cpu_percent", ARRIVAL, SOLID, rate="% of one core"),
 )
 
 
@@ -86,7 +92,7 @@ def spec(report: Report, title: str) -> Spec:
         {
             "steps": pointer.strips(found),
             "outside": _outside(report, found[-1]["t_s"]),
-            "words": [{"column": line.column, "line": line.words} for line in known],
+            "words": [{"column": line.column, "line": line.label} for line in known],
         },
         title=title,
         subtitle=[run_title(report), f"a point every {formatting.seconds(step_s)}: mean rate, highest of all else"],
@@ -155,7 +161,7 @@ def _time_axis(end_s: float, *, is_last: bool) -> alt.X:
 
 def _lines(base: alt.Chart, x: alt.X, lines: Sequence[Line], *, has_points: bool) -> alt.Chart:
     """The lines of one panel; `has_points` is for a run of a single step, of which a line alone would show nothing."""
-    words = [line.words for line in lines]
+    words = [line.label for line in lines]
     words_of = alt.LookupData(data=alt.NamedData(name="words"), key="column", fields=["line"])
     legend = alt.Legend(title=lines[0].panel, titleOrient="left", titleFontSize=12, titleColor=SOFT, offset=2)
     drawn: alt.Chart = (

@@ -7,24 +7,24 @@ from collections.abc import Mapping
 import altair as alt
 
 from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.vocabulary import DURATIONS, STATISTICS
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.spec import AnyChart, Rows, named
 from webapp.charts.theme import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, log_ticks, positive
-from webapp.formatting import NARROW
 
 ROW_HEIGHT = 30
 NAMED_LEFT = 122  # what stands left of a plot whose rows have names
 
-# Each figure's words, sign and colour.
-FIGURES = {
-    "p50": ("median", "circle", SERVED),
-    "p90": (f"90{NARROW}%", "diamond", BLUE),
-    "p99": (f"99{NARROW}%", "triangle-up", QUEUE),
-    "p99_9": (f"99.9{NARROW}%", "square", EMBER),
-    "max": ("slowest", "cross", INK),
+# The shape and the colour of each statistic.
+SIGNS = {
+    "p50": ("circle", SERVED),
+    "p90": ("diamond", BLUE),
+    "p99": ("triangle-up", QUEUE),
+    "p99_9": ("square", EMBER),
+    "max": ("cross", INK),
 }
-COLUMNS = {"mean": "mean", "min": "least", **{name: words for name, (words, *_) in FIGURES.items()}}
+LABELS = {name: label for name, (label, _) in STATISTICS.items()}
 
 
 def names_axis(names: list[str]) -> alt.Y:
@@ -44,7 +44,8 @@ def spread(found: Mapping[str, Statistics]) -> AnyChart:
     least, most = min(s.min or 0.0 for s in found.values()), max(s.max or 0.0 for s in found.values())
     y, x = names_axis(list(found)), alt.X("ms:Q", title=None).scale(type="log")
     x = x.axis(labelExpr=MS_LABEL, grid=True, values=log_ticks(positive(least), most))
-    words, shapes, colours = zip(*FIGURES.values(), strict=True)
+    shapes, colours = zip(*SIGNS.values(), strict=True)
+    labels = [LABELS[name] for name in SIGNS]
     height = ROW_HEIGHT * len(found)
     return alt.layer(
         named("spans")
@@ -57,8 +58,8 @@ def spread(found: Mapping[str, Statistics]) -> AnyChart:
         .encode(
             x=alt.X("ms:Q"),
             y=y,
-            color=alt.Color("figure:N", title=None).scale(domain=list(words), range=list(colours)),
-            shape=alt.Shape("figure:N", title=None).scale(domain=list(words), range=list(shapes)),
+            color=alt.Color("figure:N", title=None).scale(domain=labels, range=list(colours)),
+            shape=alt.Shape("figure:N", title=None).scale(domain=labels, range=list(shapes)),
             tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "figure", "time")],
         ),
     )
@@ -67,9 +68,13 @@ def spread(found: Mapping[str, Statistics]) -> AnyChart:
 def spread_rows(first: str, found: Mapping[str, Statistics]) -> Table:
     """The same figures as a table, whose first column is named `first`."""
     return Table(
-        (first, "count", *COLUMNS.values()),
+        (first, *LABELS.values()),
         tuple(
-            (name, formatting.count(statistics.count), *(formatting.ms(statistics.value(figure)) for figure in COLUMNS))
+            (
+                name,
+                formatting.count(statistics.count),
+                *(formatting.ms(statistics.value(figure)) for figure in DURATIONS),
+            )
             for name, statistics in found.items()
         ),
     )
@@ -82,9 +87,9 @@ def spread_data(found: Mapping[str, Statistics]) -> dict[str, Rows]:
         for name, statistics in found.items()
     ]
     signs = [
-        {"name": name, "figure": words, "ms": positive(value), "time": formatting.ms(value)}
+        {"name": name, "figure": LABELS[figure], "ms": positive(value), "time": formatting.ms(value)}
         for name, statistics in found.items()
-        for figure, (words, *_) in FIGURES.items()
+        for figure in SIGNS
         if (value := statistics.value(figure)) is not None
     ]
     return {"spans": spans, "signs": signs}

@@ -11,18 +11,19 @@ import numpy as np
 
 from coreserver.reports.definitions import PERCENTILES
 from coreserver.reports.schema import Report
+from coreserver.reports.vocabulary import span_named
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.histogram import decoded
+from webapp.charts.percentile_rows import LABELS
 from webapp.charts.spec import Pointer, finished, named, run_title
 from webapp.charts.theme import ARRIVAL, MIN_MS, MS_LABEL, SERVED, WIDTH, Spec, log_ticks, positive
 from webapp.formatting import NARROW
 
 HEIGHT = 300
-RESPONSE, ROUND_TRIP = "response time", "round trip"
+RESPONSE, ROUND_TRIP = span_named("response_ms").label, span_named("round_trip_ms").label
 SAMPLES_BEYOND = 10  # a percentile is drawn where so many samples lie above it
 POINTS_PER_DOUBLING = 10
-NAMES = {"p50": "median", "p90": f"90{NARROW}%", "p99": f"99{NARROW}%", "p99_9": f"99.9{NARROW}%"}
 PERCENT_LABEL = "format(100 * (1 - 1 / datum.value), '.6~f') + ' %'"
 
 
@@ -79,7 +80,7 @@ def summary(report: Report) -> str:
     """Median and the highest percentile known, of both."""
     response, round_trip = report.latency.response_ms, report.latency.round_trip_ms
     last = [name for name in PERCENTILES if response.value(name) is not None][-1]
-    tail = "" if last == "p50" else f", {NAMES[last]} within {formatting.ms(response.value(last))}"
+    tail = "" if last == "p50" else f", {LABELS[last]} within {formatting.ms(response.value(last))}"
     beside = "" if last == "p50" else f" and {formatting.ms(round_trip.value(last))}"
     return (
         f"Half of {formatting.count(response.count)} messages were answered within "
@@ -92,12 +93,12 @@ def rows(report: Report) -> Table:
     """Both at the percentiles that the count supports, and the slowest."""
     response, round_trip = report.latency.response_ms, report.latency.round_trip_ms
     known = [name for name in PERCENTILES if response.value(name) is not None]
-    named = {**{name: NAMES[name] for name in known}, "max": "slowest"}
+    labels = {name: LABELS[name] for name in (*known, "max")}
     return Table(
         ("percentile", RESPONSE, ROUND_TRIP),
         tuple(
             (word, formatting.ms(response.value(name)), formatting.ms(round_trip.value(name)))
-            for name, word in named.items()
+            for name, word in labels.items()
         ),
     )
 

@@ -13,6 +13,7 @@ import altair as alt
 
 from coreserver.reports.schema import Group, Report
 from coreserver.reports.schema_figures import Statistics, Waits
+from coreserver.reports.vocabulary import span_named
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.percentile_rows import NAMED_LEFT, names_axis, spread, spread_data, spread_rows
@@ -22,19 +23,14 @@ from webapp.charts.theme import BACKLOG, BLUE, MS_LABEL, PAPER, QUEUE, QUIET, SE
 BAR_HEIGHT = 34
 LABELLED_FROM = 0.12  # of the longest bar: room for a figure
 WHOLE = "all"
-LATENESS = "lateness"
-PARTS = {
-    "connect_ms": ("connect", QUIET),
-    "backlog_ms": ("backlog wait", BACKLOG),
-    "queue_ms": ("queue wait", QUEUE),
-    "greeting_ms": ("greeting", BLUE),
-    "session_ms": ("session", SERVED),
-}
+LATENESS = span_named("lateness_ms").label
+COLOURS = {"connect_ms": QUIET, "backlog_ms": BACKLOG, "queue_ms": QUEUE, "greeting_ms": BLUE, "session_ms": SERVED}
+LABELS = {name: span_named(name).label for name in COLOURS}
 
 
 def missing(report: Report) -> str:
     """Why there is nothing to stack."""
-    if any(_part(report.waits, part).count for part in PARTS):
+    if any(_part(report.waits, part).count for part in LABELS):
         return ""
     return "No connection was made after the warm-up, so there is no time to split."
 
@@ -58,7 +54,7 @@ def summary(report: Report) -> str:
     means = _means(report.waits)
     total = sum(means.values())
     large = sorted((part for part in means if means[part] >= 0.05 * total), key=lambda part: -means[part])
-    shares = ", ".join(f"{100 * means[part] / total:.0f} % {PARTS[part][0]}" for part in large) if total else ""
+    shares = ", ".join(f"{100 * means[part] / total:.0f} % {LABELS[part]}" for part in large) if total else ""
     late = report.latency.lateness_ms
     own = f" The clients themselves were {formatting.ms(late.mean)} late on average." if late.count else ""
     return f"A connection took {formatting.ms(total)} on average" + (f": {shares}." if shares else ".") + own
@@ -68,9 +64,9 @@ def rows(report: Report) -> Table:
     """Every part of the whole run, then of each group where there are several."""
     found = dict(_by_part(report))
     for group in _several(report):
-        for part, (words, _) in PARTS.items():
+        for part, label in LABELS.items():
             if (statistics := _part(group.waits, part)).count:
-                found[f"{group.name}: {words}"] = statistics
+                found[f"{group.name}: {label}"] = statistics
     return spread_rows("part", found)
 
 
@@ -85,26 +81,25 @@ def _part(waits: Waits, name: str) -> Statistics:
 
 
 def _means(waits: Waits) -> dict[str, float]:
-    return {part: _part(waits, part).mean or 0.0 for part in PARTS}
+    return {part: _part(waits, part).mean or 0.0 for part in LABELS}
 
 
 def _by_part(report: Report) -> dict[str, Statistics]:
     """The whole run's parts that any connection reached, and the lateness."""
-    parts = {words: _part(report.waits, part) for part, (words, _) in PARTS.items()}
+    parts = {label: _part(report.waits, part) for part, label in LABELS.items()}
     found = {**parts, LATENESS: report.latency.lateness_ms}
-    return {words: statistics for words, statistics in found.items() if statistics.count}
+    return {label: statistics for label, statistics in found.items() if statistics.count}
 
 
 def _stacked(bars: Rows) -> AnyChart:
     names = list(dict.fromkeys(bar["name"] for bar in bars))
-    words, colours = zip(*PARTS.values(), strict=True)
     base = named("bars").properties(width=WIDTH, height=BAR_HEIGHT * len(names)).encode(y=names_axis(names))
     x = alt.X("from_ms:Q", title=None).axis(labelExpr=MS_LABEL, grid=True)
     return alt.layer(
         base.mark_bar(height=BAR_HEIGHT * 0.62, stroke=PAPER, strokeWidth=1).encode(
             x=x,
             x2=alt.X2("to_ms:Q"),
-            color=alt.Color("part:N", title=None).scale(domain=list(words), range=list(colours)),
+            color=alt.Color("part:N", title=None).scale(domain=[*LABELS.values()], range=[*COLOURS.values()]),
             tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "part", "mean")],
         ),
         base.transform_filter("datum.is_wide")
@@ -123,7 +118,7 @@ def _bars(report: Report) -> Iterator[dict[str, Any]]:
         for (part, mean), end in zip(means.items(), ends, strict=True):
             yield {
                 "name": name,
-                "part": PARTS[part][0],
+                "part": LABELS[part],
                 "from_ms": end - mean,
                 "to_ms": end,
                 "middle_ms": end - mean / 2,

@@ -7,19 +7,14 @@ from typing import TextIO
 
 from coreserver.reports.objectives import ObjectiveResult
 from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Latency, Statistics, Waits
+from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.vocabulary import DURATIONS, SPANS, STATISTICS
+from webapp import formatting
 from webapp.schemas.resources import EXTERNAL, RunResource
 
 _ERASE_LINE = "\r\x1b[K"
-_STATISTICS = {"mean": "mean", "p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
-_LATENCIES = {"response_ms": "response", "round_trip_ms": "round trip", "lateness_ms": "lateness"}
-_WAITS = {
-    "connect_ms": "connect",
-    "backlog_ms": "backlog wait",
-    "queue_ms": "queue wait",
-    "greeting_ms": "greeting",
-    "session_ms": "session",
-}
+_STATISTICS = tuple(name for name in DURATIONS if name != "min")
+_SUMMARISED = ("connections", "messages", "warm_up", "bytes")  # parts of the totals that have lines of their own
 
 
 class ProgressLine:
@@ -71,11 +66,9 @@ def summary(run: RunResource, report: Report, objectives: Sequence[ObjectiveResu
     yield ""
     yield from _totals(run, report)
     yield ""
-    yield "milliseconds " + "".join(f"{name:>10}" for name in ("count", *_STATISTICS.values()))
-    parts: tuple[tuple[dict[str, str], Latency | Waits], ...] = ((_LATENCIES, report.latency), (_WAITS, report.waits))
-    for names, part in parts:
-        for key, name in names.items():
-            yield _row(name, getattr(part, key))
+    yield "milliseconds  " + "".join(f"{STATISTICS[name][0]:>10}" for name in ("count", *_STATISTICS))
+    for span in SPANS:
+        yield _row(span.label, getattr(getattr(report, span.path.partition(".")[0]), span.name))
 
 
 def why(run: RunResource) -> str:
@@ -88,14 +81,11 @@ def _totals(run: RunResource, report: Report) -> Iterator[str]:
     counts, messages = totals.connections, totals.messages
     yield f"run          {run.id}, {run.state}" + (f": {run.reason.detail}" if run.reason else "")
     yield f"server       {run.model}" + (f" at {report.server.name}" if run.model == EXTERNAL else "")
-    at_once = totals.peak_in_service
-    served = "" if at_once is None else f", at most {at_once:,} served at once"
-    yield f"clients      {counts.completed:,} of {counts.due:,} completed{served}"
-    yield f"messages     {messages.verified:,} answered and checked of {messages.sent:,} sent"
-    if totals.throughput_messages_per_s is not None:
-        yield f"throughput   {totals.throughput_messages_per_s:,.1f} messages/s"
-    if totals.duration_s is not None:
-        yield f"duration     {totals.duration_s:.3f} s"
+    yield f"clients      {counts.completed:,} of {counts.due:,} completed"
+    yield f"messages     {messages.verified:,} verified of {messages.sent:,} sent"
+    for row in formatting.rows_of(totals, missing="", exclude=_SUMMARISED):
+        if row.value:
+            yield f"{row.label:<12} {row.value}".replace(formatting.NARROW, " ")
     early = totals.warm_up
     if early.messages or early.connections:
         left_out = f"{early.messages:,} messages, {early.connections:,} clients"
@@ -106,4 +96,4 @@ def _row(name: str, statistics: Statistics) -> str:
     """A line of the table; `-` where there are too few samples to say, or none."""
     figures = (statistics.value(key) for key in _STATISTICS)
     cells = "".join(f"{'-' if figure is None else f'{figure:,.3f}':>10}" for figure in figures)
-    return f"{name:<13}{statistics.count:>10,}{cells}"
+    return f"{name:<14}{statistics.count:>10,}{cells}"

@@ -19,6 +19,7 @@ from coreserver.reports.comparison import (
     Setting,
 )
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.vocabulary import Unit
 from webapp import formatting
 from webapp.charts import Table
 from webapp.formatting import StatusBadge
@@ -274,7 +275,7 @@ def _figure_row(figure: ComparedFigure) -> FigureRow:
     return FigureRow(figure.label, hint, tuple(_figure_cell(value, figure.unit) for value in figure.values))
 
 
-def _figure_cell(found: ComparedValue, unit: str) -> FigureCell:
+def _figure_cell(found: ComparedValue, unit: Unit) -> FigureCell:
     if found.value is None:
         return FigureCell(found.missing or formatting.NONE, is_few=True)
     text = formatting.UNITS[unit](found.value)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from coreserver.reports.figure_values import NONE_REACHED, NOT_MEASURED, TOO_FEW, value_of
 from coreserver.reports.schema import Group, Report
-from coreserver.reports.schema_figures import Latency, Statistics, Totals, Waits
+from coreserver.reports.schema_figures import Latency, Statistics, Waits
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.vocabulary import DURATIONS, STATISTICS, figure, spans_of
 from webapp import formatting
 from webapp.formatting import Figure, StatusBadge
 from webapp.forms.experiment_form import submitted_from_run
@@ -27,27 +29,21 @@ from webapp.run_drawings import lanes_svg, timeline_svg
 from webapp.schemas.resources import RunPatch, RunResource
 from webapp.schemas.run_spec import RunSpec
 
-STATISTICS = ("mean", "min", "p50", "p90", "p99", "p99_9", "max")
-COLUMNS = ("count", "mean", "min", "median", "p90", "p99", "p99.9", "max")
-FEW = "too few samples"
-LATENCIES = {
-    "response_ms": ("response time", "from when a message was due to the last byte of its reply"),
-    "round_trip_ms": ("round trip", "from when it was sent to the last byte of its reply"),
-    "lateness_ms": ("lateness", "how late the clients themselves were; never the server's fault"),
-}
-WAITS = {
-    "connect_ms": ("connect", "the TCP handshake"),
-    "backlog_ms": ("backlog wait", "in the kernel's queue, until the server accepted"),
-    "queue_ms": ("queue wait", "in the server's own queue, until a worker took it"),
-    "greeting_ms": ("greeting", "until the client had read the server's *"),
-    "session_ms": ("session", "being served, until the client closed"),
-}
+COLUMNS = tuple(label for label, _ in STATISTICS.values())
 COUNTS = {
     "connections": "connections",
     "messages": "messages",
-    "warm_up": "of these in the warm-up: no part of latency and waits",
+    "warm_up": "of these in the warm-up: not part of latency and waits",
     "bytes": "bytes",
 }
+GROUP_FIGURES = (
+    "totals.connections.due",
+    "totals.connections.completed",
+    "latency.response_ms.p50",
+    "latency.response_ms.max",
+    "waits.queue_ms.max",
+    "totals.duration_s",
+)
 MAX_LOG_LINES = 2000  # shown in the page; the file has them all
 
 
@@ -264,76 +260,70 @@ def _log_lines(lab: Lab, run: RunResource) -> list[str]:
 
 def _results(lab: Lab, run: RunResource, report: Report) -> Results:
     lines = _log_lines(lab, run)
-    totals = report.totals
-    groups, server = report.groups, report.server
-    measured = server.model_dump(exclude={"config", "id", "name"})
+    totals, groups = report.totals, report.groups
     return Results(
         charts=chart_figures(run.id, report),
-        totals=_headline(totals),
+        totals=_headline(report),
         counts=tuple(
-            (what, formatting.pairs(counts))
-            for name, what in COUNTS.items()
-            if any((counts := getattr(totals, name).model_dump()).values()) or name != "warm_up"  # most runs have none
+            (title, formatting.rows_of(getattr(totals, name)))
+            for name, title in COUNTS.items()
+            if name != "warm_up" or totals.warm_up.connections or totals.warm_up.messages  # most runs have none
         ),
         columns=COLUMNS,
-        latency=_statistics(report.latency, LATENCIES),
-        waits=_statistics(report.waits, WAITS),
-        group_columns=("clients", "completed", "median response", "slowest response", "longest queue wait", "duration"),
+        latency=_statistics("latency", report.latency),
+        waits=_statistics("waits", report.waits),
+        group_columns=tuple(figure(path).label for path in GROUP_FIGURES),
         groups=tuple(_group(group) for group in groups) if len(groups) > 1 else (),
-        server=formatting.pairs(measured, missing="not measured"),
-        config=formatting.pairs(server.config),
-        environment=formatting.pairs(report.environment.model_dump(), missing="not known"),
+        server=formatting.rows_of(report.server, missing=NOT_MEASURED, exclude=("config", "id", "name")),
+        config=formatting.pairs(report.server.config),
+        environment=formatting.rows_of(report.environment, missing="not known"),
         log="\n".join(lines[:MAX_LOG_LINES]),
         log_left_out=formatting.count(len(lines) - MAX_LOG_LINES) if len(lines) > MAX_LOG_LINES else "",
     )
 
 
-def _headline(totals: Totals) -> tuple[Figure, ...]:
-    connections, messages = totals.connections, totals.messages
-    throughput = totals.throughput_messages_per_s
+def _headline(report: Report) -> tuple[Figure, ...]:
+    """Every figure of the totals that is not a count by kind, then the counts of what succeeded."""
+    totals = report.totals
     return (
-        Figure("duration", formatting.seconds(totals.duration_s)),
-        Figure("most in service at once", formatting.count(totals.peak_in_service)),
-        Figure(
-            "clients completed",
-            f"{formatting.count(connections.completed)} of {formatting.count(connections.due)}",
-        ),
-        Figure("messages checked", f"{formatting.count(messages.verified)} of {formatting.count(messages.sent)}"),
-        Figure("messages a second", formatting.NONE if throughput is None else formatting.decimal(throughput)),
+        *formatting.rows_of(totals, missing=formatting.NONE, exclude=COUNTS),
+        _share("totals.connections.completed", totals.connections.completed, totals.connections.due),
+        _share("totals.messages.verified", totals.messages.verified, totals.messages.sent),
     )
 
 
-def _statistics(found: Latency | Waits, wanted: Mapping[str, tuple[str, str]]) -> tuple[StatisticsRow, ...]:
-    return tuple(StatisticsRow(label, what, _cells(getattr(found, name))) for name, (label, what) in wanted.items())
+def _share(path: str, value: int, of: int) -> Figure:
+    return Figure(figure(path).label, f"{formatting.count(value)} of {formatting.count(of)}")
+
+
+def _statistics(part: str, found: Latency | Waits) -> tuple[StatisticsRow, ...]:
+    return tuple(
+        StatisticsRow(span.label, span.explanation, _cells(getattr(found, span.name))) for span in spans_of(part)
+    )
 
 
 def _cells(statistics: Statistics) -> tuple[Cell, ...]:
-    """A cell a figure; neighbours that are missing for want of samples share one that says so."""
+    """One cell per statistic; neighbours that are missing because of too few samples share one cell that says so."""
     cells = [Cell(formatting.count(statistics.count))]
     if not statistics.count:
-        return (*cells, Cell("none reached this", len(STATISTICS), is_few=True))
+        return (*cells, Cell(NONE_REACHED, len(DURATIONS), is_few=True))
     missing = 0
-    for name in STATISTICS:
+    for name in DURATIONS:
         if (value := statistics.value(name)) is None:
             missing += 1
             continue
         if missing:
-            cells.append(Cell(FEW, missing, is_few=True))
+            cells.append(Cell(TOO_FEW, missing, is_few=True))
             missing = 0
         cells.append(Cell(formatting.ms(value)))
     return tuple(cells)
 
 
 def _group(group: Group) -> GroupRow:
-    totals, response, waits = group.totals, group.latency.response_ms, group.waits
-    return GroupRow(
-        name=group.name,
-        cells=(
-            formatting.count(totals.connections.due),
-            formatting.count(totals.connections.completed),
-            FEW if response.p50 is None else formatting.ms(response.p50),
-            formatting.ms(response.max),
-            formatting.ms(waits.queue_ms.max),
-            formatting.seconds(totals.duration_s),
-        ),
-    )
+    return GroupRow(name=group.name, cells=tuple(_group_cell(group, path) for path in GROUP_FIGURES))
+
+
+def _group_cell(group: Group, path: str) -> str:
+    entry = figure(path)
+    found = value_of(entry, group)
+    return found.missing or formatting.quantity(found.value, entry.unit)

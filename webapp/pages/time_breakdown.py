@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.vocabulary import span_named, spans_of
 from webapp import formatting
 from webapp.timeline.explorer import part_ms
 from webapp.timeline.geometry import outcome_words
 
 MAX_ROWS = 200
-PARTS = ("lateness", "connect", "kernel's queue", "server's queue", "greeting", "session")
+PARTS = tuple(span.label for span in (span_named("lateness_ms"), *spans_of("waits")))
 
 
 @dataclass(frozen=True)

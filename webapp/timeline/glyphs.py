@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.vocabulary import span_named
 from webapp.timeline.frame import SMALL, Frame, LegendItem
 from webapp.timeline.geometry import Marks, Span, outcome_words
 from webapp.timeline.svg import num, safe, text_width
 
+BACKLOG_WAIT, QUEUE_WAIT = span_named("backlog_ms").label, span_named("queue_ms").label
 SINGLE_UP_TO = 200  # rows with an element of their own
 LINES_UP_TO = 2000  # rows with a line of their own
 DENSE_HEIGHT = 900.0  # what more rows than SINGLE_UP_TO share
@@ -138,8 +140,8 @@ def legend_items(signs: Sequence[Marks], horizon_s: float) -> list[LegendItem]:
     """What the signs mean; the rarer ones only where they can be seen."""
     items = [
         LegendItem(f'<path class="tl-arrival" d="{diamond(13, 0, 6)}"/>', "arrives"),
-        LegendItem('<path class="tl-backlog" d="M0 0H26"/>', "waits in the kernel's queue"),
-        LegendItem('<path class="tl-queue" d="M0 0H26"/>', "waits in the server's queue"),
+        LegendItem('<path class="tl-backlog" d="M0 0H26"/>', "waits in the backlog"),
+        LegendItem('<path class="tl-queue" d="M0 0H26"/>', "waits in the queue"),
         LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "is served"),
     ]
     if any(s.connecting and s.connecting[1] - s.connecting[0] > 0.01 * horizon_s for s in signs):
@@ -152,7 +154,8 @@ def legend_items(signs: Sequence[Marks], horizon_s: float) -> list[LegendItem]:
 def tooltip(row: TimelineRow, signs: Marks) -> str:
     """The row in words: who, when it arrived, how long it waited where, how long it was served, how it ended."""
     said = [row.name, f"arrived at {row.due_s:.3f} s"]
-    for name, span in (("kernel's queue", signs.backlog), ("server's queue", signs.queue), ("served", signs.served)):
+    waits = ((BACKLOG_WAIT, signs.backlog), (QUEUE_WAIT, signs.queue), ("served", signs.served))
+    for name, span in waits:
         if span:
             said.append(f"{name} {span[1] - span[0]:.3f} s")
     if row.worker:

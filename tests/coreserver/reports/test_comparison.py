@@ -96,7 +96,7 @@ def test_nothing_is_better_or_worse_than_an_invalid_run() -> None:
         found = compare(reports)
         assert second(found, "totals.duration_s").word == "less"
         [remark] = [remark for remark in found.remarks if remark.severity == "invalid"]
-        assert "is invalid (corrupted): its figures cannot be believed" in remark.detail
+        assert "is invalid (corrupted): its figures are not reliable" in remark.detail
 
 
 def test_what_differs_is_told_by_its_path_and_the_rest_is_the_same() -> None:

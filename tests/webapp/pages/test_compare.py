@@ -50,7 +50,7 @@ def test_every_figure_has_its_distance_from_the_baseline_in_figures_and_a_word(
 ) -> None:
     figures = see(visitor, "/compare?run=1&run=2").one(aria_label="Table: Figures")
     assert row(figures, "duration") == ["4.40 s", "2.20 s -2.20 s (-50 %) better"]
-    assert row(figures, "most in service") == ["2", "3 +1 (+50 %) more"]
+    assert row(figures, "peak in service") == ["2", "3 +1 (+50 %) more"]
     assert row(figures, "connections completed") == ["3", "3 same"]
     turned = see(visitor, "/compare?run=2&run=1").one(aria_label="Table: Figures")
     assert row(turned, "duration") == ["2.20 s", "4.40 s +2.20 s (+100 %) worse"]
@@ -60,7 +60,7 @@ def test_what_no_run_can_tell_or_has_is_said_in_a_line(visitor: TestClient, two:
     figures = see(visitor, "/compare?run=1&run=2").one(aria_label="Table: Figures")
     told = [cell.text for cell in figures.all("td", class_="compare__left-out")]
     assert any(text.startswith("too few samples in every run: response time, median, ") for text in told)
-    assert any(text.startswith("0 in every run: connections that failed, refused, reset, timed out") for text in told)
+    assert any(text.startswith("0 in every run: failed connections, refused, reset, timed out") for text in told)
 
 
 def test_any_run_can_be_made_the_baseline_or_left_out(visitor: TestClient, two: FakeLab) -> None:
@@ -86,7 +86,7 @@ def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor
     two.all_runs[2] = two.all_runs[2].model_copy(update={"verdict": verdict})
     page = see(visitor, "/compare?run=1&run=2")
     notices = page.one("ul", aria_label="What to know before believing a difference").text
-    assert "run 2 is invalid (corrupted): its figures cannot be believed" in notices
+    assert "run 2 is invalid (corrupted): its figures are not reliable" in notices
     marks = [mark for mark in page.all("span") if "mark--warns" in mark.attributes.get("class", "")]
     assert len(marks) >= 4  # its card, two tables' headings, its timeline
     assert row(page.one(aria_label="Table: Figures"), "duration")[1] == "2.20 s -2.20 s (-50 %) less"
