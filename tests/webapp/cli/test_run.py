@@ -211,9 +211,9 @@ def test_a_closed_group_prints_the_verdict_first_and_no_log(tmp_path: Path) -> N
     assert clients
     assert 0 < int(warm_up[1]) < int(clients[1])
     assert re.search(r"^throughput +[\d .]+/s$", ended.stdout, re.MULTILINE)
-    assert re.search(r"^response      +[\d,]+  ", ended.stdout, re.MULTILINE)
+    assert re.search(r"^response time +[\d,]+  ", ended.stdout, re.MULTILINE)
     measured = int(clients[1]) - int(warm_up[1])
-    assert re.search(rf"^queue wait    +{measured} ", ended.stdout, re.MULTILINE)
+    assert re.search(rf"^queue wait +{measured} ", ended.stdout, re.MULTILINE)
     assert "INFO:" not in ended.stdout
     assert ended.stderr == ""
 
