@@ -1,1 +1,1 @@
-"""The load: clients in processes of their own. They know an address and the protocol, nothing of server models."""
+"""The load: clients in their own processes. They depend on an address and the protocol, not on server models."""

@@ -1,7 +1,7 @@
-"""Which addresses a run may be aimed at that are not servers of this lab.
+"""The external servers that a run may send load to.
 
-A lab that sends load wherever it is told is a weapon, and a way into whatever its machine can reach. So a target must
-be on the list the lab was started with, and some addresses are refused whatever the list says.
+A lab that sends load to any address could be used as a weapon, and as a way into the network of its machine. So a
+target must be on the list that the lab was started with, and some addresses are always refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from coreserver.errors import ConfigError
 
-LOWEST_PORT = 1024  # below live the machine's own services
+MIN_PORT = 1024  # lower ports belong to the services of the machine
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -31,9 +31,9 @@ _NAME = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z", re.I
 )
 _REFUSED: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {
-    "this is no address of one machine": (ip_network("0.0.0.0/8"), ip_network("255.255.255.255/32")),
+    "this is not the address of one machine": (ip_network("0.0.0.0/8"), ip_network("255.255.255.255/32")),
     "multicast addresses are refused": (ip_network("224.0.0.0/4"), ip_network("ff00::/8")),
-    "link-local addresses are refused: cloud machines keep secrets there": (
+    "link-local addresses are refused: cloud machines serve secrets there": (
         ip_network("169.254.0.0/16"),
         ip_network("fe80::/10"),
     ),
@@ -46,10 +46,10 @@ _REFUSED: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {
         ip_network("2001::/32"),  # Teredo
     ),
 }
-_SIX_LOW = ip_network("::/96")  # the unspecified address, ::1, and the oldest way to hide an IPv4 address
+_SIX_LOW = ip_network("::/96")  # the unspecified address, ::1, and IPv4 addresses in their oldest IPv6 form
 
 
-class Address(NamedTuple):
+class TargetAddress(NamedTuple):
     """A numeric address to connect to."""
 
     host: str
@@ -57,28 +57,28 @@ class Address(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """An entry of the list: a network and a range of its ports."""
+    """An entry of the list: a network and a range of ports."""
 
     network: IPv4Network | IPv6Network
     ports: range
 
     def has(self, address: IPAddress, port: int) -> bool:
-        """Whether the entry allows this."""
+        """Return whether the entry allows this address and port."""
         return address in self.network and port in self.ports
 
 
 def allowed_entry(text: str) -> Allowed:
-    """An entry such as `192.168.7.0/24:9000-9100`, `10.1.2.3:7777` or `[fd00::/8]:9000`.
+    """Parse an entry such as `192.168.7.0/24:9000-9100`, `10.1.2.3:7777` or `[fd00::/8]:9000`.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: `text` is not an entry.
     """
     found = _ENTRY.match(text)
     if found is None:
         raise ConfigError(f"{text!r} is not ADDRESS[/BITS]:PORT[-PORT]", field="allow_target")
     low, high = int(found["low"]), int(found["high"] or found["low"])
-    if not LOWEST_PORT <= low <= high <= 65535:
-        raise ConfigError(f"{text!r}: ports are {LOWEST_PORT} to 65535", field="allow_target")
+    if not MIN_PORT <= low <= high <= 65535:
+        raise ConfigError(f"{text!r}: ports are {MIN_PORT} to 65535", field="allow_target")
     try:
         network = ip_network(found["six"] or found["four"])
     except ValueError as error:
@@ -86,33 +86,36 @@ def allowed_entry(text: str) -> Allowed:
     return Allowed(network, range(low, high + 1))
 
 
-def allowed_target(text: str, allow: Sequence[str], control_port: int | None) -> Address:
-    """The one address that `text`, `host:port`, stands for; a name is resolved here, once, and never again.
+def allowed_target(text: str, allow: Sequence[str], control_port: int | None) -> TargetAddress:
+    """Return the address of `text`, which is `host:port`. A name is resolved here and never again.
+
+    Args:
+        allow: entries of the list.
+        control_port: the port of the lab, which is always refused.
 
     Raises:
-        ConfigError: it cannot be read, is not on the list `allow`, or is refused whatever the list says; `control_port`
-            is the lab's own.
+        ConfigError: the target cannot be parsed, is not on the list, or is always refused.
     """
     found = _TARGET.match(text)
     if found is None:
         raise _refused("must be host:port, with an IPv6 address in brackets")
     port = int(found["port"])
-    if not LOWEST_PORT <= port <= 65535:
-        raise _refused(f"ports below {LOWEST_PORT} are refused" if port < LOWEST_PORT else "no such port")
+    if not MIN_PORT <= port <= 65535:
+        raise _refused(f"ports below {MIN_PORT} are refused" if port < MIN_PORT else "no such port")
     if port == control_port:
         raise _refused("this is the lab's own port")
     address = _address(found["six"], found["host"], port)
     if reason := refusal(address):
         raise _refused(reason)
     if not any(entry.has(address, port) for entry in map(allowed_entry, allow)):
-        raise _refused("not among the targets the lab was started with (--allow-target)")
-    return Address(str(address), port)
+        raise _refused("not one of the targets that the lab was started with (--allow-target)")
+    return TargetAddress(str(address), port)
 
 
 def refusal(address: IPAddress) -> str | None:
-    """Why nothing is ever sent to `address`; None when that is not so."""
+    """Return why `address` is always refused; None if it is not."""
     if isinstance(address, IPv6Address) and (address.scope_id or (address in _SIX_LOW and not address.is_loopback)):
-        return "this is no address of one machine"
+        return "this is not the address of one machine"
     return next((why for why, networks in _REFUSED.items() if any(address in network for network in networks)), None)
 
 
@@ -120,16 +123,16 @@ def _address(six: str | None, host: str | None, port: int) -> IPAddress:
     try:
         address = ip_address(six or host or "")
     except ValueError:
-        # What looks like a number is an address in some old spelling: 2130706433, 0x7f000001, 127.1, 0177.0.0.1.
+        # Old spellings of an IPv4 address look like a number: 2130706433, 0x7f000001, 127.1, 0177.0.0.1.
         if host is None or not _NAME.match(host):
             raise _refused("an address must be four decimal numbers, or IPv6 in brackets") from None
-        return _resolved(host, port)
+        return _resolve(host, port)
     if six is not None and address.version == 4:
-        raise _refused("only IPv6 addresses stand in brackets")
+        raise _refused("only an IPv6 address may be in brackets")
     return address
 
 
-def _resolved(name: str, port: int) -> IPAddress:
+def _resolve(name: str, port: int) -> IPAddress:
     try:
         found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""What a client process may hold open, and how a load is shared among several."""
+"""How many processes share a load, and how many connections each may hold open."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from coreserver.config.load import LoadConfig, most_clients, standing_connection
 from coreserver.errors import CannotStart
 from coreserver.process_setup import raise_descriptor_limit
 
-SPARE_DESCRIPTORS = 64  # standard streams, the loop's own, libraries, the result file
+SPARE_DESCRIPTORS = 64  # for standard streams, the event loop, libraries and the result file
 
 
 def processes_for(load: LoadConfig) -> int:
-    """How many client processes `load` is given: as asked, else as many as leave a core to the server.
+    """Return how many client processes `load` gets.
 
-    Unasked, there are no more of them than clients to share.
+    That is the number in its settings, else as many as leave one CPU to the server, but no more than clients.
     """
     if load.client_processes is not None:
         return load.client_processes

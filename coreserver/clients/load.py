@@ -1,6 +1,6 @@
-"""A load in client processes: spawned, started at one instant, heard, cancelled, and their results put together.
+"""A load in client processes: start them, follow their progress, cancel them, and merge their results.
 
-One thread does all of it, whoever calls `measure`.
+All of it happens in the thread that calls `measure`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from coreserver.child_process import dispatch
 from coreserver.clients import worker_protocol
 from coreserver.clients.allowed_targets import refusal
 from coreserver.clients.limits import processes_for
-from coreserver.clients.merge_results import Beginning, merged
+from coreserver.clients.merge_results import Beginning, merge
 from coreserver.clients.worker_handle import ClientProcess
 from coreserver.clients.worker_protocol import Progress
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
@@ -26,16 +26,18 @@ from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart, WorkerDied
 from coreserver.records.client import ClientRecord, LoadResult
 
-LEAD_NS = 100 * NS_PER_MS  # from the order to begin to the run's zero, so that the order's way is never lateness
-TICK_S = 0.05  # how long a set `cancel` may go unseen; a threading.Event cannot wake a selector
-TELL_EVERY_S = 0.1
-ROWS_AT_ONCE = 1000
+LEAD_NS = (
+    100 * NS_PER_MS
+)  # from the start order to the start of the run, so that delivering the order causes no lateness
+TICK_S = 0.05  # between two looks at `cancel`, because a threading.Event cannot wake a selector
+PROGRESS_EVERY_S = 0.1
+MAX_ROWS = 1000  # in one Progress
 
 __all__ = ["LoadProcesses", "LoadProcessesDied", "Progress"]
 
 
 class LoadProcessesDied(WorkerDied):
-    """A client process ended without its result; `partial` holds what the others found, and the rows of the dead."""
+    """A client process ended without its result; `partial` has the results of the others and its own reported rows."""
 
     def __init__(self, message: str, partial: LoadResult) -> None:
         super().__init__(message)
@@ -43,11 +45,11 @@ class LoadProcessesDied(WorkerDied):
 
 
 class LoadProcesses:
-    """A load's client processes, used once and as a context manager: however the block ends, they are gone after it."""
+    """The client processes of one load: a context manager for one use. They are gone when the block ends."""
 
     def __init__(self, address: tuple[str, int], load: LoadConfig, *, result_path: Path) -> None:
         if reason := refusal(ip_address(address[0])):
-            raise CannotStart(f"nothing is sent to {address[0]}: {reason}")
+            raise CannotStart(f"cannot send load to {address[0]}: {reason}")
         processes = processes_for(load)
         self._group_names = [group.name for group in load.clients]
         self._specs = [
@@ -62,7 +64,7 @@ class LoadProcesses:
             for process in range(processes)
         ]
         self._children: list[ClientProcess] = []
-        self._told_at = 0.0
+        self._progress_at = 0.0
 
     def __enter__(self) -> LoadProcesses:
         self._selector = selectors.DefaultSelector()
@@ -85,30 +87,31 @@ class LoadProcesses:
         return [child.pid for child in self._children]
 
     def measure(self, cancel: threading.Event, on_progress: Callable[[Progress], object]) -> LoadResult:
-        """Play the load to its end, or until `cancel` is set; blocks.
+        """Run the load to its end, or until `cancel` is set; blocks.
 
-        `on_progress` is called here, in the caller's thread, some ten times a second.
+        Args:
+            on_progress: called in this thread about ten times a second.
 
         Raises:
-            CannotStart: the machine lacks what the load needs; there was no traffic.
-            LoadProcessesDied: a process died, or was killed because it had stopped to answer; the others were ended.
+            CannotStart: the machine lacks a resource that the load needs; nothing was sent.
+            LoadProcessesDied: a process died, or was killed because it stopped reporting; the others were cancelled.
         """
         while any(child.is_starting for child in self._children) and not self._is_any_dead():
-            self._turn()
+            self._poll()
         beginning = self._begin()
         is_cancelled = False
         while any(child.is_reporting for child in self._children):
-            self._turn()
-            self._tell(on_progress)
+            self._poll()
+            self._report(on_progress)
             if not is_cancelled and (cancel.is_set() or self._is_any_dead()):
                 is_cancelled = True
                 self._cancel()
         while any(child.news for child in self._children):
-            self._tell(on_progress, at_once=True)
+            self._report(on_progress, is_last=True)
         return self._outcome(beginning)
 
     def _begin(self) -> Beginning:
-        """Every process is ready, or one of them will never be: give the order to begin."""
+        """Send the start order, once every process is ready or one has died."""
         first_lines = [child.first_line for child in self._children]
         for line in first_lines:
             if isinstance(line, worker_protocol.Refusal):
@@ -121,7 +124,7 @@ class LoadProcesses:
                 child.begin(worker_protocol.Start(beginning.started_ns))
         return beginning
 
-    def _turn(self) -> None:
+    def _poll(self) -> None:
         dispatch(self._selector, TICK_S)
         for child in self._children:
             child.check()
@@ -134,23 +137,23 @@ class LoadProcesses:
     def _is_any_dead(self) -> bool:
         return any(child.death for child in self._children)
 
-    def _tell(self, on_progress: Callable[[Progress], object], *, at_once: bool = False) -> None:
+    def _report(self, on_progress: Callable[[Progress], object], *, is_last: bool = False) -> None:
         lines = [child.last for child in self._children if child.last]
-        if not lines or (time.monotonic() - self._told_at < TELL_EVERY_S and not at_once):
+        if not lines or (time.monotonic() - self._progress_at < PROGRESS_EVERY_S and not is_last):
             return
-        self._told_at = time.monotonic()
+        self._progress_at = time.monotonic()
         counts: Counter[str] = Counter()
         for line in lines:
             counts.update(line.progress.counts)
         rows: list[ClientRecord] = []
         for child in self._children:
-            rows += [child.news.pop(name) for name in list(child.news)[: ROWS_AT_ONCE - len(rows)]]
+            rows += [child.news.pop(name) for name in list(child.news)[: MAX_ROWS - len(rows)]]
         first = lines[0].progress
         on_progress(Progress(max(line.progress.at_ns for line in lines), first.started_ns, dict(counts), rows))
 
     def _outcome(self, beginning: Beginning) -> LoadResult:
         results = [child.read_result(self._group_names) for child in self._children]
-        result = merged(beginning, results)
+        result = merge(beginning, results)
         dead = next((child for child in self._children if child.death), None)
         if dead is None:
             return result

@@ -1,4 +1,4 @@
-"""What several client processes found, put together into one result: no figure is folded, so nothing is lost."""
+"""Merge the results of client processes into one, keeping every record."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from coreserver.records.messages import attach_rows, rows_of
 
 @dataclass(frozen=True)
 class Beginning:
-    """What all processes of a run have in common."""
+    """The start of a run, common to all its processes."""
 
     started_ns: int
     started_wall_s: float
     schedule_sha256: str | None
 
 
-def merged(beginning: Beginning, results: Sequence[WorkerResult]) -> LoadResult:
-    """One result: records in the order of groups, of clients' numbers, and of each client's connections."""
+def merge(beginning: Beginning, results: Sequence[WorkerResult]) -> LoadResult:
+    """Return one result, its records ordered by group, client number and connection."""
     owners = [(place, process, k) for process, r in enumerate(results) for k, place in enumerate(r.places)]
     owners.sort()
     new_index = [np.empty(len(result.records), dtype=np.int64) for result in results]
@@ -42,14 +42,14 @@ def merged(beginning: Beginning, results: Sequence[WorkerResult]) -> LoadResult:
         cpu_s=sum(result.usage.cpu_s for result in results),
         records=records,
         complete=all(result.complete for result in results),
-        groups=_summed([result.groups for result in results if result.groups]),
+        groups=_sum_counts([result.groups for result in results if result.groups]),
         workers=tuple(result.usage for result in results),
         schedule_sha256=beginning.schedule_sha256,
         stopped_by=next((result.stopped_by for result in results if result.stopped_by), None),
     )
 
 
-def _summed(counts: Sequence[Sequence[GroupCount]]) -> tuple[GroupCount, ...]:
+def _sum_counts(counts: Sequence[Sequence[GroupCount]]) -> tuple[GroupCount, ...]:
     return tuple(
         GroupCount(
             same[0].name,

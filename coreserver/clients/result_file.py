@@ -1,6 +1,6 @@
-"""The result of one client process as a file: a line of JSON a record, and then the messages as they lay in memory.
+"""The result file of one client process: one line of JSON per record, then the messages as they are in memory.
 
-header ⏎ (record, its place, its log) ⏎ … 8-byte numbers, four a message, in the machine's own byte order
+header ⏎ (record, its place, its log) ⏎ … 8-byte numbers, four per message, in the byte order of the machine
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from coreserver.records.place import Place
 
 @dataclass(frozen=True)
 class WorkerResult:
-    """What one client process delivers: its part of a LoadResult, not put in order yet.
+    """The result of one client process: its part of a LoadResult, not in order yet.
 
-    `stamps` are rows of `MessageColumns`; their first number is the index of the message's connection in `records`.
+    Attributes:
+        stamps: rows of `MessageColumns`; the first number is the index of the message's connection in `records`.
     """
 
     ended_ns: int
@@ -35,8 +36,8 @@ class WorkerResult:
     stamps: array[int] | bytes
 
 
-def write_result(path: Path, result: WorkerResult, sign_of_life: Callable[[], object]) -> None:
-    """Put `result` at `path`, which has all of it or does not exist; calls `sign_of_life` after every record."""
+def write_result(path: Path, result: WorkerResult, keep_alive: Callable[[], object]) -> None:
+    """Write `result` to `path` in one step: readers see all of it or no file. Call `keep_alive` after each record."""
     header = {
         "ended_ns": result.ended_ns,
         "complete": result.complete,
@@ -45,19 +46,19 @@ def write_result(path: Path, result: WorkerResult, sign_of_life: Callable[[], ob
         "usage": asdict(result.usage),
         "records": len(result.records),
     }
-    being_written = path.with_name(f"{path.name}.part")
-    with being_written.open("wb") as file:
+    draft = path.with_name(f"{path.name}.part")
+    with draft.open("wb") as file:
         file.write(_line(header))
         for record, place in zip(result.records, result.places, strict=True):
             log = [(event.at_ns, event.kind, event.data.decode("latin-1")) for event in record.log]
             file.write(_line([record_row(record), record.measured_from_ns, place, log]))
-            sign_of_life()
+            keep_alive()
         file.write(result.stamps)
-    os.replace(being_written, path)
+    os.replace(draft, path)
 
 
 def read_result(path: Path) -> WorkerResult:
-    """The result at `path`."""
+    """Read the result at `path`."""
     with path.open("rb") as file:
         header = json.loads(file.readline())
         lines = [json.loads(file.readline()) for _ in range(header["records"])]

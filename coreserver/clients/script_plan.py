@@ -1,7 +1,7 @@
-"""What a scripted client says and expects, worked out once for all clients of a group.
+"""The actions of a scripted client, computed once for all clients of a group.
 
-The replies to a script are known before it is played: the protocol answers byte for byte. So a group's script is turned
-into actions that carry their replies, and twenty thousand clients share them.
+The protocol replies byte for byte, so the replies to a script are known before it is played. A script becomes actions
+with their replies, which up to twenty thousand clients share.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ ARTICLE: tuple[Step, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send `data`; the server owes `reply` for it.
+    """Send `data`, for which the server owes `reply`.
 
-    `replies_end` has one entry for each message whose last reply byte this send calls for: how many reply bytes of the
-    whole connection have come when that one has. None stands for a message without a reply, `^$`.
+    Attributes:
+        replies_end: one entry per message whose last reply byte belongs to this send: the number of reply bytes of
+            the connection up to and including that byte; None for a message without a reply, `^$`.
     """
 
     data: bytes
@@ -40,14 +41,14 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Do nothing for `wait_ns`; replies are read and checked meanwhile."""
+    """Pause for `wait_ns`; replies are still read and checked."""
 
     wait_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Go on when `text` was seen among the replies that no earlier Await has used up."""
+    """Wait until `text` occurs in the replies that no earlier Await has consumed."""
 
     text: bytes
 
@@ -56,7 +57,7 @@ Action = Say | Pause | Await
 
 
 def actions_of(group: ScriptGroup) -> tuple[Action, ...]:
-    """The actions of `group`'s script, with the replies they call for."""
+    """Return the actions of the group's script, with their replies."""
     steps = ARTICLE if group.script == "article" else group.script
     says = _says([_data(step) for step in steps if isinstance(step, Send | SendHex)])
     return tuple(_action(step, says) for step in steps)
@@ -76,16 +77,16 @@ def _data(step: Send | SendHex) -> bytes:
 
 
 def _says(sends: Sequence[bytes]) -> Iterator[Say]:
-    """Every send with its reply and the messages whose reply it completes.
+    """Yield every send with its reply and the messages whose reply it completes.
 
-    A message counts once its `$` is part of the script. Its reply is complete with its last byte before the `$`, which
-    may belong to an earlier send than the `$` itself.
+    Only messages with a `$` in the script count. A reply is complete with the last byte before the `$`, which may be
+    part of an earlier send.
     """
     engine = ProtocolEngine()
     replies = [b""] * len(sends)
     ends: list[list[int | None]] = [[] for _ in sends]
     owed = 0
-    last: int | None = None  # the send that holds the last byte to answer of the message at hand
+    last: int | None = None  # the send with the last byte to reply to of the current message
     for index, data in enumerate(sends):
         for opens, reply in engine.receive_by_message(data):
             if opens:

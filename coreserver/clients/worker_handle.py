@@ -44,7 +44,7 @@ class ClientProcess:
         self._line = b""  # the incomplete last line of stdout
         self._silence_s = START_S
         self.first_line: worker_protocol.Ready | worker_protocol.Refusal | None = None
-        self.last: worker_protocol.Report | None = None
+        self.last: worker_protocol.ProgressLine | None = None
         self.rows: dict[str, ClientRecord] = {}
         self.news: dict[str, ClientRecord] = {}
         self.death: str | None = None
@@ -128,9 +128,9 @@ class ClientProcess:
         for line in lines:
             self._take(worker_protocol.read_line(line))
 
-    def _take(self, line: worker_protocol.Report | worker_protocol.Ready | worker_protocol.Refusal) -> None:
+    def _take(self, line: worker_protocol.ProgressLine | worker_protocol.Ready | worker_protocol.Refusal) -> None:
         self._heard_s = time.monotonic()
-        if not isinstance(line, worker_protocol.Report):
+        if not isinstance(line, worker_protocol.ProgressLine):
             self.first_line = line
             return
         self.last = line

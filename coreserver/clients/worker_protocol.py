@@ -1,6 +1,6 @@
-"""What passes between a client process and its parent: the spec, the start, and lines of progress.
+"""Messages between a client process and its parent: the spec, the start, and progress.
 
-Everything is JSON, one value a line; results are files (`result_file.py`).
+Each message is one line of JSON; results are files (`result_file.py`).
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from coreserver.records.client import ClientOutcome, ClientRecord
 
 CANCEL = b"cancel"
 
-# Exit codes of a client process that ended on purpose; anything else is a death.
+# Exit codes of a client process that ended as planned; any other is a failure.
 EXIT_DONE = 0
 EXIT_CANNOT_START = 3
 EXIT_ORPHANED = 4
 
 
 class Spec(FrozenSettings):
-    """All that a client process needs to know, on the first line of its stdin."""
+    """What a client process has to do: the first line of its stdin."""
 
     host: str
     port: Port
     load: LoadConfig
     process: int
-    processes: int  # that share the load
+    processes: int  # number of processes that share the load
     result_path: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the clients of a run stand at one instant.
+    """The progress of the clients of a run at one instant.
 
-    `counts` has `due` (how many due times have come), `connecting`, `waiting` (connected, not greeted), `in_service`
-    (greeted), and `completed` and `failed` so far; and `messages`, how many were sent. `rows` are copies, without log
-    and messages, of records that changed since the last Progress; in a burst of changes some follow later.
+    Attributes:
+        counts: the numbers of clients that are `due` so far, `connecting`, `waiting` (connected, not greeted),
+            `in_service` (greeted), `completed` and `failed`; and `messages`, the number of messages sent.
+        rows: copies of records that changed since the last Progress, without log and messages; after a burst of
+            changes some follow later.
     """
 
     at_ns: int
@@ -49,21 +51,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Ready:
-    """A client process has worked out its schedule and waits to be told when the run begins."""
+    """A client process has computed its schedule and waits for the start of the run."""
 
     schedule_sha256: str
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A client process cannot do what its spec asks."""
+    """A client process cannot run its spec."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Report:
-    """The progress of one client process, and what a partial result would need beside it."""
+class ProgressLine:
+    """The progress of one client process, and what a partial result needs in addition."""
 
     progress: Progress
     cpu_s: float
@@ -71,23 +73,23 @@ class Report:
 
 @dataclass(frozen=True)
 class Start:
-    """When the run begins: the same instant for all its processes."""
+    """The start of the run: the same instant for all its processes."""
 
     started_ns: int
 
 
 def write_start(start: Start) -> bytes:
-    """The second line on a client process's stdin."""
+    """Return the second line of a client process's stdin."""
     return _line({"started_ns": start.started_ns})
 
 
 def read_start(line: bytes) -> Start:
-    """What `write_start` wrote."""
+    """Parse what `write_start` returned."""
     return Start(json.loads(line)["started_ns"])
 
 
-def write_line(line: Report | Ready | Refusal) -> bytes:
-    """`line` as it travels."""
+def write_line(line: ProgressLine | Ready | Refusal) -> bytes:
+    """Encode a line of stdout."""
     match line:
         case Ready(schedule_sha256):
             return _line({"ready": schedule_sha256})
@@ -105,15 +107,15 @@ def write_line(line: Report | Ready | Refusal) -> bytes:
     )
 
 
-def read_line(line: bytes) -> Report | Ready | Refusal:
-    """What `write_line` wrote."""
+def read_line(line: bytes) -> ProgressLine | Ready | Refusal:
+    """Parse what `write_line` returned."""
     value = json.loads(line)
     if "ready" in value:
         return Ready(str(value["ready"]))
     if "cannot_start" in value:
         return Refusal(str(value["cannot_start"]))
     rows = [record_of(row) for row in value["rows"]]
-    return Report(Progress(value["at_ns"], value["started_ns"], value["counts"], rows), value["cpu_s"])
+    return ProgressLine(Progress(value["at_ns"], value["started_ns"], value["counts"], rows), value["cpu_s"])
 
 
 def _line(value: Any) -> bytes:
@@ -121,7 +123,7 @@ def _line(value: Any) -> bytes:
 
 
 def record_row(record: ClientRecord) -> list[Any]:
-    """The fields of `record` in their order, without messages and log."""
+    """Return the fields of `record` in their order, without messages and log."""
     return [
         record.name,
         record.group,
@@ -139,7 +141,7 @@ def record_row(record: ClientRecord) -> list[Any]:
 
 
 def record_of(row: list[Any]) -> ClientRecord:
-    """The record of such a row."""
+    """Return the record of a row that `record_row` made."""
     record = ClientRecord(*row)
     record.outcome = record.outcome and ClientOutcome(record.outcome)
     record.local = record.local and (record.local[0], record.local[1])

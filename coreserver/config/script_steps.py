@@ -1,4 +1,4 @@
-"""Frozen settings of the steps a script is made of."""
+"""Settings of the steps of a script."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class SendHex(FrozenSettings):
 
 
 class Wait(FrozenSettings):
-    """Pause; replies are read and checked meanwhile."""
+    """Pause; replies are still read and checked."""
 
     wait_s: float = Field(ge=0, le=600)
 
 
 class Expect(FrozenSettings):
-    """Go on when this text was seen among the replies that no earlier `expect` has used up."""
+    """Wait until this text occurs in the replies that no earlier `expect` has consumed."""
 
     expect: Annotated[str, StringConstraints(min_length=1, max_length=65536)]
 
 
 def _step_kind(step: Any) -> str | None:
-    """The tag of a step's kind, so that an error speaks of that kind alone."""
+    """Return the tag of the step's kind, so that an error is about that kind only."""
     for kind in ("send", "send_hex", "wait_s", "expect"):
         if (isinstance(step, dict) and kind in step) or hasattr(step, kind):
             return f"{kind} step"

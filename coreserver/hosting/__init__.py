@@ -1,1 +1,1 @@
-"""Where a server model runs: in threads of the lab or in a process of its own."""
+"""Where a server model runs: in threads of the lab or in its own process."""

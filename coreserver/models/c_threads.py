@@ -39,7 +39,7 @@ class CThreadsConfig(ServerOptions):
     model: Literal["c_threads"]
     placement: Literal["process"] = Field(default="process", description="always a program of its own")
     work: Annotated[NoWork | SleepWork, Field(discriminator="kind")] = Field(
-        default=NoWork(), description="work per message or per connection, besides the echo"
+        default=NoWork(), description="what a message or a connection costs in addition to the echo"
     )
 
     switch_interval_us: Literal[None] = Field(default=None, description="always empty: there is no interpreter")

@@ -15,7 +15,7 @@ from coreserver.clients.worker.context import WorkerContext
 from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.groups import GroupClients, groups_of
 from coreserver.clients.worker.loop_timers import LoopTimers
-from coreserver.clients.worker.source_addresses import Target
+from coreserver.clients.worker.source_addresses import ClientTarget
 from coreserver.clock import now_ns
 from coreserver.config.load import LoadConfig
 from coreserver.protocols.article import GREETING, ProtocolEngine
@@ -103,7 +103,7 @@ def script(*steps: Mapping[str, object], **options: object) -> LoadConfig:
 
 
 def play(
-    target: Target | Address,
+    target: ClientTarget | Address,
     load: LoadConfig,
     loop_factory: LoopFactory | None = None,
     on_start: Callable[[WorkerContext, list[GroupClients]], None] | None = None,
@@ -114,7 +114,7 @@ def play(
 
     async def run() -> WorkerContext:
         timers = LoopTimers(asyncio.get_running_loop())
-        to = target if isinstance(target, Target) else Target(*target)
+        to = target if isinstance(target, ClientTarget) else ClientTarget(*target)
         context = WorkerContext(to, timers, ClientCounts(), max_open=max_open)
         plans = [plan_of(group, load.seed) for group in load.clients]
         started_ns = now_ns()

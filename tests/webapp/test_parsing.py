@@ -112,7 +112,7 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
             [("label", "only letters, digits, spaces and . : - _")],
         ),
         (RUN, RUN_OK | {"label": "a" * 81}, [("label", "must have at most 80 characters")]),
-        (RUN, RUN_OK | {"note": "a\rb"}, [("note", "no control characters but line ends")]),
+        (RUN, RUN_OK | {"note": "a\rb"}, [("note", "no control characters except line ends")]),
         (
             RUN,
             {"server": {"id": 1}, "clients": [CLIENT | {"script": [{"send_hex": "5e6"}]}]},

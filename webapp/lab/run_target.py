@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coreserver.clients.allowed_targets import Address, allowed_target
+from coreserver.clients.allowed_targets import TargetAddress, allowed_target
 from coreserver.config.server import ServerOptions
 from coreserver.errors import ConfigError, ServerlabError
 from coreserver.hosting.host import ServerHost
@@ -35,7 +35,7 @@ class RunTarget:
 
     model: str
     lease: ServerLease | None = None
-    address: Address | None = None
+    address: TargetAddress | None = None
     config: ServerOptions | None = None
 
 
@@ -60,7 +60,7 @@ def resolve_target(spec: RunSpec, servers: Servers, settings: Settings) -> RunTa
     raise TypeError(f"unknown kind of server: {type(spec.server)}")
 
 
-def _allowed(text: str, settings: Settings) -> Address:
+def _allowed(text: str, settings: Settings) -> TargetAddress:
     try:
         return allowed_target(text, settings.allow_target, settings.port)
     except ConfigError as error:

@@ -30,7 +30,7 @@ from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.groups import groups_of
 from coreserver.clients.worker.loop_timers import LoopTimers
 from coreserver.clients.worker.session import WorkerSession
-from coreserver.clients.worker.source_addresses import Target
+from coreserver.clients.worker.source_addresses import ClientTarget
 from coreserver.errors import CannotStart
 from coreserver.process_setup import claim_stdout, stdin_lines
 
@@ -59,7 +59,7 @@ def main() -> int:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(_die)
-        target = Target(spec.host, spec.port, process=spec.process, processes=spec.processes)
+        target = ClientTarget(spec.host, spec.port, process=spec.process, processes=spec.processes)
         context = WorkerContext(target, LoopTimers(loop), ClientCounts(), max_open=max_open)
         groups = groups_of(spec.load, plans, context, (spec.process, spec.processes))
         gc.collect()

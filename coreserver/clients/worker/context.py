@@ -8,7 +8,7 @@ from typing import Protocol
 from coreserver.clients.worker.counts import ClientCounts
 from coreserver.clients.worker.epoll import Poller
 from coreserver.clients.worker.loop_timers import LoopTimers
-from coreserver.clients.worker.source_addresses import Target
+from coreserver.clients.worker.source_addresses import ClientTarget
 from coreserver.clients.worker.timeouts import Timeouts
 from coreserver.clock import NS_PER_S
 from coreserver.records.client import ClientRecord
@@ -34,7 +34,7 @@ class WorkerContext:
     """
 
     def __init__(
-        self, target: Target, timers: LoopTimers, counts: ClientCounts, *, max_open: int = sys.maxsize
+        self, target: ClientTarget, timers: LoopTimers, counts: ClientCounts, *, max_open: int = sys.maxsize
     ) -> None:
         self.target = target
         self.timers = timers

@@ -115,7 +115,9 @@ class WorkerSession:
         counts = self._context.counts.by_phase(sum(group.due(at_ns) for group in self._groups))
         counts["messages"] = len(self._context.columns)
         progress = worker_protocol.Progress(at_ns, self._started_ns, counts, self._context.counts.take_changed(at_most))
-        return worker_protocol.write_line(worker_protocol.Report(progress, time.process_time() - self._cpu_before_s))
+        return worker_protocol.write_line(
+            worker_protocol.ProgressLine(progress, time.process_time() - self._cpu_before_s)
+        )
 
     def _cancel(self) -> None:
         self._cancelled = self._cancelled or not self._context.counts.is_all_closed

@@ -13,7 +13,7 @@ SOURCE_ADDRESSES = 250  # 127.0.0.1 to 127.0.0.250
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; in the socket module since Python 3.12
 
 
-class Target:
+class ClientTarget:
     """A numeric address; IPv4 loopback addresses are reached from 127.0.0.1, 127.0.0.2 … in turn.
 
     Process number `process` of `processes` uses every n-th source address, so that no two processes share one.

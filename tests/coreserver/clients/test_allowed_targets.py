@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from coreserver.clients.allowed_targets import allowed_entry, allowed_target
-from coreserver.clients.worker.source_addresses import Target
+from coreserver.clients.worker.source_addresses import ClientTarget
 from coreserver.errors import ConfigError
 
 EVERYWHERE = ["0.0.0.0/0:1024-65535", "[::/0]:1024-65535"]
@@ -124,4 +124,4 @@ def test_an_entry_of_the_list_must_be_exact(text: str) -> None:
 
 def test_a_client_process_asks_again() -> None:
     with pytest.raises(ConfigError):
-        Target("169.254.169.254", 9000)
+        ClientTarget("169.254.169.254", 9000)

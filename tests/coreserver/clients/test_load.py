@@ -17,7 +17,7 @@ from coreserver.clients import worker_handle
 from coreserver.clients.limits import processes_for, reserve_connections
 from coreserver.clients.load import TICK_S, LoadProcesses, LoadProcessesDied, Progress
 from coreserver.clients.schedule import plan_of, schedule_hash
-from coreserver.clients.worker.source_addresses import Target
+from coreserver.clients.worker.source_addresses import ClientTarget
 from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart
 from coreserver.records.client import ClientOutcome, LoadResult
@@ -179,7 +179,7 @@ def test_source_addresses_are_nobody_else_s() -> None:
     """Every process counts its connections by itself, and a source address has ports for only so many."""
     used: list[set[str]] = []
     for process in range(2):
-        target = Target("127.0.0.1", 9999, process=process, processes=2)
+        target = ClientTarget("127.0.0.1", 9999, process=process, processes=2)
         used.append(set())
         for number in (0, 9_999, 10_000, 20_000):
             with target.open_socket(number) as sock:

@@ -66,7 +66,7 @@ def test_what_only_all_groups_together_exceed_is_theirs(groups: list[dict[str, A
 
 def test_a_cpu_that_is_not_there_is_refused() -> None:
     missing = max(os.sched_getaffinity(0)) + 1
-    with pytest.raises(ValidationError, match=f"no CPU {missing} here"):
+    with pytest.raises(ValidationError, match=f"CPU {missing} is not available"):
         load({"kind": "closed"}, client_cpus=[missing])
 
 

@@ -107,7 +107,7 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
         (["--server", "9"], 2, "there is no server 9"),
         (["--server", "9", "--option", "a=1"], 2, "excludes a design and options"),
         (["--server", "9", "--model", "sequential"], 2, "excludes a design"),
-        (["--target", "127.0.0.1:9000"], 2, "address: not among the targets the lab was started with"),
+        (["--target", "127.0.0.1:9000"], 2, "address: not one of the targets that the lab was started with"),
         (["--target", "127.0.0.1:9000", "--workers", "2"], 2, "--target is a running server"),
         (["--target", "127.0.0.1:9000", "--allow-target", "nonsense"], 2, "--allow-target"),
         (["--duration", "5 parsecs"], 2, "--duration '5 parsecs' must be a time"),

@@ -115,7 +115,7 @@ def test_label_and_note_are_edited_on_the_page(visitor: TestClient, lab: FakeLab
     assert answer.status_code == 422
     assert value_of(page, "label") == "<b>"
     assert problem_beside(page, "label") == "only letters, digits, spaces and . : - _"
-    assert problem_beside(page, "note") == "no control characters but line ends"
+    assert problem_beside(page, "note") == "no control characters except line ends"
 
 
 def test_a_run_under_way_is_not_deleted(visitor: TestClient, lab: FakeLab) -> None:

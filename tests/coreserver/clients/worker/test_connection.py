@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from coreserver.clients.worker.source_addresses import Target
+from coreserver.clients.worker.source_addresses import ClientTarget
 from coreserver.records.client import ClientOutcome
 from tests.support.peers import Address, closed_port, honest, peer, play, script
 
@@ -30,16 +30,16 @@ def test_a_port_without_listener_refuses(loop: LoopFactory) -> None:
 def test_a_machine_without_descriptors_leaves_the_client_not_started(
     monkeypatch: pytest.MonkeyPatch, loop: LoopFactory
 ) -> None:
-    def out_of_descriptors(_target: Target, _number: int) -> socket.socket:
+    def out_of_descriptors(_target: ClientTarget, _number: int) -> socket.socket:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(Target, "open_socket", out_of_descriptors)
+    monkeypatch.setattr(ClientTarget, "open_socket", out_of_descriptors)
     (record,) = play(closed_port(), script({"send": "^a$"}), loop)
     assert (record.outcome, record.detail) == (ClientOutcome.NOT_STARTED, "EMFILE")
     assert record.connect_start_ns is record.closed_ns is None
 
 
-class OnePort(Target):
+class OnePort(ClientTarget):
     """Sockets may use one local port only."""
 
     def __init__(self, address: Address, local_port: int) -> None:
