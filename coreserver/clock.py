@@ -1,4 +1,4 @@
-"""The lab's one clock: monotonic nanoseconds, the same in every process of one host (CLOCK_MONOTONIC)."""
+"""The clock of the lab: monotonic nanoseconds, the same in every process of a host (CLOCK_MONOTONIC)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ now_ns = time.monotonic_ns
 
 
 def seconds(ns: int) -> float:
-    """A span of nanoseconds in seconds."""
+    """Convert a duration in nanoseconds to seconds."""
     return ns / NS_PER_S
 
 
 def milliseconds(ns: int) -> float:
-    """A span of nanoseconds in milliseconds."""
+    """Convert a duration in nanoseconds to milliseconds."""
     return ns / NS_PER_MS

@@ -1,14 +1,13 @@
-"""Every error the TCP side raises, sorted by whose fault it is.
+"""The errors of coreserver, sorted by cause.
 
 ServerlabError
-├── ConfigError          the asker: a setting we cannot honour
-│   └── PortInUse        … because somebody else already listens there
-├── LifecycleError       our caller: a move the state machine does not allow
-├── CannotStart          the machine: no threads, descriptors or compiler for what was asked
-├── CouldNotConnect      the target of a run does not answer
-├── WorkerDied           a client process ended before it delivered its result
-├── RecordsIncomplete    the data: a record that must be there is missing
-└── ReportTooNew         the data: a newer program wrote the report
+├── ConfigError          configuration: a setting is invalid or not supported
+│   └── PortInUse        … because another listener has the port
+├── LifecycleError       caller: a move that the state machine does not allow
+├── CannotStart          machine: threads, descriptors, processes or a compiler are missing
+├── WorkerDied           machine: a client process ended before it delivered its result
+├── RecordsIncomplete    data: a required record is missing
+└── ReportTooNew         data: a newer version of the program wrote the report
 
 Refused, reset and timed-out connections are recorded outcomes of a measurement, never exceptions.
 """
@@ -17,11 +16,11 @@ from __future__ import annotations
 
 
 class ServerlabError(Exception):
-    """Base of every error of ours; the message is written for the person who reads the page."""
+    """Base of all errors; the message is shown to the user."""
 
 
 class ConfigError(ServerlabError):
-    """A setting cannot be honoured; `field` names it."""
+    """A setting is invalid or not supported; `field` names it."""
 
     def __init__(self, message: str, *, field: str) -> None:
         super().__init__(message)
@@ -29,7 +28,7 @@ class ConfigError(ServerlabError):
 
 
 class PortInUse(ConfigError):
-    """The asked port belongs to another listener."""
+    """Another listener has the requested port."""
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(f"port {port} on {host} is in use by another listener", field="port")
@@ -43,16 +42,12 @@ class CannotStart(ServerlabError):
     """The machine refused a resource that the server or the run needs."""
 
 
-class CouldNotConnect(ServerlabError):
-    """The run's target did not accept a connection when the run began."""
-
-
 class WorkerDied(ServerlabError):
     """A client process ended without its result."""
 
 
 class RecordsIncomplete(ServerlabError):
-    """A record lacks a stamp that the question needs."""
+    """A record lacks a stamp that a figure needs."""
 
 
 class ReportTooNew(ServerlabError):

@@ -1,8 +1,8 @@
-"""Callbacks at absolute instants of the lab's clock, never early, on one timerfd.
+"""Callbacks at absolute times of the lab's clock, never early, on one timerfd.
 
-Timers of event loops are too coarse for due times and short sleeps: asyncio rounds up to whole milliseconds, and
-uvloop's may fire early or, below half a millisecond, turn into a busy loop. A timerfd on CLOCK_MONOTONIC is met within
-tens of microseconds.
+The timers of event loops are too coarse for due times and short sleeps: asyncio rounds up to whole milliseconds, and
+those of uvloop may fire early or, below half a millisecond, become a busy loop. A timerfd on CLOCK_MONOTONIC is
+accurate to tens of microseconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 
 from coreserver.clock import NS_PER_S, now_ns
 
-BATCH = 64  # callbacks in one turn of the loop, so that sockets have theirs: a connect costs some 60 µs
+MAX_BATCH = 64  # callbacks in one turn of the loop, so that sockets get their turn: a connect takes about 60 µs
 
 _TFD_TIMER_ABSTIME = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create() came with Python 3.13
@@ -30,44 +30,44 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Timers:
-    """Any number of callbacks in one loop. Not thread-safe: the loop's own thread alone may call it.
+    """Any number of callbacks in one event loop. Not thread-safe: only the thread of the loop may use it.
 
     Attributes:
-        fd: readable when something is due; the loop then calls `ready`.
+        fd: readable when a callback is due; the loop then calls `ready`.
     """
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
-        self._in_turn = False  # callbacks are being called: what they ask for is armed once, after them
-        self._count = 0  # orders callbacks that are due at the same instant as they were asked for
+        self._in_turn = False  # callbacks are being called; the timer is armed once, after them
+        self._count = 0  # keeps callbacks with the same due time in the order of their calls
         self._spec = _Itimerspec()
         self._due, self._spec_at = self._spec.value, ctypes.byref(self._spec)
         self.fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
 
     def at(self, due_ns: int, callback: Callable[[], object]) -> None:
-        """Call `callback` at `due_ns`, or at once when that has passed; it cannot be taken back."""
+        """Call `callback` at `due_ns`, or in the next turn if that has passed; it cannot be cancelled."""
         self._count += 1
         heappush(self._heap, (due_ns, self._count, callback))
         if not self._in_turn and self._heap[0][1] == self._count:
             self._arm()
 
     def next_due_ns(self) -> int | None:
-        """When the next callback is due; None: there is none."""
+        """Return when the next callback is due; None if there is none."""
         return self._heap[0][0] if self._heap else None
 
     def ready(self) -> None:
-        """`fd` was readable: call what is due."""
+        """Call what is due, because `fd` is readable."""
         try:
             os.read(self.fd, 8)
         except BlockingIOError:
-            return  # armed anew since the loop was woken
+            return  # armed again since the loop was woken
         self.call_due()
 
     def call_due(self) -> None:
-        """Call what is due, a batch of it."""
+        """Call what is due, at most MAX_BATCH callbacks."""
         self._in_turn = True
         try:
-            for _ in range(BATCH):
+            for _ in range(MAX_BATCH):
                 if not self._heap or self._heap[0][0] > now_ns():
                     return
                 heappop(self._heap)[2]()
@@ -76,13 +76,13 @@ class Timers:
             self._arm()
 
     def close(self) -> None:
-        """Forget what is left and free the descriptor."""
+        """Drop the remaining callbacks and close the descriptor."""
         self._heap.clear()
         os.close(self.fd)
 
     def _arm(self) -> None:
         if self._heap:
-            due_ns = max(1, self._heap[0][0])  # 0 would disarm; an instant that has passed fires at once
+            due_ns = max(1, self._heap[0][0])  # 0 would disarm; a time that has passed fires at once
             self._due.seconds, self._due.nanoseconds = divmod(due_ns, NS_PER_S)
             _checked(_libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec_at, None))
 

@@ -1,4 +1,4 @@
-"""One run, from a load to what happened on both sides of every connection."""
+"""Execute one run: send a load, and join the records of both sides of every connection."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ def execute(
     on_progress: Callable[[Progress], object],
     address: tuple[str, int] | None = None,
 ) -> RunResult:
-    """Send `load` at `host`'s server and join both sides of what came of it; blocks until all is over.
+    """Send `load` to a server and join the records of both sides; blocks until the run is over.
 
-    Setting `cancel` ends the traffic within a second and keeps what was gathered. `on_progress` is called in this
-    thread. `result_path` is where the client processes leave their results, with their numbers after its name; they are
-    gone again in the end. A run that fails says so in its result. Without a host the load goes to `address`, a server
-    of somebody else that speaks the protocol: the server's side of every connection stays unknown.
+    A run that fails does not raise; its result has the failure.
+
+    Args:
+        host: the server; None for an external server at `address`, whose side of every connection stays unknown.
+        result_path: where client processes write their results, each with its number appended; removed at the end.
+        cancel: when set, the traffic ends within a second, and what was recorded is kept.
+        on_progress: called in this thread.
     """
     overflows_before = listen_overflows()
     side = ServerSide(host) if host else UnknownSide(address)
@@ -81,18 +84,18 @@ def _send_clients(
     on_progress: Callable[[Progress], object],
 ) -> tuple[LoadResult, _Failure | None]:
     if address is None:
-        return _nothing(), _Failure("could_not_connect", "the server is not listening")
+        return _empty_load(), _Failure("could_not_connect", "the server is not listening")
     try:
         with LoadProcesses(address, load, result_path=result_path) as clients:
             return clients.measure(cancel, on_progress), None
     except CannotStart as error:
-        return _nothing(), _Failure("cannot_start", str(error))
+        return _empty_load(), _Failure("cannot_start", str(error))
     except LoadProcessesDied as error:
         return error.partial, _Failure("worker_died", str(error))
 
 
-def _nothing() -> LoadResult:
-    """The load of a run whose clients never began."""
+def _empty_load() -> LoadResult:
+    """Return the load of a run whose clients did not start."""
     return LoadResult(now_ns(), time.time(), now_ns(), 0.0, [], complete=False)
 
 
@@ -105,9 +108,9 @@ def _server_failure(side: ServerSide | UnknownSide) -> _Failure | None:
 
 
 def _connect_failure(clients: Sequence[ClientRecord]) -> _Failure | None:
-    """No client ever got a connection, and all for the same reason: nobody listens.
+    """Return a failure if no client could connect because nothing listens at the address.
 
-    A client that connected to itself shows the same: with a listener the kernel would not have chosen its port.
+    A client that is connected to itself shows the same: the kernel would not have chosen the port of a listener.
     """
     refused = [client for client in clients if client.outcome is ClientOutcome.REFUSED and client.connected_ns is None]
     joined = sum(client.outcome is ClientOutcome.SELF_CONNECT for client in clients)
@@ -115,7 +118,9 @@ def _connect_failure(clients: Sequence[ClientRecord]) -> _Failure | None:
         return None
     if not joined:
         return _Failure("could_not_connect", f"every connect was refused, the first with {refused[0].detail}")
-    detail = f"nobody listens: of {len(clients):,} connects {len(refused):,} were refused, the others met themselves"
+    detail = (
+        f"nothing listens: {len(refused):,} of {len(clients):,} connects were refused, the others reached themselves"
+    )
     return _Failure("could_not_connect", detail)
 
 

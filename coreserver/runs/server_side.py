@@ -1,6 +1,6 @@
-"""The server's side of a run: its records as they end, its samples, and whether it is still there.
+"""The server's side of a run: its records as they end, its samples and its state.
 
-A server of somebody else has such a side too, but we cannot see it.
+The side of an external server is unknown.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord
 from coreserver.telemetry.sampler import INTERVAL_S
 
-ENDS_DEADLINE_S = 2.0  # for the server to see the end of connections whose clients have gone
-_LOOK_EVERY_S = 0.01
+ENDS_DEADLINE_S = 2.0  # for the server to see the end of connections whose clients have ended
+_POLL_S = 0.01
 
 
 class ServerSide:
-    """Follows one of our own servers while in use as a context manager; `records` is what it has noted so far."""
+    """Follows a server of the lab, as a context manager; `records` has its records so far."""
 
     def __init__(self, host: ServerHost) -> None:
         self._host = host
@@ -37,38 +37,38 @@ class ServerSide:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Where it listens."""
+        """Where the server listens."""
         return self._host.address
 
     @property
     def state(self) -> State | None:
-        """What it is doing now."""
+        """The current state of the server."""
         return self._host.state
 
     @property
     def failure(self) -> str | None:
-        """Why it failed."""
+        """Why the server failed."""
         return self._host.failure
 
     @property
     def lost(self) -> int:
-        """Records that could not be kept."""
+        """How many records could not be kept."""
         return self._subscription.lost
 
     def take(self) -> None:
-        """Take what it has noted since the last time, before there is too much of it."""
+        """Take the records since the last call, before the subscription overflows."""
         self.records += self._subscription.take()
 
     def samples(self, started_ns: int, ended_ns: int) -> list[Sample]:
-        """Its samples of that time, and one before."""
+        """Return the samples of that time, and the one before."""
         samples = self._host.samples(started_ns - round(INTERVAL_S * NS_PER_S))
         return [sample for sample in samples if sample.at_ns <= ended_ns]
 
     def await_ends(self, clients: Sequence[ClientRecord]) -> None:
-        """Take its records until it has seen the end of every connection that `clients` made, or too long.
+        """Take records until the server has seen the end of every connection of `clients`, for ENDS_DEADLINE_S.
 
-        At the deadline, those still open are taken unfinished. The kernel may hold connections that the server has not
-        accepted yet, so we wait for as many ends as there were connects.
+        Records that are still open then are taken unfinished. The backlog may hold connections that the server has not
+        accepted yet, so this waits for as many ends as there were connects.
         """
         missing = Counter(client.local for client in clients if client.connected_ns is not None)
         missing.subtract(record.peer for record in self.records if record.peer in missing)
@@ -77,14 +77,14 @@ class ServerSide:
             taken = self._subscription.take()
             missing.subtract(record.peer for record in taken if record.peer in missing)
             self.records += taken
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
         still_open = [record for record in self._host.open_connections() if missing[record.peer] > 0]
         self.take()
         self.records += still_open
 
 
 class UnknownSide:
-    """The same of a server at `address` that is not ours."""
+    """The unknown side of an external server at `address`."""
 
     state = failure = None
     lost = 0
@@ -97,14 +97,14 @@ class UnknownSide:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing was opened."""
+        """Do nothing: no subscription was opened."""
 
     def take(self) -> None:
-        """There is nothing to take."""
+        """Do nothing: there are no records."""
 
     def samples(self, _started_ns: int, _ended_ns: int) -> list[Sample]:
-        """None."""
+        """Return no samples."""
         return []
 
     def await_ends(self, _clients: Sequence[ClientRecord]) -> None:
-        """Nobody would tell us."""
+        """Do nothing: the ends are unknown."""

@@ -1,10 +1,10 @@
-"""The telemetry of a server in a process of its own, as frames on a pipe.
+"""The telemetry of a server process, as frames on a pipe.
 
     frame:  u16 payload length, u8 kind, payload
     text:   u16 length, UTF-8
 
-Numbers are in this machine's byte order, since both ends are on it. Stamps are monotonic nanoseconds, valid in every
-process of one host. `coreserver.hosting.server_process` sends the same frames, and so do, in C, the child programs
+Numbers are in the byte order of the machine, because both ends run on it. Stamps are monotonic nanoseconds, valid in
+every process of one host. `coreserver.hosting.server_process` sends these frames, and so do the programs in C
 (`models/c_telemetry.h`).
 """
 
@@ -18,13 +18,13 @@ from coreserver.records.samples import Sample
 from coreserver.records.server import Event, ServerOutcome
 
 MAX_TEXT_BYTES = 4096  # a longer reason is cut
-OUTCOMES = tuple(ServerOutcome)  # an outcome travels as its place in the enumeration
+OUTCOMES = tuple(ServerOutcome)  # an outcome is sent as its position in the enumeration
 
 _HEADER = struct.Struct("=HB")
 
 
 class WireError(Exception):
-    """The bytes are no telemetry."""
+    """The bytes are not telemetry."""
 
 
 class Accepted(NamedTuple):
@@ -36,7 +36,7 @@ class Accepted(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A worker began to serve it."""
+    """A worker began to serve the connection."""
 
     number: int
     at_ns: int
@@ -44,7 +44,7 @@ class Started(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """It ended."""
+    """The connection ended."""
 
     number: int
     at_ns: int
@@ -55,21 +55,21 @@ class Finished(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """So many connections ended with `outcome` without a frame of their own: the pipe was full when they came."""
+    """Connections that ended with `outcome` and were not reported, because the pipe was full at their accept."""
 
     outcome: ServerOutcome
     connections: int
 
 
 class Listening(NamedTuple):
-    """Clients can be greeted from here on."""
+    """The server listens."""
 
     host: str
     port: int
 
 
 class Refused(NamedTuple):
-    """The server cannot start. `code` is one of port_in_use, config (`field` names the setting) and cannot_start."""
+    """The server cannot start. `code` is port_in_use, config (`field` names the setting) or cannot_start."""
 
     code: str
     field: str
@@ -77,7 +77,7 @@ class Refused(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The drain or stop is over; nothing follows."""
+    """The drain or stop is over; this is the last frame."""
 
 
 Frame: TypeAlias = Accepted | Started | Finished | Lost | Listening | Refused | Ended | Event | Sample
@@ -91,7 +91,7 @@ _LOST = struct.Struct("=BQ")
 _U64 = struct.Struct("=Q")
 _U16 = struct.Struct("=H")
 _SAMPLE = struct.Struct("=QQQqqqqdQQQQq")
-_NOT_KNOWN = -1  # in a sample: there is no such figure
+_NOT_KNOWN = -1  # in a sample: the figure does not exist
 
 
 def _text(text: str) -> bytes:
@@ -139,7 +139,7 @@ def _pack_sample(frame: Sample) -> bytes:
 
 
 class _Payload:
-    """Takes values from the front of a payload."""
+    """Reads values from a payload, from front to back."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -154,7 +154,7 @@ class _Payload:
         [length] = self.take(_U16)
         start, self._position = self._position, self._position + length
         if self._position > len(self._data):
-            raise WireError("a text ends behind its frame")
+            raise WireError("a text is longer than its frame")
         return self._data[start : self._position].decode("utf-8", "replace")
 
     def is_empty(self) -> bool:
@@ -198,7 +198,7 @@ def _unpack_sample(payload: _Payload) -> Sample:
     return Sample(at_ns, waiting, in_service, *figures)
 
 
-# --- the kinds, by their number on the wire --------------------------------------------------------------------------
+# --- the kinds, by their number --------------------------------------------------------------------------------------
 
 _KINDS: list[tuple[type[Any], Callable[[Any], bytes], Callable[[_Payload], Frame]]] = [
     (Accepted, _pack_accepted, _unpack_accepted),
@@ -216,23 +216,23 @@ _UNPACK = [unpack for _, _, unpack in _KINDS]
 
 
 def encode(frame: Frame) -> bytes:
-    """The frame's bytes on the wire."""
+    """Return the bytes of `frame`."""
     kind, pack = _PACK[type(frame)]
     payload = pack(frame)
     return _HEADER.pack(len(payload), kind) + payload
 
 
 class Decoder:
-    """Bytes in any cut to frames."""
+    """Turns bytes, in pieces of any size, into frames."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that `data` completes; take them all before the next call.
+        """Yield the frames that `data` completes; exhaust the iterator before the next call.
 
         Raises:
-            WireError: the bytes are no telemetry; whatever follows cannot be read.
+            WireError: the bytes are not telemetry; nothing after them can be read.
         """
         data = self._rest + data
         position = 0
@@ -240,7 +240,7 @@ class Decoder:
             length, kind = _HEADER.unpack_from(data, position)
             start, end = position + _HEADER.size, position + _HEADER.size + length
             if kind >= len(_UNPACK):
-                raise WireError(f"no frame has the kind {kind}")
+                raise WireError(f"unknown frame kind {kind}")
             if len(data) < end:
                 break
             yield _decode(kind, data[start:end])
@@ -255,5 +255,5 @@ def _decode(kind: int, data: bytes) -> Frame:
     except (struct.error, IndexError) as error:
         raise WireError(f"a frame of kind {kind} and {len(data)} bytes cannot be read") from error
     if not payload.is_empty():
-        raise WireError(f"a frame of kind {kind} is longer than it should be")
+        raise WireError(f"a frame of kind {kind} is too long")
     return frame

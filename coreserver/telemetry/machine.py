@@ -1,4 +1,4 @@
-"""What the kernel says of the whole machine: how busy it was, how much of that was us, and whom its listeners lost."""
+"""Figures of the whole machine: CPU time, the share of this process, and overflows of accept queues."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _USER, _NICE, _SYSTEM, _STEAL = 0, 1, 2, 7  # columns of proc_stat(5) after the name
 
 
-def _held(path: str) -> int | None:
-    """A descriptor of `path` that stays open: a process at its descriptor limit still samples itself."""
+def _open_kept(path: str) -> int | None:
+    """Open `path` and keep it open, so that a process at its descriptor limit can still read it."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
 
 
-_NETSTAT = _held("/proc/self/net/netstat")
+_NETSTAT = _open_kept("/proc/self/net/netstat")
 
 
 class MachineWatch:
-    """Begins to look when it is made."""
+    """Measures the use of the machine from its creation on."""
 
     def __init__(self) -> None:
-        self._before = _look()
+        self._before = _read_cpu_times()
         self._began_s = time.monotonic()
 
     def so_far(self) -> MachineUse | None:
-        """The use since then; None where the kernel does not say."""
-        after = _look()
+        """Return the use since the creation; None if the kernel does not report it."""
+        after = _read_cpu_times()
         if self._before is None or after is None:
             return None
         busy_s, steal_s, own_s = (now - before for now, before in zip(after, self._before, strict=True))
         return MachineUse(time.monotonic() - self._began_s, os.cpu_count() or 1, busy_s, steal_s, own_s)
 
 
-def _look() -> tuple[float, float, float] | None:
-    """Seconds busy, stolen and our own, up to now."""
+def _read_cpu_times() -> tuple[float, float, float] | None:
+    """Return the seconds so far that were busy, stolen, and used by this process and its children."""
     try:
         with open("/proc/stat", encoding="ascii") as stat:
             ticks = [int(word) for word in stat.readline().split()[1:]]
         busy, steal = ticks[_USER] + ticks[_NICE] + ticks[_SYSTEM], ticks[_STEAL]
     except (OSError, ValueError, IndexError):
         return None
-    ours = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    own_s = sum(usage.ru_utime + usage.ru_stime for usage in ours)
+    own = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own_s = sum(usage.ru_utime + usage.ru_stime for usage in own)
     return busy / _TICKS_PER_S, steal / _TICKS_PER_S, own_s
 
 
 def listen_overflows() -> int | None:
-    """Handshakes since boot that met a full accept queue (TcpExt ListenOverflows); None where the kernel does not say.
+    """Return the handshakes since boot that met a full backlog (TcpExt ListenOverflows); None if it is not reported.
 
-    The counter is of the whole network namespace: of every listener in it, not of ours alone.
+    The counter is for all listeners of the network namespace.
     """
     if _NETSTAT is None:
         return None

@@ -1,8 +1,9 @@
-"""What a server records of each connection, whole and unrounded, on the lab's one clock.
+"""The records of a server's connections, complete and unrounded, on the lab's clock.
 
-A `Recorder` belongs to one server model. The threads that accept and serve stamp records; everybody else reads frozen
-copies. Counts are kept for ever, records in a ring of the last `RING` connections, and a run takes every record it
-needs through a `Subscription` of its own, which says how many it lost if it was not emptied in time.
+A `Recorder` belongs to one server model. The threads that accept and serve stamp records; all other threads read
+copies. Counts are kept for the life of the server, and records in a ring of the last MAX_RECENT connections. A run
+receives every record through its own `Subscription`, which counts the records it lost because it was not emptied in
+time.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from coreserver.clock import NS_PER_S, now_ns
 from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 
-RING = 4096
-SUBSCRIPTION_LIMIT = 200_000  # one run's connections and a few foreign ones; about 60 MB at the very most
+MAX_RECENT = 4096
+MAX_SUBSCRIBED = 200_000  # the connections of a run and a few others; at most about 60 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +31,33 @@ class Totals:
 
     @property
     def active(self) -> int:
-        """Accepted and not yet ended."""
+        """Connections accepted and not ended."""
         return self.waiting + self.in_service
 
 
 @dataclass(slots=True)
 class Subscription:
-    """The records that ended since it was opened, until taken; at most `limit` of them."""
+    """The records that ended since it was opened and were not taken; at most `limit`."""
 
-    limit: int = SUBSCRIPTION_LIMIT
+    limit: int = MAX_SUBSCRIBED
     lost: int = 0
     _records: deque[ConnectionRecord] = field(default_factory=deque)
 
     def offer(self, record: ConnectionRecord) -> None:
-        """Keep `record`, or count it as lost. Called by the recorder, under its lock."""
+        """Keep `record`, or count it as lost. The recorder calls it under its lock."""
         if len(self._records) < self.limit:
             self._records.append(record)
         else:
             self.lost += 1
 
     def take(self) -> list[ConnectionRecord]:
-        """All records gathered so far, in the order they ended; they are forgotten here."""
-        # One by one: swapping the whole queue could miss a record that `offer` adds to the old one meanwhile.
+        """Remove and return the records so far, in the order of their end."""
+        # One at a time: a swap of the queue could lose a record that `offer` adds to the old one meanwhile.
         return [self._records.popleft() for _ in range(len(self._records))]
 
 
 class Recorder:
-    """Stamps, counts and keeps the connections of one server model. Every method may be called by any thread."""
+    """Stamps, counts and keeps the connections of one server model. Any thread may call any method."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards everything below
@@ -65,32 +66,32 @@ class Recorder:
         self._waiting_ended = 0  # ended without having been started
         self._outcomes = dict.fromkeys(ServerOutcome, 0)
         self._open: dict[int, ConnectionRecord] = {}
-        self._recent: deque[ConnectionRecord] = deque(maxlen=RING)
+        self._recent: deque[ConnectionRecord] = deque(maxlen=MAX_RECENT)
         self._events: deque[Event] = deque(maxlen=500)
         self._event_counts: dict[str, int] = {}
-        self._noted_ns: dict[str, int] = {}  # when there was last an event of that kind
+        self._noted_ns: dict[str, int] = {}  # when the last event of each kind was recorded
         self._subscriptions: list[Subscription] = []
 
     def accepted(self, peer: tuple[str, int]) -> ConnectionRecord:
-        """A new record, stamped as accepted now."""
+        """Return a new record, stamped as accepted now."""
         with self._lock:
             return self._add(ConnectionRecord(self._accepted + 1, peer, now_ns()))
 
     def started(self, record: ConnectionRecord, worker: str) -> None:
-        """`worker` begins to serve this connection."""
+        """Record that `worker` begins to serve the connection."""
         with self._lock:
             self._begin(record, worker, now_ns())
 
     def finished(self, record: ConnectionRecord, outcome: ServerOutcome) -> None:
-        """The connection ended; its record is complete and never changes again."""
+        """Record the end of the connection; its record does not change any more."""
         with self._lock:
             self._end(record, outcome, now_ns())
 
     def event(self, kind: str, detail: str, *, every_s: float = 0.0) -> None:
-        """Note something a person may want to know, such as a refused accept.
+        """Record an event for people to read, such as a refused accept.
 
         Args:
-            every_s: left out if the last one of its kind is not that old yet: a flood of peers must not flood the list.
+            every_s: record at most one event of this kind in this time, so that many peers do not fill the list.
         """
         at_ns = now_ns()
         with self._lock:
@@ -125,10 +126,10 @@ class Recorder:
         self._events.append(event)
         self._event_counts[event.kind] = self._event_counts.get(event.kind, 0) + 1
 
-    # --- for those who look --------------------------------------------------------------------------------------
+    # --- copies for other threads --------------------------------------------------------------------------------
 
     def totals(self) -> Totals:
-        """The counts at one instant."""
+        """Return the counts of this instant."""
         with self._lock:
             ended = sum(self._outcomes.values())
             in_service = self._started - (ended - self._waiting_ended)
@@ -141,28 +142,28 @@ class Recorder:
             )
 
     def open_connections(self) -> list[ConnectionRecord]:
-        """Copies of the records not yet ended, oldest first."""
+        """Return copies of the records that have not ended, oldest first."""
         with self._lock:
             return [replace(record) for record in self._open.values()]
 
     def recent(self) -> list[ConnectionRecord]:
-        """The last ended records, oldest first, at most `RING`."""
+        """Return the records that ended last, oldest first, at most MAX_RECENT."""
         with self._lock:
             return list(self._recent)
 
     def events(self) -> list[Event]:
-        """The last events, oldest first."""
+        """Return the last events, oldest first."""
         with self._lock:
             return list(self._events)
 
     def subscribe(self) -> Subscription:
-        """From now on every record that ends goes to the returned subscription, until `unsubscribe`."""
+        """Return a subscription that receives every record that ends from now on, until `unsubscribe`."""
         subscription = Subscription()
         with self._lock:
             self._subscriptions.append(subscription)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop filling `subscription`; what it holds can still be taken."""
+        """Stop filling `subscription`; its records can still be taken."""
         with self._lock:
             self._subscriptions.remove(subscription)

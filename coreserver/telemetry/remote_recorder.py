@@ -1,4 +1,4 @@
-"""The records of a server that runs in another process, kept here from the frames it sends."""
+"""The records of a server in another process, filled from the frames that it sends."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from coreserver.telemetry.frames import Accepted, Finished, Frame, Lost, Started
 from coreserver.telemetry.recorder import Recorder
 
 
-class Mirror(Recorder):
-    """A recorder filled by frames, which carry the other process's stamps.
+class RemoteRecorder(Recorder):
+    """A recorder filled from frames, with the stamps of the other process.
 
-    Each frame is applied whole, so that accepted = active + the sum of outcomes holds at any instant. `apply` is for
-    one thread; everything else, as ever, for any.
+    Each frame is applied under the lock, so accepted = active + the sum of outcomes holds at any instant. Only one
+    thread may call `apply` and `end_all`.
     """
 
     def apply(self, frame: Frame) -> None:
-        """Take in one frame; kinds that speak of no connection and no event are not for the mirror.
+        """Apply one frame; frames about neither a connection nor an event are ignored.
 
         Raises:
-            WireError: it speaks of a connection that is not open.
+            WireError: the connection of the frame is not open.
         """
         try:
             with self._lock:
@@ -42,7 +42,7 @@ class Mirror(Recorder):
             self._note(frame)
 
     def _lose(self, outcome: ServerOutcome, count: int) -> None:
-        """Connections that came and went without a record: counted, and every reader of records is told."""
+        """Count connections without a record, also in every subscription."""
         self._accepted += count
         self._waiting_ended += count
         self._outcomes[outcome] += count
@@ -50,7 +50,7 @@ class Mirror(Recorder):
             subscription.lost += count
 
     def end_all(self, outcome: ServerOutcome) -> None:
-        """The other process is gone, and every connection it had with it."""
+        """End every open connection, because the other process is gone."""
         with self._lock:
             for record in list(self._open.values()):
                 self._end(record, outcome, now_ns())

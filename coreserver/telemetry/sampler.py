@@ -1,10 +1,10 @@
-"""A server's own figures, sampled every 100 ms or so on the lab's clock while it runs.
+"""Samples of a running server, about every 100 ms on the lab's clock.
 
-Every look comes a little early or late at random: looks at even distances would see arrivals at a constant rate always
-in the same phase, ten times a second always busy or always idle.
+Every sample is a little early or late at random: at equal distances, arrivals at a constant rate would always be seen
+in the same phase, for example always busy or always idle.
 
-CPU time, memory, threads and context switches come from getrusage(2) and /proc/self, so they speak of the whole process
-that serves: under `thread` placement that is the control plane's too, and reports mark them `scope: process`.
+CPU time, memory, threads and context switches come from getrusage(2) and /proc/self, so they are of the whole process
+that serves. With `thread` placement that includes the control plane, and reports mark them `scope: process`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from coreserver.telemetry.machine import listen_overflows
 from coreserver.telemetry.recorder import Totals
 
 INTERVAL_S = 0.1
-_JITTER = 0.2  # of the interval: after four looks the phase of a rate of ten a second is forgotten
-KEPT = 6700  # eleven minutes: the longest run, and a minute to look back from its end
+_JITTER = 0.2  # share of the interval: after four samples the phase of a rate of ten per second is lost
+MAX_SAMPLES = 6700  # eleven minutes: the longest run, and one minute after its end
 
 _PAGE_BYTES = resource.getpagesize()
-_STATM = os.open("/proc/self/statm", os.O_RDONLY)  # held, since a process at its descriptor limit still samples itself
+_STATM = os.open(
+    "/proc/self/statm", os.O_RDONLY
+)  # kept open, so that a process at its descriptor limit can still be sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +55,42 @@ class Sampled(Protocol):
 
 
 class Sampler:
-    """Takes a `Sample` of one model every `gap_s` in a thread of its own and keeps the last KEPT."""
+    """Takes samples of one server in its own thread and keeps the last MAX_SAMPLES."""
 
     def __init__(self, server: Sampled) -> None:
         self._server = server
-        self._samples: deque[Sample] = deque(maxlen=KEPT)
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
-        """Begin to sample; once."""
+        """Start the thread. Call it once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it; may be called twice, and before start."""
+        """End the thread and wait for it. May be called twice, and before `start`."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def since(self, at_ns: int) -> list[Sample]:
-        """The samples taken at or after `at_ns`, oldest first."""
+        """Return the samples taken at or after `at_ns`, oldest first."""
         return [sample for sample in list(self._samples) if sample.at_ns >= at_ns]
 
     def _run(self) -> None:
         while True:
-            self._samples.append(sample(self._server))
-            if self._stopping.wait(gap_s()):
+            self._samples.append(take_sample(self._server))
+            if self._stopping.wait(next_gap_s()):
                 return
 
 
-def gap_s() -> float:
-    """How long to wait for the next look: INTERVAL_S on average."""
+def next_gap_s() -> float:
+    """Return the time until the next sample: INTERVAL_S on average."""
     return INTERVAL_S * random.uniform(1 - _JITTER, 1 + _JITTER)
 
 
-def sample(server: Sampled) -> Sample:
-    """One look at `model` and this process, now."""
+def take_sample(server: Sampled) -> Sample:
+    """Take one sample of `server` and this process now."""
     at_ns = now_ns()
     snapshot = server.snapshot()
     usage = resource.getrusage(resource.RUSAGE_SELF)

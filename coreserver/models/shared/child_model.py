@@ -1,11 +1,11 @@
-"""A server in a process of its own, driven from here like any other model.
+"""A server in its own process, driven like any other model.
 
     this process:   start ─ spawn, settings on stdin ─────▶ child: start the model
-                    mirror of its records  ◀─ telemetry ──         accept, serve …
+                    copy of its records    ◀─ telemetry ──         accept, serve …
                     drain ─ `drain SECONDS` ──────────────▶        drain, end
 
-The states, the moves and the errors are those of every model; only the connections are elsewhere. The child knows the
-deadline of a drain, so it alone decides who is cut off.
+The states, the moves and the errors are those of every model; only the connections are in the child. It knows the
+deadline of a drain, so it decides which connections are cut off.
 """
 
 from __future__ import annotations
@@ -21,46 +21,50 @@ from coreserver.models.shared.base import Drained, ServerAddress, ServerModel, S
 from coreserver.records.samples import Sample
 from coreserver.records.server import Event, ServerOutcome
 from coreserver.telemetry.frames import Ended, Frame, Listening, Refused
-from coreserver.telemetry.remote_recorder import Mirror
-from coreserver.telemetry.sampler import KEPT
+from coreserver.telemetry.remote_recorder import RemoteRecorder
+from coreserver.telemetry.sampler import MAX_SAMPLES
 from coreserver.telemetry.server_child import ServerChild
 
 
 class ChildModel(ServerModel):
-    """Runs the same Python model in another interpreter. A design that is a program of its own says its `command`."""
+    """Runs the same Python model in another interpreter. A design that is a program overrides `command`."""
 
-    start_deadline_s: ClassVar[float] = 10.0  # an interpreter takes 0.4 s to get there on a free core
+    start_deadline_s: ClassVar[float] = 10.0  # an interpreter needs 0.4 s on an idle core
 
     def __init__(self, config: ServerOptions) -> None:
-        self._mirror = Mirror()
-        super().__init__(config, self._mirror)
+        self._remote = RemoteRecorder()
+        super().__init__(config, self._remote)
         self._child: ServerChild | None = None
-        self._samples: deque[Sample] = deque(maxlen=KEPT)
-        self._begun = threading.Event()  # it listens, or never will; then one of the two below is set
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
+        self._begun = threading.Event()  # it listens or has refused; then one of the two below is set
         self._listening: ServerAddress | None = None
         self._refusal: ServerlabError | None = None
-        self._ended = threading.Event()  # it has no connection any more, or is gone
-        self._patience_s = 0.0
+        self._ended = threading.Event()  # it has no connection any more, or has ended
+        self._drain_s = 0.0
 
     def command(self) -> list[str]:
-        """The child program. Raises CannotStart if there is none."""
+        """Return the child program and its arguments.
+
+        Raises:
+            CannotStart: there is no such program.
+        """
         return interpreter("coreserver.hosting.server_process")
 
     def first_line(self) -> str:
-        """What the child reads first; it starts no thread before."""
+        """Return the first line of its stdin; the child starts no thread before it."""
         return self.config.model_dump_json()
 
     @property
     def pid(self) -> int | None:
-        """The process that serves; None before start and once it is gone."""
+        """The process that serves; None before `start` and after its end."""
         return self._child.pid if self._child is not None and not self._child.join(0) else None
 
     def samples(self, since_ns: int) -> list[Sample]:
-        """What the child measured of itself at or after `since_ns`, oldest first."""
+        """Return the samples that the child took at or after `since_ns`, oldest first."""
         return [sample for sample in list(self._samples) if sample.at_ns >= since_ns]
 
     def snapshot(self) -> Snapshot:
-        """The records of this instant, and the figures that the child sent last."""
+        """Return the counts of this instant, and the figures of the last sample."""
         last = self._samples[-1] if self._samples and not self._ended.is_set() else None
         return Snapshot(
             state=self.state,
@@ -84,13 +88,13 @@ class ChildModel(ServerModel):
         elif isinstance(frame, Ended):
             self._ended.set()
         elif isinstance(frame, Event) and frame.kind == "failed":
-            if self._begun.is_set():  # else it comes back as a refusal
+            if self._begun.is_set():  # else a refusal follows
                 self._fail(frame.detail)
         else:
             if isinstance(frame, Event) and frame.kind == "detail":
                 name, _, value = frame.detail.partition(": ")
                 self.details[name] = value
-            self._mirror.apply(frame)
+            self._remote.apply(frame)
 
     def _error(self, refused: Refused) -> ServerlabError:
         if refused.code == "port_in_use":
@@ -105,7 +109,7 @@ class ChildModel(ServerModel):
             self._begun.set()
         elif not self._ended.is_set():
             self._fail(how)
-        self._mirror.end_all(ServerOutcome.ERROR)
+        self._remote.end_all(ServerOutcome.ERROR)
         self._ended.set()
 
     # --- the life of a ServerModel -------------------------------------------------------------------------------
@@ -122,22 +126,22 @@ class ChildModel(ServerModel):
         raise self._refusal or CannotStart(f"the server process {child.pid} cannot be killed")
 
     def _end(self, deadline_s: float) -> Drained:
-        self._patience_s = deadline_s
+        self._drain_s = deadline_s
         return super()._end(deadline_s)
 
     def _stop_accepting(self) -> None:
         if self._child is not None:
-            self._child.send(f"drain {self._patience_s:.6f}")
+            self._child.send(f"drain {self._drain_s:.6f}")
 
     def _wait_idle(self, deadline_s: float) -> bool:
         return self._child is None or self._ended.wait(deadline_s)
 
     def _cut_off(self) -> None:
-        """The child does, at the deadline it was told."""
+        """Do nothing: the child cuts off at the deadline it received."""
 
     def _join(self, deadline_s: float) -> bool:
         child = self._child
         if child is None or child.join(deadline_s):
             return True
-        child.kill("did not end when told to")
+        child.kill("did not end after the drain")
         return child.join(deadline_s)

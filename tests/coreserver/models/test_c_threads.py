@@ -20,7 +20,7 @@ from coreserver.models.c_threads import FLAGS, SOURCE, arguments, cache_dir, com
 from coreserver.models.shared.accept_loop import EXHAUSTED, TRANSIENT
 from coreserver.models.shared.base import State
 from coreserver.telemetry.frames import Decoder, Listening, Refused
-from coreserver.telemetry.remote_recorder import Mirror
+from coreserver.telemetry.remote_recorder import RemoteRecorder
 from tests.support.servers import Peer, assert_healthy, oracle, running, server_config, wait_until
 
 
@@ -157,11 +157,11 @@ def test_stalled_reader_loses_whole_records(cache: Path, tmp_path: Path, monkeyp
         assert program.stdout is not None
         program.stdin.write(b"start\n")
         program.stdin.flush()
-        decoder, mirror, address = Decoder(), Mirror(), None
+        decoder, remote, address = Decoder(), RemoteRecorder(), None
         while address is None:
             for frame in decoder.feed(os.read(program.stdout.fileno(), 4096)):
                 address = frame if isinstance(frame, Listening) else address
-        subscription = mirror.subscribe()
+        subscription = remote.subscribe()
         for _ in range(connections):
             with socket.create_connection(address) as peer:
                 assert peer.recv(1) == b"*"
@@ -169,11 +169,11 @@ def test_stalled_reader_loses_whole_records(cache: Path, tmp_path: Path, monkeyp
         program.stdin.flush()
         while data := os.read(program.stdout.fileno(), 65536):
             for frame in decoder.feed(data):
-                mirror.apply(frame)
+                remote.apply(frame)
     arrived = subscription.take()
     assert subscription.lost > 0
-    assert len(arrived) + subscription.lost == connections == mirror.totals().accepted
-    assert mirror.totals().active == 0
+    assert len(arrived) + subscription.lost == connections == remote.totals().accepted
+    assert remote.totals().active == 0
     assert all(record.started_ns and record.worker and record.outcome == "completed" for record in arrived)
 
 

@@ -1,4 +1,4 @@
-"""Records on their way from one process to another: the outbox, the recorder that fills it, and the mirror."""
+"""Records on their way from one process to another: the sender, the recorder that fills it, and the remote."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import pytest
 
 from coreserver.records.samples import Sample
 from coreserver.records.server import ServerOutcome
-from coreserver.telemetry.frame_sender import Outbox, ReportingRecorder
+from coreserver.telemetry.frame_sender import FrameSender, ReportingRecorder
 from coreserver.telemetry.frames import Accepted, Decoder, Ended, Finished, Lost, Started, WireError
 from coreserver.telemetry.recorder import Totals
-from coreserver.telemetry.remote_recorder import Mirror
+from coreserver.telemetry.remote_recorder import RemoteRecorder
 
 PEER = ("127.0.0.1", 5000)
 NO_SAMPLE = Sample(0, 0, 0, None, None, None, None, 0.0, 0, 0, 0, 0, None)
 
 
 @contextmanager
-def outbox_to_mirror(limit: int = 1000) -> Iterator[tuple[Outbox, Mirror, threading.Event]]:
-    """An outbox whose pipe feeds a mirror once the event is set; at the end everything has arrived."""
+def outbox_to_mirror(limit: int = 1000) -> Iterator[tuple[FrameSender, RemoteRecorder, threading.Event]]:
+    """An sender whose pipe feeds a remote once the event is set; at the end everything has arrived."""
     reading, writing = os.pipe()
     may_read = threading.Event()
-    mirror = Mirror()
+    remote = RemoteRecorder()
 
     def read() -> None:
         may_read.wait()
         decoder = Decoder()
         while data := os.read(reading, 65536):
             for frame in decoder.feed(data):
-                mirror.apply(frame)
+                remote.apply(frame)
 
     reader = threading.Thread(target=read)
     reader.start()
-    outbox = Outbox(writing, limit)
-    outbox.start(lambda: NO_SAMPLE)
+    sender = FrameSender(writing, limit)
+    sender.start(lambda: NO_SAMPLE)
     try:
-        yield outbox, mirror, may_read
+        yield sender, remote, may_read
     finally:
         may_read.set()
-        outbox.close()
+        sender.close()
         os.close(writing)
         reader.join()
         os.close(reading)
@@ -55,9 +55,9 @@ def assert_conserved(totals: Totals) -> None:
 
 
 def test_the_mirror_equals_the_recorder_with_its_stamps() -> None:
-    with outbox_to_mirror() as (outbox, mirror, may_read):
+    with outbox_to_mirror() as (sender, remote, may_read):
         may_read.set()
-        recorder = ReportingRecorder(outbox)
+        recorder = ReportingRecorder(sender)
         served, refused, still_open = (recorder.accepted((PEER[0], port)) for port in (5001, 5002, 5003))
         recorder.started(served, "worker-1")
         served.bytes_in, served.bytes_out, served.messages = 5, 4, 1
@@ -65,18 +65,18 @@ def test_the_mirror_equals_the_recorder_with_its_stamps() -> None:
         recorder.finished(refused, ServerOutcome.REFUSED)
         recorder.started(still_open, "worker-2")
         recorder.event("grew", "a second worker")
-    assert mirror.totals() == recorder.totals()
-    assert mirror.recent() == recorder.recent() == [served, refused]
-    assert mirror.open_connections() == recorder.open_connections() == [still_open]
-    assert mirror.events() == recorder.events()
+    assert remote.totals() == recorder.totals()
+    assert remote.recent() == recorder.recent() == [served, refused]
+    assert remote.open_connections() == recorder.open_connections() == [still_open]
+    assert remote.events() == recorder.events()
 
 
 def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody() -> None:
     connections = 20_000
-    with outbox_to_mirror(limit=1000) as (outbox, mirror, may_read):
-        subscription = mirror.subscribe()
-        recorder = ReportingRecorder(outbox)
-        for _ in range(connections):  # far more than the pipe and the outbox hold, while nobody reads
+    with outbox_to_mirror(limit=1000) as (sender, remote, may_read):
+        subscription = remote.subscribe()
+        recorder = ReportingRecorder(sender)
+        for _ in range(connections):  # far more than the pipe and the sender hold, while nobody reads
             record = recorder.accepted(PEER)
             recorder.started(record, "worker-1")
             recorder.finished(record, ServerOutcome.COMPLETED)
@@ -85,24 +85,24 @@ def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody() -> None:
     assert len(arrived) + subscription.lost == connections
     assert subscription.lost > 0
     assert all(record.finished_ns and record.worker == "worker-1" for record in arrived)
-    assert mirror.totals() == recorder.totals()
+    assert remote.totals() == recorder.totals()
 
 
 def test_a_connection_that_was_reported_is_reported_to_its_end() -> None:
-    with outbox_to_mirror(limit=100) as (outbox, mirror, may_read):
-        recorder = ReportingRecorder(outbox)
+    with outbox_to_mirror(limit=100) as (sender, remote, may_read):
+        recorder = ReportingRecorder(sender)
         first = recorder.accepted(PEER)
         for _ in range(10_000):
             recorder.finished(recorder.accepted(PEER), ServerOutcome.RESET)
         recorder.started(first, "worker-1")
         recorder.finished(first, ServerOutcome.COMPLETED)
         may_read.set()
-    assert first in mirror.recent()
-    assert mirror.totals().active == 0
+    assert first in remote.recent()
+    assert remote.totals().active == 0
 
 
 def test_conservation_holds_after_every_single_frame() -> None:
-    mirror = Mirror()
+    remote = RemoteRecorder()
     for frame in (
         Accepted(1, 10, PEER),
         Accepted(2, 11, PEER),
@@ -113,15 +113,15 @@ def test_conservation_holds_after_every_single_frame() -> None:
         Accepted(6, 15, PEER),
         Ended(),
     ):
-        mirror.apply(frame)
-        assert_conserved(mirror.totals())
-    assert mirror.totals().accepted == 6
-    mirror.end_all(ServerOutcome.ERROR)
-    assert mirror.totals().active == 0
-    assert mirror.totals().outcomes["error"] == 1
-    assert_conserved(mirror.totals())
+        remote.apply(frame)
+        assert_conserved(remote.totals())
+    assert remote.totals().accepted == 6
+    remote.end_all(ServerOutcome.ERROR)
+    assert remote.totals().active == 0
+    assert remote.totals().outcomes["error"] == 1
+    assert_conserved(remote.totals())
 
 
 def test_a_frame_about_an_unknown_connection_is_nonsense() -> None:
     with pytest.raises(WireError, match="7"):
-        Mirror().apply(Started(7, 1, "w"))
+        RemoteRecorder().apply(Started(7, 1, "w"))

@@ -11,7 +11,7 @@ import pytest
 from coreserver.clients.worker.epoll import READ, Poller
 from coreserver.clients.worker.loop_timers import FAR_BEHIND_NS, LoopTimers
 from coreserver.clock import NS_PER_MS, NS_PER_S, now_ns
-from coreserver.timerfd import BATCH
+from coreserver.timerfd import MAX_BATCH
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -55,12 +55,12 @@ def test_a_crowd_of_callbacks_lets_the_loop_do_other_work_between(
             timers.loop.call_soon(events.append, "other work")
 
         timers.at(0, first)
-        for _ in range(2 * BATCH):
+        for _ in range(2 * MAX_BATCH):
             timers.at(1, lambda: events.append("timer"))
         timers.at(2, over.set)
 
     run(loop, story)
-    assert events.index("other work") == BATCH - 1
+    assert events.index("other work") == MAX_BATCH - 1
 
 
 def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
