@@ -176,7 +176,7 @@ def test_where_some_clients_met_only_themselves_nobody_listens(tmp_path: Path, m
     with running("sequential") as host:
         result = run(host, ARTICLE, tmp_path)
         assert (result.outcome, result.failure) == ("failed", "could_not_connect")
-        expected = "nobody listens: of 2 connects 1 were refused, the others met themselves"
+        expected = "nothing listens: 1 of 2 connects were refused, the others reached themselves"
         assert result.failure_detail == expected
         records.append(ClientRecord("conn3", "script", 1, 1, 1, outcome=ClientOutcome.TIMED_OUT))
         assert run(host, ARTICLE, tmp_path).outcome == "completed"
