@@ -1,4 +1,4 @@
-"""Where the top-level `templates` and `static` folders are, in a checkout as in an installed wheel."""
+"""Location of the folders `templates` and `static` in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def asset_dir(name: str) -> Path:
-    """The folder `name`: inside this package in a wheel, beside it in a checkout."""
+    """Return the folder `name`: in this package if installed from a wheel, next to it in a checkout."""
     for folder in (_PACKAGE / name, _PACKAGE.parent / name):
         if folder.is_dir():
             return folder

@@ -1,4 +1,4 @@
-"""The control plane's own settings: defaults, overridden by `SERVERLAB_…` variables, overridden by flags."""
+"""Settings of the control plane. Flags override `SERVERLAB_…` environment variables, which override the defaults."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ ENV_PREFIX = "SERVERLAB_"
 
 
 def default_data_dir(env: Mapping[str, str]) -> Path:
-    """The user's data folder after the XDG base directory specification, which ignores relative paths."""
+    """Return the data directory of the user by the XDG base directory specification, which ignores relative paths."""
     base = env.get("XDG_DATA_HOME", "")
     return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "serverlab"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the lab listens, where it keeps its data, and how much it lets itself be asked for."""
+    """Address, data directory and limits of the lab."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = field(default_factory=lambda: default_data_dir(os.environ))
-    allow_target: tuple[str, ...] = ()  # where runs may go beside the lab's own servers: `127.0.0.1:9000-9100`
+    allow_target: tuple[str, ...] = ()  # allowed external servers, such as `127.0.0.1:9000-9100`
     max_servers: int = 32
-    max_threads: int = 12_000  # that running servers may have by their settings, all together
-    max_connections: int = 50_000  # the same of connections, and of the clients of one run
-    max_queued_runs: int = 100  # beside the one that runs: runs would disturb each other's figures
+    max_threads: int = 12_000  # of all running servers together, by their settings
+    max_connections: int = 50_000  # the same for connections; also the clients of one run
+    max_queued_runs: int = 100  # without the run in progress
     max_run_s: float = 600.0
     max_streams: int = 32
     max_body_bytes: int = 64 * 1024
-    max_import_bytes: int = 64 * 1024 * 1024  # of a run that comes as a file: some 500,000 messages, or 250,000 clients
-    receive_deadline_s: float = 10.0  # a peer that sends no whole request for so long is closed
-    send_deadline_s: float = 20.0  # a peer that takes nothing of its answer for so long is closed
-    push_interval_s: float = 0.2  # live pages are told at most so often: with that they show four figures a second
+    max_import_bytes: int = 64 * 1024 * 1024  # a file of a run: about 500,000 messages or 250,000 clients
+    receive_deadline_s: float = 10.0  # close a connection that has not sent a whole request after this time
+    send_deadline_s: float = 20.0  # close a connection that has not read any of its response for this time
+    push_interval_s: float = 0.2  # minimum time between two events of a live page; shows about four updates per second
 
     @classmethod
     def load(cls, env: Mapping[str, str], **flags: object) -> Settings:
-        """Settings from the environment and from the flags that were given (None: not given).
+        """Return the settings from the environment and from the flags that are not None.
 
         Raises:
-            ValueError: a variable or flag does not hold what its setting needs; the message names it.
+            ValueError: the value of a variable or flag is not valid; the message names it.
         """
         values: dict[str, object] = {"data_dir": default_data_dir(env)}
         for setting in fields(cls):

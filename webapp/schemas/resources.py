@@ -1,7 +1,6 @@
-"""The JSON of the REST API: what is asked (strict, closed to unknown fields) and what is answered.
+"""JSON shapes of the REST API: request options (strict, without unknown fields) and response bodies.
 
-Requests build on the settings of `coreserver`, so a new option of a model is a field here without a further line.
-Every name carries its unit; ids are positive integers; times of day are ISO 8601 in UTC.
+Every field name carries its unit; ids are positive integers; times of day are ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pydantic import ConfigDict, Field
 from coreserver.config.base import FrozenSettings, Label, Note
 from coreserver.reports.schema import Verdict
 from coreserver.reports.schema_figures import Totals
-from webapp.schemas.run_progress import Answer, RunProgress, RunStage
+from webapp.schemas.run_progress import ResponseBody, RunProgress, RunStage
 
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]
 RunState = Literal["queued", "running", "completed", "failed", "cancelled", "interrupted"]
@@ -38,61 +37,64 @@ RunSort = Literal[
     "-response_p99_ms",
 ]
 
-EXTERNAL = "external"  # the model of a server that the lab did not start
-Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive whole number")]
+EXTERNAL = "external"  # model of an external server
+Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive integer")]
 
-# --- asked -----------------------------------------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------------------------------------
 
 
 class StopOptions(FrozenSettings):
-    """How to stop a server."""
+    """Options of stopping a server."""
 
     drain_s: float = Field(
-        default=0.0, ge=0, le=60, description="let what is in flight finish for so long before it is cut off, seconds"
+        default=0.0,
+        ge=0,
+        le=60,
+        description="seconds that connections in flight have to finish before they are cut off",
     )
 
 
 class NoOptions(FrozenSettings):
-    """A body without fields; leaving it out means the same."""
+    """A body without fields; it may be omitted."""
 
 
 class RunPatch(FrozenSettings):
-    """What may be changed of a run afterwards; a field left out stays as it is."""
+    """Editable fields of a run; an omitted field keeps its value."""
 
     label: Label | None = None
     note: Note | None = None
 
 
 class RunFilter(FrozenSettings):
-    """Which runs to list, and how."""
+    """Filter, order and page of a list of runs."""
 
-    model_config = ConfigDict(strict=False)  # a query string has text only
+    model_config = ConfigDict(strict=False)  # a query string contains text only
 
     state: RunState | None = Field(default=None, description="only runs in this state")
-    label: Label | None = Field(default=None, description="only runs with this in their label, capitals or not")
-    model: str | None = Field(default=None, max_length=80, description="a design's name, or `external`")
+    label: Label | None = Field(default=None, description="only runs whose label contains this text, ignoring case")
+    model: str | None = Field(default=None, max_length=80, description="name of a design, or `external`")
     verdict: VerdictStatus | None = Field(default=None, description="only runs with this verdict")
     server_id: Id | None = Field(default=None, description="only runs against this server of the lab")
     sort: RunSort = Field(
         default="-created_at",
-        description="a minus: the other way round; runs without that figure stand at the end either way",
+        description="a leading minus reverses the order; runs without that figure come last in both orders",
     )
-    limit: int = Field(default=50, ge=1, le=500, description="runs of a page")
-    cursor: str | None = Field(default=None, max_length=400, description="`next_cursor` of the page before")
+    limit: int = Field(default=50, ge=1, le=500, description="maximum number of runs per page")
+    cursor: str | None = Field(default=None, max_length=400, description="`next_cursor` of the previous page")
 
 
-# --- answered --------------------------------------------------------------------------------------------------------
+# --- responses -------------------------------------------------------------------------------------------------------
 
 
-class FieldProblem(Answer):
-    """What is wrong with one field of the request."""
+class FieldProblem(ResponseBody):
+    """Error in one field of the request."""
 
-    field: str = Field(description="dotted path as it was written, such as `clients.0.script.1.send`")
+    field: str = Field(description="dotted path in the request, such as `clients.0.script.1.send`")
     message: str
 
 
-class ProblemDocument(Answer):
-    """An error, after RFC 9457."""
+class ProblemDocument(ResponseBody):
+    """Problem document of RFC 9457."""
 
     type: str = "about:blank"
     title: str
@@ -101,54 +103,54 @@ class ProblemDocument(Answer):
     errors: list[FieldProblem] = Field(default=[])
 
 
-class ModelResource(Answer):
-    """A server design that can be started."""
+class ModelResource(ResponseBody):
+    """A server design."""
 
     name: str
     summary: str = Field(description="one line")
     description: str
-    options: dict[str, Any] = Field(description="JSON Schema of its config, with defaults")
+    options: dict[str, Any] = Field(description="JSON Schema of its options, with defaults")
     source_file: str = Field(description="file name within the package")
-    source: str = Field(description="the text of that file")
+    source: str = Field(description="content of that file")
 
 
-class AddressResource(Answer):
-    """Where a server listens."""
+class AddressResource(ResponseBody):
+    """Address on which a server listens."""
 
     host: str
     port: int
 
 
-class Reason(Answer):
-    """Why something is not as it was asked to be."""
+class Reason(ResponseBody):
+    """Reason for a state, as a code and in words."""
 
     code: str
     detail: str
 
 
-class ServerStats(Answer):
-    """A server's figures at this instant, counted since its last start; null where its design has no such notion."""
+class ServerStats(ResponseBody):
+    """Current figures of a server since its last start; null if the figure does not apply to its design."""
 
-    accepted: int = Field(description="connections taken from the kernel so far")
-    waiting: int = Field(description="accepted connections that nobody serves yet")
-    in_service: int = Field(description="connections being served")
-    outcomes: dict[str, int] = Field(description="connections ended so far, by how they ended")
-    events: dict[str, int] = Field(description="how often what else happened, such as a failed accept")
-    threads_alive: int | None = Field(description="the design's own threads")
-    threads_busy: int | None = Field(description="those of them that serve somebody")
-    queue_depth: int | None = Field(description="connections in the design's own queue")
-    accept_queue: int | None = Field(description="connections in the kernel's queue that nobody accepted yet")
+    accepted: int = Field(description="connections accepted so far")
+    waiting: int = Field(description="accepted connections that are not in service yet")
+    in_service: int = Field(description="connections in service")
+    outcomes: dict[str, int] = Field(description="connections ended so far, by outcome")
+    events: dict[str, int] = Field(description="counts of other events, such as a failed accept")
+    threads_alive: int | None = Field(description="threads of the design")
+    threads_busy: int | None = Field(description="threads of the design that serve a connection")
+    queue_depth: int | None = Field(description="connections in the queue of the design")
+    accept_queue: int | None = Field(description="connections in the backlog, not accepted yet")
 
 
-class ServerResource(Answer):
-    """A server of the lab; it stays listed when stopped."""
+class ServerResource(ResponseBody):
+    """A server of the lab. A stopped server stays in the list."""
 
     id: int
     name: str
     state: ServerState
-    reason: Reason | None = Field(description="why it is stopped or failed, where nobody asked for that")
+    reason: Reason | None = Field(description="why it stopped or failed, if it was not stopped on request")
     model: str
-    pid: int | None = Field(description="the process that serves; null while nothing listens")
+    pid: int | None = Field(description="id of the process that serves; null while it is not listening")
     address: AddressResource | None
     config: dict[str, Any]
     created_at: datetime
@@ -157,106 +159,108 @@ class ServerResource(Answer):
     links: dict[str, str]
 
 
-class ImportedFrom(Answer):
-    """Where an imported run was made."""
+class ImportedFrom(ResponseBody):
+    """Origin of an imported run."""
 
-    run_id: int = Field(description="its id there")
-    version: str | None = Field(description="of that lab")
-    has_records: bool = Field(description="whether the file had its connections; otherwise it has the report alone")
+    run_id: int = Field(description="id of the run in that lab")
+    version: str | None = Field(description="version of that lab")
+    has_records: bool = Field(description="whether the file contained the connections; otherwise only the report")
 
 
-class RunResource(Answer):
-    """A run: what was asked, how far it is, how it ended."""
+class RunResource(ResponseBody):
+    """A run: its request, its progress and its end."""
 
     id: int
     state: RunState
     label: str
     note: str
-    model: str = Field(description="the server's design; `external` for a server that is not ours")
-    server_id: int | None = Field(description="null where the server lives for this run alone, or is not ours")
+    model: str = Field(description="design of the server; `external` for an external server")
+    server_id: int | None = Field(description="null for an external server and for one that existed for this run only")
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    stage: RunStage | None = Field(default=None, description="null once it has ended")
-    progress: RunProgress | None = Field(description="null before it starts and once it has ended")
+    stage: RunStage | None = Field(default=None, description="null after the end")
+    progress: RunProgress | None = Field(description="null before the start and after the end")
     verdict: Verdict | None
-    sentence: str | None = Field(description="what happened, in one sentence")
-    totals: Totals | None = Field(description="the report's totals, once it has ended")
-    response_p50_ms: float | None = Field(default=None, description="median response time; null: too few samples")
-    response_p99_ms: float | None = Field(default=None, description="its 99th percentile; null: too few samples")
+    sentence: str | None = Field(description="summary in one sentence")
+    totals: Totals | None = Field(description="totals of the report, after the end")
+    response_p50_ms: float | None = Field(default=None, description="median; null if there are too few samples")
+    response_p99_ms: float | None = Field(
+        default=None, description="99th percentile; null if there are too few samples"
+    )
     reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")
-    config: dict[str, Any] = Field(description="the body that repeats it, defaults filled in")
-    imported: bool = Field(default=False, description="whether it was made elsewhere and came here as a file")
-    imported_at: datetime | None = Field(default=None, description="when it came; `created_at` is when it was made")
-    imported_from: ImportedFrom | None = Field(default=None, description="who made it, as the file says")
+    config: dict[str, Any] = Field(description="request body that repeats the run, with all defaults")
+    imported: bool = Field(default=False, description="whether it was imported from a file")
+    imported_at: datetime | None = Field(default=None, description="when; `created_at` is that of the original run")
+    imported_from: ImportedFrom | None = Field(default=None, description="its origin, as stated in the file")
     links: dict[str, str]
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended, however."""
+        """Whether it has ended in any way."""
         return self.state not in ("queued", "running")
 
 
-class ModelList(Answer):
-    """All models; there is one page of them."""
+class ModelList(ResponseBody):
+    """All models, on one page."""
 
     models: list[ModelResource]
     next_cursor: None = None
 
 
-class ServerList(Answer):
-    """All servers; there is one page of them."""
+class ServerList(ResponseBody):
+    """All servers, on one page."""
 
     servers: list[ServerResource]
     next_cursor: None = None
 
 
-class RunList(Answer):
+class RunList(ResponseBody):
     """One page of runs."""
 
     runs: list[RunResource]
-    next_cursor: str | None = Field(default=None, description="hand it back as `cursor` for the next page; null: none")
+    next_cursor: str | None = Field(default=None, description="`cursor` of the next page; null on the last page")
 
 
-class ConnectionRow(Answer):
-    """One connection of a run; seconds from the run's start, null where that point was not reached."""
+class ConnectionRow(ResponseBody):
+    """One connection of a run. Times are seconds from the start of the run, null if that point was not reached."""
 
     name: str
     group: str
-    due_s: float = Field(description="when the client was meant to connect")
-    connect_start_s: float | None = Field(description="when it did")
-    connected_s: float | None = Field(description="when the kernel had made the connection")
-    greeted_s: float | None = Field(description="when it had read the server's `*`")
+    due_s: float = Field(description="when the connection was due")
+    connect_start_s: float | None = Field(description="when the client began to connect")
+    connected_s: float | None = Field(description="when the connection was established")
+    greeted_s: float | None = Field(description="when the client had received the greeting")
     closed_s: float | None = Field(description="when the client closed")
     accepted_s: float | None = Field(
-        description="when the server took it; this and the next two are null where the server is not ours"
+        description="when the server accepted it; this field and the next two are null for an external server"
     )
-    started_s: float | None = Field(description="when the server began to serve it")
-    finished_s: float | None = Field(description="when the server was done with it")
-    worker: str | None = Field(description="who served it")
-    outcome: str | None = Field(description="how it ended for the client; null: its client process died")
-    server_outcome: str | None = Field(description="how it ended for the server")
-    detail: str = Field(description="what the outcome does not say, such as the error")
+    started_s: float | None = Field(description="when its service began")
+    finished_s: float | None = Field(description="when its service ended")
+    worker: str | None = Field(description="worker that served it")
+    outcome: str | None = Field(description="outcome for the client; null if the client process died")
+    server_outcome: str | None = Field(description="outcome for the server")
+    detail: str = Field(description="further information, such as the error")
     bytes_sent: int = Field(description="by the client")
     bytes_received: int = Field(description="by the client")
-    messages: int = Field(description="answered rightly")
+    messages: int = Field(description="messages with a correct reply")
 
 
-class ConnectionList(Answer):
-    """Every connection of a run, groups as given and clients as numbered."""
+class ConnectionList(ResponseBody):
+    """All connections of a run, by group and client number."""
 
     connections: list[ConnectionRow]
     next_cursor: None = None
 
 
-class Health(Answer):
-    """The lab answers."""
+class Health(ResponseBody):
+    """The lab responds."""
 
     status: Literal["ok"] = "ok"
 
 
-class Version(Answer):
-    """What runs here."""
+class Version(ResponseBody):
+    """Versions of the lab and of Python."""
 
     name: Literal["serverlab"] = "serverlab"
     version: str

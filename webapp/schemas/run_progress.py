@@ -1,4 +1,4 @@
-"""The JSON of a run that is not over: its stage, its figures, what went wrong so far, and what was before."""
+"""JSON shapes of a run that has not ended: stage, figures, errors and history."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ RunPhase = Literal[
 ]
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     """Base of all response bodies. Frozen, so that threads can share them."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class RunError(Answer):
-    """Connections of a run under way that ended otherwise than asked, of one kind."""
+class RunError(ResponseBody):
+    """Failed connections of a run in progress, with the same outcome and detail."""
 
     outcome: str
-    detail: str = Field(description="what the outcome does not say; may be empty")
+    detail: str = Field(description="further information; may be empty")
     count: int
-    last_s: float = Field(description="when the last of them became known, seconds from the run's start")
+    last_s: float = Field(description="when the last of them was reported, seconds from the start of the run")
 
 
-class LiveServer(Answer):
-    """The lab's own server under a run, at this instant; null where its design has no such notion."""
+class LiveServer(ResponseBody):
+    """Current figures of the lab's own server; null if the figure does not apply to its design."""
 
-    queue_depth: int | None = Field(description="connections in the design's own queue")
-    accept_queue: int | None = Field(description="connections in the kernel's queue that nobody accepted yet")
-    threads_alive: int | None = Field(description="the design's own threads")
-    threads_busy: int | None = Field(description="those of them that serve somebody")
-
-
-class RunHistory(Answer):
-    """A run under way so far: a point some five times a second, fewer in a long run."""
-
-    columns: list[str] = Field(description="of `rows`; `at_s` is seconds from the run's start")
-    rows: list[list[float | None]] = Field(description="oldest first; null where it is not known")
+    queue_depth: int | None = Field(description="connections in the queue of the design")
+    accept_queue: int | None = Field(description="connections in the backlog, not accepted yet")
+    threads_alive: int | None = Field(description="threads of the design")
+    threads_busy: int | None = Field(description="threads of the design that serve a connection")
 
 
-class RunStage(Answer):
-    """What a run that is not over is doing."""
+class RunHistory(ResponseBody):
+    """Figures since the start of a run in progress: about five points per second, fewer in a long run."""
+
+    columns: list[str] = Field(description="names of the columns; `at_s` is seconds from the start of the run")
+    rows: list[list[float | None]] = Field(description="oldest first; null if a figure is not known")
+
+
+class RunStage(ResponseBody):
+    """Current phase of a run that has not ended."""
 
     phase: RunPhase
-    words: str = Field(description="the same in a sentence")
-    before: int | None = Field(default=None, description="of a queued run: how many runs come before it")
-    expected_end_s: float = Field(description="when it should end by its own settings, seconds from its start")
-    is_about: bool = Field(description="the end also depends on what the clients find")
+    words: str = Field(description="the phase in a sentence")
+    before: int | None = Field(default=None, description="number of runs ahead of a queued run")
+    expected_end_s: float = Field(description="expected end according to its settings, seconds from its start")
+    is_about: bool = Field(description="whether the end also depends on the server")
 
 
-class RunProgress(Answer):
-    """Where the clients of a run are now."""
+class RunProgress(ResponseBody):
+    """Current figures of a run in progress."""
 
-    elapsed_s: float = Field(description="seconds since the run's start")
+    elapsed_s: float = Field(description="seconds since the start of the run")
     counts: dict[str, int] = Field(
-        description="clients by phase: due, connecting, waiting, in_service, completed, failed; and `messages` sent"
+        description="clients by phase (due, connecting, waiting, in_service, completed, failed), and `messages` sent"
     )
     in_flight: int = Field(default=0, description="connecting, waiting or in service")
     messages_per_s: float | None = Field(default=None, description="sent during the last second")
-    connections_per_s: float | None = Field(default=None, description="begun during the last second")
-    server: LiveServer | None = Field(default=None, description="null where the server is not ours")
-    errors: list[RunError] = Field(default=[], description="by kind, the newest first")
-    errors_untold: int = Field(default=0, description="failed connections that `errors` does not tell of (yet)")
+    connections_per_s: float | None = Field(default=None, description="started during the last second")
+    server: LiveServer | None = Field(default=None, description="null for an external server")
+    errors: list[RunError] = Field(default=[], description="by kind, newest first")
+    errors_untold: int = Field(default=0, description="number of failed connections that `errors` does not contain")

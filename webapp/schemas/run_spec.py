@@ -18,13 +18,13 @@ RUN_FIELDS = ("label", "note", "seed", "client_processes", "client_cpus")  # of 
 
 
 class ServerRef(FrozenSettings):
-    """A server of this lab, which must be listening."""
+    """A listening server of this lab."""
 
     id: Id
 
 
 class ServerTarget(FrozenSettings):
-    """A server of somebody else that speaks the protocol; the lab must have been told that it may be reached."""
+    """An external server that speaks the protocol, within an `--allow-target` of the lab."""
 
     address: str = Field(
         min_length=1,
@@ -49,15 +49,15 @@ RunServer = Annotated[
 
 
 class RunSpec(LoadConfig):
-    """A run as it is asked for: a server, the clients that are sent at it, and what to call it."""
+    """A run: its server, its clients, a label and a note."""
 
-    label: Label = Field(default="", description="a short name to find the run by")
-    note: Note = Field(default="", description="anything worth remembering")
+    label: Label = Field(default="", description="short name of the run")
+    note: Note = Field(default="", description="free text about the run")
     server: RunServer = Field(
-        description='`{"id": 3}` for a listening server of the lab; the config of one that lives for this run alone; '
-        'or `{"address": "127.0.0.1:9000"}` for one that is not ours'
+        description='`{"id": 3}` for a listening server of the lab; a server config for a server of this run only; '
+        'or `{"address": "127.0.0.1:9000"}` for an external server'
     )
 
     def load(self) -> LoadConfig:
-        """The part of it that the client processes need."""
+        """Return the settings of the client processes."""
         return LoadConfig(**{name: getattr(self, name) for name in LoadConfig.model_fields})
