@@ -1,4 +1,4 @@
-"""The application: routes, static files, the life of the lab, and what becomes of errors; nothing else."""
+"""The ASGI application: routes, static files, middleware and error responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from webapp.assets import asset_dir
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.charts.rendering.vega_version import BUNDLE_PATH
-from webapp.http.api_responses import as_problem, problem_response
+from webapp.http.api_responses import problem_response, to_problem
 from webapp.http.guard import LOOPBACK_NAMES, Guard
 from webapp.http.head_requests import HeadAsGet
 from webapp.lab.lab import Lab
@@ -29,18 +29,18 @@ from webapp.settings import Settings
 from webapp.version import lab_version
 
 DESCRIPTION = """\
-Start concurrent TCP servers of different designs, send real clients at them, and read what happened.
+Start concurrent TCP servers of different designs, run clients against them, and read the results.
 
-Bodies are JSON, strictly: unknown fields, numbers as text, NaN and repeated names are refused with the field's name.
+Bodies are strict JSON: unknown fields, numbers as text, NaN and repeated names are refused, naming the field.
 Errors are `application/problem+json`. Every field name carries its unit; lists have a `next_cursor`.
 """
 
 
 class LabApp(FastAPI):
-    """The application with its guard around everything, the answer to an internal error included."""
+    """The application inside its guard, including the responses to internal errors."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The usual stack inside the guard, a HEAD as a GET; `add_middleware` would put them in the error handler."""
+        """Wrap Starlette's stack. `add_middleware` would place the guard inside the error handler."""
         settings: Settings = self.state.settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         names = LOOPBACK_NAMES | {host}
@@ -48,10 +48,10 @@ class LabApp(FastAPI):
         guarded = Guard(
             stack, settings.max_body_bytes, settings.max_import_bytes, names, cacheable=frozenset({BUNDLE_PATH})
         )
-        return HeadAsGet(self.state.metrics.counted(guarded))
+        return HeadAsGet(self.state.metrics.count_requests(guarded))
 
     def openapi(self) -> dict[str, Any]:
-        """The API's description, with the problem's schema that the error answers refer to."""
+        """Return the OpenAPI description, including the schema of problem documents."""
         if self.openapi_schema is None:
             schema = get_openapi(title=self.title, version=self.version, description=DESCRIPTION, routes=self.routes)
             problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -81,8 +81,8 @@ def create_app(settings: Settings, lab: Lab, charts: ChartRenderer) -> FastAPI:
 
 
 async def _answer(request: Request, error: Exception) -> Response:
-    """A script gets the problem as JSON, a person gets a page."""
-    problem = as_problem(error)
+    """Respond with a page if the client accepts HTML and the path is one of a page; otherwise with JSON."""
+    problem = to_problem(error)
     accept = request.headers.get("accept", "")
     if request.scope["path"].startswith(("/api/", "/static/")) or "text/html" not in accept:
         return problem_response(problem)

@@ -1,4 +1,4 @@
-"""`LabClient`: the REST API for scripts.
+"""Client of the REST API for scripts. Importing it loads neither the models nor the drawing code.
 
 with LabClient("http://127.0.0.1:8000") as lab:
     server = lab.start_server(model="bounded_pool", workers=2)
@@ -29,7 +29,7 @@ from webapp.schemas.timeline_part import TimelinePicture
 if TYPE_CHECKING:
     from coreserver.config.load import ClosedGroup, OpenGroup
 
-POLL_S = (0.05, 0.5)  # how often `wait` asks: at first, and in the end
+POLL_S = (0.05, 0.5)  # interval of `wait`: first and longest
 
 
 class LabError(ServerlabError):
@@ -48,10 +48,10 @@ class LabUnreachable(LabError):
 
 
 class LabClient:
-    """One lab. Every method may raise LabError; use it in a `with` block, or `close` it."""
+    """Connection to one lab. Every method may raise LabError. Use it as a context manager, or call `close`."""
 
     def __init__(self, base_url: str, *, timeout_s: float = 30.0) -> None:
-        # Proxies of the environment are for the world outside; a lab is on this machine.
+        # The lab is on this machine, so the proxies of the environment do not apply.
         self._http = httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False)
 
     def __enter__(self) -> LabClient:
@@ -63,32 +63,32 @@ class LabClient:
         self.close()
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._http.close()
 
     def version(self) -> Version:
-        """What runs there; LabUnreachable if that is no lab."""
+        """Return the versions of the lab and of Python; LabUnreachable if the server is not a lab."""
         try:
             return Version.model_validate(self._ask("GET", "/version"))
         except ValueError:
-            raise LabUnreachable(f"whoever answers at {self._http.base_url} is no Serverlab") from None
+            raise LabUnreachable(f"the server at {self._http.base_url} is not a Serverlab") from None
 
     # --- servers -------------------------------------------------------------------------------------------------
 
     def models(self) -> list[ModelResource]:
-        """Every server design."""
+        """Return all server designs."""
         return [ModelResource.model_validate(model) for model in self._ask("GET", "/api/v1/models")["models"]]
 
     def start_server(self, config: Mapping[str, Any] | BaseModel | None = None, **options: Any) -> ServerResource:
-        """Start a server: from a config, from options such as `model="sequential"`, or from both."""
+        """Start a server from a config, from options such as `model="sequential"`, or from both."""
         return ServerResource.model_validate(self._ask("POST", "/api/v1/servers", {**_plain(config or {}), **options}))
 
     def servers(self) -> list[ServerResource]:
-        """Every server, oldest first."""
+        """Return all servers, oldest first."""
         return [ServerResource.model_validate(server) for server in self._ask("GET", "/api/v1/servers")["servers"]]
 
     def server(self, server_id: int) -> ServerResource:
-        """One server with its live figures."""
+        """Return one server with its current figures."""
         return ServerResource.model_validate(self._ask("GET", f"/api/v1/servers/{server_id}"))
 
     def restart_server(self, server_id: int) -> ServerResource:
@@ -96,13 +96,13 @@ class LabClient:
         return ServerResource.model_validate(self._ask("POST", f"/api/v1/servers/{server_id}/start"))
 
     def stop_server(self, server_id: int, *, drain_s: float = 0.0) -> ServerResource:
-        """Stop it, letting what is in flight finish for `drain_s` seconds."""
+        """Stop a server. Connections in flight have `drain_s` seconds to finish."""
         return ServerResource.model_validate(
             self._ask("POST", f"/api/v1/servers/{server_id}/stop", {"drain_s": drain_s})
         )
 
     def delete_server(self, server_id: int) -> None:
-        """Stop it and forget it."""
+        """Stop and delete a server."""
         self._ask("DELETE", f"/api/v1/servers/{server_id}")
 
     # --- runs ----------------------------------------------------------------------------------------------------
@@ -119,14 +119,14 @@ class LabClient:
         client_processes: int | None = None,
         client_cpus: Sequence[int] | None = None,
     ) -> RunResource:
-        """Queue a run, and return at once.
+        """Queue a run without waiting for it.
 
         Args:
-            server: a server of the lab or its id; the config of one that lives for this run alone; or
-                `{"address": "host:port"}` of one that is not ours, if the lab was told that it may be reached.
-            clients: client groups, such as `closed` and `open_loop` make; or how many clients shall play `script`.
-            client_processes: that share the clients; None: as many as leave a core to the server.
-            client_cpus: the CPUs these may run on; None: all.
+            server: a server of the lab or its id; the config of a server for this run only; or
+                `{"address": "host:port"}` of an external server within an `--allow-target` of the lab.
+            clients: client groups, such as `closed` and `open_loop` return; or how many clients play `script`.
+            client_processes: number of client processes; None: all cores except one for the server.
+            client_cpus: CPUs of the client processes; None: all.
         """
         groups = [{"kind": "script", "count": clients, "script": script}] if isinstance(clients, int) else clients
         body = {
@@ -141,13 +141,19 @@ class LabClient:
         return self.run_spec(body)
 
     def run_spec(self, body: Mapping[str, Any] | BaseModel) -> RunResource:
-        """Queue the run that a whole body asks for, as REST takes it: an earlier run's `config` repeats that run."""
+        """Queue a run from a request body; the `config` of an earlier run repeats that run."""
         return RunResource.model_validate(self._ask("POST", "/api/v1/runs", _plain(body)))
 
     def wait(
         self, run_id: int, timeout_s: float = 660.0, *, on_look: Callable[[RunResource], object] | None = None
     ) -> RunResource:
-        """The run once it is over; TimeoutError if it is not by then. `on_look` sees it at every look until then."""
+        """Wait for the end of a run and return it.
+
+        Args:
+            on_look: called with the run at every poll before the end.
+        Raises:
+            TimeoutError: it has not ended after `timeout_s`.
+        """
         deadline = time.monotonic() + timeout_s
         pause_s, longest_s = POLL_S
         while not (run := self.get_run(run_id)).is_over:
@@ -160,78 +166,78 @@ class LabClient:
         return run
 
     def get_run(self, run_id: int) -> RunResource:
-        """One run as it is now."""
+        """Return one run as it is now."""
         return RunResource.model_validate(self._ask("GET", f"/api/v1/runs/{run_id}"))
 
     def runs(self, **which: Any) -> RunList:
-        """One page of runs; `which` filters by state, label, model, verdict, server_id and sets sort, limit, cursor."""
+        """Return one page of runs. `which`: state, label, model, verdict, server_id, sort, limit, cursor."""
         return RunList.model_validate(self._ask("GET", "/api/v1/runs", params=which))
 
     def cancel(self, run_id: int) -> RunResource:
-        """Ask for its end; what it has gathered is kept."""
+        """End a run soon and keep its records."""
         return RunResource.model_validate(self._ask("POST", f"/api/v1/runs/{run_id}/cancel"))
 
     def delete_run(self, run_id: int) -> None:
-        """Forget a run that is over."""
+        """Delete a run that has ended."""
         self._ask("DELETE", f"/api/v1/runs/{run_id}")
 
     def report(self, run_id: int) -> Report:
-        """Its JSON report."""
+        """Return the report of a run."""
         return Report.model_validate(self._ask("GET", f"/api/v1/runs/{run_id}/report"))
 
     def compare(self, *run_ids: int) -> Comparison:
-        """Two to eight runs side by side; the first one is the baseline."""
+        """Compare two to eight runs; the first is the baseline."""
         return Comparison.model_validate(self._ask("GET", "/api/v1/compare", params={"run": run_ids}))
 
     def connections(self, run_id: int) -> list[ConnectionRow]:
-        """Every connection of it."""
+        """Return all connections of a run."""
         rows = self._ask("GET", f"/api/v1/runs/{run_id}/connections")["connections"]
         return [ConnectionRow.model_validate(row) for row in rows]
 
     def log(self, run_id: int) -> str:
-        """Its clients' log, in the article's format."""
+        """Return the clients' log in the article's format."""
         return self._send("GET", f"/api/v1/runs/{run_id}/log").text
 
     def histogram(self, run_id: int, of: Literal["response", "round_trip"] = "response") -> str:
-        """Its latencies as the percentile text that HdrHistogram's tools print and plot, in milliseconds."""
+        """Return the latencies in milliseconds as a percentile table in the format of HdrHistogram."""
         return self._send("GET", f"/api/v1/runs/{run_id}/histogram", params={"of": of}).text
 
     def chart(self, run_id: int, name: str = "timeline") -> str:
-        """One of its charts as SVG; 503 while a run is under way, for a chart that was not drawn before."""
+        """Return a chart as SVG; 503 while a run is queued or in progress, unless the chart is cached."""
         return self._send("GET", f"/api/v1/runs/{run_id}/charts/{name}.svg").text
 
     def timeline(self, run_id: int, *, lanes: bool = False, **part: float) -> TimelinePicture:
-        """The timeline or the worker lanes with the parts of each connection's time; `part`: see `TimelineQuery`."""
+        """Return the timeline or the worker lanes with the connections; `part`: see `TimelineQuery`."""
         path = f"/api/v1/runs/{run_id}/{'lanes' if lanes else 'timeline'}"
         return TimelinePicture.model_validate(self._ask("GET", path, params=part))
 
     def chart_png(self, run_id: int, name: str = "timeline") -> bytes:
-        """The same as PNG."""
+        """Return a chart as PNG; otherwise the same as `chart`."""
         return self._send("GET", f"/api/v1/runs/{run_id}/charts/{name}.png").content
 
     def chart_spec(self, run_id: int, name: str) -> dict[str, Any]:
-        """One of its statistical charts as a Vega-Lite spec, with its data."""
+        """Return a statistical chart as a Vega-Lite spec with its data."""
         spec: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/charts/{name}.json")
         return spec
 
     # --- runs as files -------------------------------------------------------------------------------------------
 
     def export(self, run_id: int, path: Path) -> Path:
-        """Write the whole run to a file, which `import_run` of any lab takes; the file."""
+        """Write a run to a file for `import_run`, and return the path."""
         path.write_bytes(self._send("GET", f"/api/v1/runs/{run_id}/report.json").content)
         return path
 
     def import_run(self, path: Path) -> RunResource:
-        """Bring a run back from a file of `export`, under a new id; OSError where the file cannot be read."""
+        """Import a run from a file of `export`, under a new id; OSError if the file cannot be read."""
         answer = self._send("POST", "/api/v1/runs/import", content=path.read_bytes())
         return RunResource.model_validate(answer.json())
 
     def report_html(self, run_id: int) -> str:
-        """The run as one page that opens without the lab; 503 while a run is under way and its charts are not drawn."""
+        """Return the run as one self-contained page; 503 while a run is in progress, unless its charts are cached."""
         return self._send("GET", f"/api/v1/runs/{run_id}/report.html").text
 
     def trace(self, run_id: int) -> dict[str, Any]:
-        """The run as a trace in the Trace Event Format, for Perfetto."""
+        """Return the run in the Trace Event Format, for Perfetto."""
         trace: dict[str, Any] = self._ask("GET", f"/api/v1/runs/{run_id}/trace")
         return trace
 
@@ -250,7 +256,7 @@ class LabClient:
         *,
         content: bytes | None = None,
     ) -> httpx.Response:
-        """The answer; `content` is a body of JSON that is sent as it is."""
+        """Send a request and return the response. `content` is a JSON body that is already encoded."""
         headers = None if content is None else {"Content-Type": "application/json"}
         try:
             answer = self._http.request(method, path, json=body, params=params, content=content, headers=headers)
@@ -274,8 +280,8 @@ def closed(
     start_s: float = 0.0,
     timeout_s: float = 30.0,
 ) -> ClosedGroup:
-    """So many clients that each wait for their reply before they send again: the server sets the pace."""
-    from coreserver.config.load import ClosedGroup  # takes 0.03 s, which most scripts need not pay
+    """Return a closed-loop group: each client waits for its reply before it sends the next message."""
+    from coreserver.config.load import ClosedGroup  # takes 0.03 s to import
 
     return ClosedGroup(
         kind="closed",
@@ -304,7 +310,7 @@ def open_loop(
     start_s: float = 0.0,
     timeout_s: float = 30.0,
 ) -> OpenGroup:
-    """Clients that arrive at a rate, whether or not earlier ones were served; for stages, use `OpenGroup` itself."""
+    """Return an open-loop group: clients arrive at a fixed rate. For stages, use `OpenGroup`."""
     from coreserver.config.load import OpenGroup  # as in `closed`
 
     return OpenGroup(
@@ -337,4 +343,4 @@ def _refusal(answer: httpx.Response) -> LabError:
         errors = [FieldError(error["field"], error["message"]) for error in problem.get("errors", [])]
         return LabError(answer.status_code, problem["title"], problem["detail"], errors)
     except (ValueError, KeyError, TypeError):
-        return LabError(answer.status_code, answer.reason_phrase, "the answer was no problem document")
+        return LabError(answer.status_code, answer.reason_phrase, "the response is not a problem document")

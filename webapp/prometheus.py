@@ -1,7 +1,7 @@
-"""The lab's own figures for Prometheus: what it holds, how its servers fare, how its HTTP side is used.
+"""Metrics of the lab for Prometheus: runs, servers, streams and HTTP requests.
 
-Everything is read at the scrape, from what is known anyway; only HTTP requests are counted as they come. No label holds
-a text that a person chose: labels are ids, designs, states and addresses of routes, so their number is bounded.
+All values are read at the scrape, except HTTP requests, which are counted. Labels are ids, designs, states and route
+templates, never text that a user entered, so their number is bounded.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from webapp.lab.lab import Lab
 from webapp.live.events import Streams
 from webapp.schemas.resources import ServerResource, ServerStats
 
-OTHER = "other"  # an address without a route, and what was refused before any
+OTHER = "other"  # no route matched, or the guard refused the request
 GAUGES: tuple[tuple[str, str], ...] = (
-    ("waiting", "Accepted connections that nobody serves yet"),
-    ("in_service", "Connections being served"),
-    ("threads_alive", "Threads of the design's own"),
-    ("threads_busy", "Those of them that serve somebody"),
-    ("queue_depth", "Connections in the design's own queue"),
-    ("accept_queue", "Connections in the kernel's queue that nobody accepted yet"),
+    ("waiting", "Accepted connections that are not in service yet"),
+    ("in_service", "Connections in service"),
+    ("threads_alive", "Threads of the design"),
+    ("threads_busy", "Threads of the design that serve a connection"),
+    ("queue_depth", "Connections in the queue of the design"),
+    ("accept_queue", "Connections in the backlog, not accepted yet"),
 )
 
 
 class Metrics:
-    """The registry of one lab, and the count of its requests."""
+    """Registry of one lab, and the counter of its requests."""
 
     def __init__(self, lab: Lab, streams: Streams, version: str) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -45,8 +45,8 @@ class Metrics:
         self.registry.register(_LabCollector(lab, streams, version))
         ProcessCollector(registry=self.registry)
 
-    def counted(self, app: ASGIApp) -> ASGIApp:
-        """The same application, its answers counted."""
+    def count_requests(self, app: ASGIApp) -> ASGIApp:
+        """Wrap an application so that its responses are counted."""
 
         async def count(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
@@ -64,25 +64,25 @@ class Metrics:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the address, such as `/runs/{run_id}`; files of the installation go together."""
+    """Return the template of the route, such as `/runs/{run_id}`; all static files are one."""
     if scope["path"].startswith("/static/"):
         return "/static"
     return getattr(scope.get("route"), "path", OTHER)
 
 
 class _LabCollector(Collector):
-    """Reads the lab at each scrape; two at a time would ask the database twice for the same."""
+    """Reads the lab at each scrape."""
 
     def __init__(self, lab: Lab, streams: Streams, version: str) -> None:
         self._lab, self._streams, self._version = lab, streams, version
 
     def collect(self) -> Iterator[Metric]:
-        """Every figure, now."""
+        """Yield all metrics with their current values."""
         build = {"version": self._version, "python": platform.python_version()}
-        yield InfoMetricFamily("serverlab_build", "What runs here", build)
+        yield InfoMetricFamily("serverlab_build", "Version of the lab and of Python", build)
         yield _gauge("serverlab_process_threads", "Threads of the lab's process", threading.active_count())
-        yield _gauge("serverlab_event_streams_open", "Live pages that are open", self._streams.open)
-        yield _gauge("serverlab_event_streams_limit", "Live pages that may be open", self._streams.limit)
+        yield _gauge("serverlab_event_streams_open", "Open event streams", self._streams.open)
+        yield _gauge("serverlab_event_streams_limit", "Maximum number of open event streams", self._streams.limit)
         yield from self._runs()
         servers = self._lab.servers.all()
         yield _of_servers(servers)
@@ -90,17 +90,17 @@ class _LabCollector(Collector):
 
     def _runs(self) -> Iterator[Metric]:
         counts = self._lab.runs.counts()
-        runs = GaugeMetricFamily("serverlab_runs", "Runs that are kept", labels=["state", "verdict"])
+        runs = GaugeMetricFamily("serverlab_runs", "Stored runs", labels=["state", "verdict"])
         for (state, verdict), count in sorted(counts.items()):
             runs.add_metric([state, verdict or "none"], count)
         yield runs
-        standing = {name: counts.get((name, ""), 0) for name in ("queued", "running")}
-        yield _gauge("serverlab_runs_queued", "Runs that wait for their turn", standing["queued"])
-        yield _gauge("serverlab_run_in_progress", "Whether a run is being carried out", standing["running"])
+        unfinished = {name: counts.get((name, ""), 0) for name in ("queued", "running")}
+        yield _gauge("serverlab_runs_queued", "Queued runs", unfinished["queued"])
+        yield _gauge("serverlab_run_in_progress", "Whether a run is in progress", unfinished["running"])
 
 
 def _of_servers(servers: list[ServerResource]) -> Metric:
-    family = GaugeMetricFamily("serverlab_servers", "Servers that are listed", labels=["model", "state"])
+    family = GaugeMetricFamily("serverlab_servers", "Servers of the lab", labels=["model", "state"])
     counts: dict[tuple[str, str], int] = {}
     for server in servers:
         counts[server.model, server.state] = counts.get((server.model, server.state), 0) + 1
@@ -110,14 +110,14 @@ def _of_servers(servers: list[ServerResource]) -> Metric:
 
 
 def _per_server(servers: list[ServerResource]) -> Iterator[Metric]:
-    """Figures since each server's last start; a counter that begins anew is one that Prometheus knows to read."""
+    """Yield the metrics of all servers since their last start. Prometheus handles counters that restart at 0."""
     labels = ["server", "model"]
     known = [([str(server.id), server.model], server.stats) for server in servers if server.stats is not None]
     accepted = CounterMetricFamily("serverlab_server_connections_accepted", "Connections accepted", labels=labels)
     ended = CounterMetricFamily(
-        "serverlab_server_connections_ended", "Connections ended, by how", labels=[*labels, "outcome"]
+        "serverlab_server_connections_ended", "Connections ended, by outcome", labels=[*labels, "outcome"]
     )
-    events = CounterMetricFamily("serverlab_server_events", "What else happened", labels=[*labels, "event"])
+    events = CounterMetricFamily("serverlab_server_events", "Other events", labels=[*labels, "event"])
     for values, stats in known:
         accepted.add_metric(values, stats.accepted)
         for outcome, count in stats.outcomes.items():
@@ -125,7 +125,12 @@ def _per_server(servers: list[ServerResource]) -> Iterator[Metric]:
         for event, count in stats.events.items():
             events.add_metric([*values, event], count)
     yield from (accepted, ended, events)
-    yield _family("connections_active", "Accepted and not ended", known, lambda stats: stats.waiting + stats.in_service)
+    yield _family(
+        "connections_active",
+        "Accepted connections that have not ended",
+        known,
+        lambda stats: stats.waiting + stats.in_service,
+    )
     for name, meaning in GAUGES:
         yield _family(name, meaning, known, lambda stats, name=name: getattr(stats, name))  # type: ignore[misc]
 
@@ -133,7 +138,7 @@ def _per_server(servers: list[ServerResource]) -> Iterator[Metric]:
 def _family(
     name: str, meaning: str, known: list[tuple[list[str], ServerStats]], figure: Callable[[ServerStats], Any]
 ) -> Metric:
-    """A gauge of every server whose design has such a notion."""
+    """Return a gauge with one value per server, except designs to which the figure does not apply."""
     family = GaugeMetricFamily(f"serverlab_server_{name}", meaning, labels=["server", "model"])
     for values, stats in known:
         if (value := figure(stats)) is not None:

@@ -1,4 +1,4 @@
-"""Answers in the API's shapes: problems, and bodies that are read strictly."""
+"""Problem responses, and routes whose bodies are strict JSON."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ log = logging.getLogger(__name__)
 
 
 class ProblemResponse(JSONResponse):
-    """A problem as RFC 9457 wants it."""
+    """Response with a problem document of RFC 9457."""
 
     media_type = PROBLEM_JSON
 
 
 def problem_response(problem: Problem) -> ProblemResponse:
-    """The answer to a request that was refused."""
+    """Return the response for a problem."""
     return ProblemResponse(problem.document(), status_code=problem.status, headers=problem.headers)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer these problems, beside those that any route may."""
+    """Return the OpenAPI `responses` of a route for these statuses and for those of every route."""
     titles = {problem.status: problem.title for problem in _all_problems(Problem)}
     return {
         status: {
@@ -47,23 +47,20 @@ def _all_problems(base: type[Problem]) -> list[type[Problem]]:
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read by `parse_json`."""
+    """Request whose JSON is parsed by `parse_json`."""
 
     async def json(self) -> Any:
-        """The body's value, or Invalid."""
+        """Return the value of the body, or raise Invalid."""
         if not hasattr(self, "_strict"):
             self._strict = parse_json(await self.body())
         return self._strict
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is strict JSON; what does not fit is a problem that names the field."""
+    """Route whose body is strict JSON; errors are problems that name the field."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler with the reading of the body put before it.
-
-        FastAPI would turn any error of the reader into a 400 of its own.
-        """
+        """Return FastAPI's handler, preceded by parsing the body: FastAPI would turn a parse error into its own 400."""
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
@@ -75,23 +72,23 @@ class StrictRoute(APIRoute):
         return strict
 
 
-# --- what went wrong, as a problem -----------------------------------------------------------------------------------
+# --- exceptions as problems ------------------------------------------------------------------------------------------
 
 
-def as_problem(error: Exception) -> Problem:
-    """Whatever a route or the framework raised, as a problem that gives nothing away."""
+def to_problem(error: Exception) -> Problem:
+    """Convert any exception of a route or of the framework to a problem without internal details."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
         return request_problem(error.errors(), error.body)
     if isinstance(error, HTTPException):
         return _from_http(error)
-    return Problem("something went wrong here; the lab's own log says what")
+    return Problem("internal error; see the log of the lab")
 
 
 def _from_http(error: HTTPException) -> Problem:
     if error.status_code == 404:
         return NotFound("there is nothing at this address")
     if error.status_code == 405:
-        return MethodNotAllowed("this address does not take that method", headers=error.headers)
+        return MethodNotAllowed("this address does not support the method", headers=error.headers)
     return BadRequest("the request could not be read")

@@ -1,10 +1,10 @@
-"""What every request must pass before any route sees it, and what every answer carries.
+"""Checks of every request before the routes, and headers of every response.
 
-    Host exact ─▶ not from another site ─▶ a body type we take ─▶ a body of bounded size ─▶ the application
+    exact Host ─▶ not from another site ─▶ accepted media type ─▶ size of the body ─▶ application
 
-The lab starts listeners and load on the machine of the person who opened it, so a page of some other site in the same
-browser must not be able to drive it (cross-site requests) or to read it (DNS rebinding). Checks read the raw headers
-of the ASGI scope; `request.url` is built from what the client says.
+The lab starts servers and load on the user's machine, so a page of another site in the same browser must not be able
+to control it (cross-site requests) or to read it (DNS rebinding). The checks read the raw headers of the ASGI scope,
+because `request.url` is built from values that the client sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-IMPORT_API, IMPORT_PAGE = "/api/v1/runs/import", "/runs/import"  # a whole file comes here
+IMPORT_API, IMPORT_PAGE = "/api/v1/runs/import", "/runs/import"  # bodies are files of runs
 
 _POLICY = {
     "default-src": "'none'",
@@ -43,7 +43,7 @@ _COMMON = [
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"referrer-policy", b"same-origin"),  # `no-referrer` would make browsers send `Origin: null` with our own forms
+    (b"referrer-policy", b"same-origin"),  # with `no-referrer` browsers send `Origin: null` with forms
     (b"x-frame-options", b"DENY"),
 ]
 
@@ -63,7 +63,7 @@ class Guard:
     cacheable: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -84,24 +84,24 @@ class Guard:
             await self.app(scope, receive, send)
 
     def _limit(self, path: str) -> tuple[str, int]:
-        """How large a body may be at this address, after the name of the setting."""
+        """Return the name of the setting and the maximum body size for this path."""
         if path in (IMPORT_API, IMPORT_PAGE):
             return "max_import_bytes", self.max_import_bytes
         return "max_body_bytes", self.max_body_bytes
 
 
 class Headers:
-    """The raw header lines of a request; names in lower case, as ASGI has them."""
+    """Raw header lines of a request; names are lower case, as in ASGI."""
 
     def __init__(self, lines: Iterable[tuple[bytes, bytes]]) -> None:
         self._lines = list(lines)
 
     def all(self, name: str) -> list[str]:
-        """Every value of a header, in order."""
+        """Return all values of a header, in order."""
         return [value.decode("latin-1") for key, value in self._lines if key == name.encode()]
 
     def one(self, name: str) -> str | None:
-        """The only value of a header, or None; BadRequest if it stands there twice."""
+        """Return the value of a header, or None; BadRequest if the header is repeated."""
         values = self.all(name)
         if len(values) > 1:
             raise BadRequest(f"the header {name} is given twice")
@@ -109,16 +109,16 @@ class Headers:
 
 
 def check_host(headers: Headers, names: frozenset[str], port: int) -> str:
-    """The lab's own origin as this client wrote it, if its Host is one of our names with the listening port."""
+    """Check that Host is a name of the lab with the listening port; return the origin that it names."""
     host = headers.one("host")
     allowed = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
     if host not in allowed:
-        raise BadRequest("the Host header must be one of this lab's own names with its port, such as localhost:8000")
+        raise BadRequest("the Host header must be a name of this lab with its port, such as localhost:8000")
     return f"http://{host}"
 
 
 def check_sender(headers: Headers, method: str, path: str, own_origin: str) -> None:
-    """Refuse what a browser sent on behalf of another site's page; scripts send none of these headers."""
+    """Refuse requests that a browser sends for a page of another site. Scripts send none of these headers."""
     site = headers.one("sec-fetch-site")
     if method in SAFE_METHODS:
         if path.startswith("/api/") and site in ("cross-site", "same-site"):
@@ -134,22 +134,22 @@ def check_sender(headers: Headers, method: str, path: str, own_origin: str) -> N
 
 
 def check_media_type(headers: Headers, path: str) -> None:
-    """The API takes JSON, pages take their own forms; a request without a body needs no type."""
+    """Check the media type: JSON for the API, forms for pages. A request without a body needs none."""
     value = headers.one("content-type")
     if value is None:
         if headers.all("transfer-encoding") or headers.one("content-length") not in (None, "0"):
-            raise WrongMediaType(f"the body needs a Content-Type: {_wanted(path)}")
+            raise WrongMediaType(f"the body needs a Content-Type: {_accepted(path)}")
         return
     essence, _, parameters = value.partition(";")
     if path == IMPORT_PAGE and essence.strip().lower() == MULTIPART:
-        return  # its parameter is the boundary, which the form's reader judges
-    if essence.strip().lower() != _wanted(path):
-        raise WrongMediaType(f"this address takes {_wanted(path)} only")
+        return  # the form parser checks its parameter, the boundary
+    if essence.strip().lower() != _accepted(path):
+        raise WrongMediaType(f"this address accepts only {_accepted(path)}")
     if parameters.strip().lower() not in ("", "charset=utf-8", 'charset="utf-8"'):
-        raise WrongMediaType("the only charset taken is utf-8")
+        raise WrongMediaType("the only accepted charset is utf-8")
 
 
-def _wanted(path: str) -> str:
+def _accepted(path: str) -> str:
     if path == IMPORT_PAGE:
         return MULTIPART
     return JSON if path.startswith("/api/") else FORM
@@ -159,12 +159,12 @@ def _wanted(path: str) -> str:
 
 
 async def _read_body(headers: Headers, receive: Receive, setting: str, limit: int) -> bytes:
-    """The whole body; TooLarge as soon as it is known to be longer than `limit`, whatever its length claims to be."""
+    """Read the whole body; TooLarge as soon as it exceeds `limit`, independent of the Content-Length."""
     problem = TooLarge(f"{setting}: a body has at most {limit} bytes")
-    claimed = headers.one("content-length")
-    if claimed is not None and headers.all("transfer-encoding"):
-        raise BadRequest("a body has either a Content-Length or a Transfer-Encoding")
-    if claimed is not None and claimed.isdigit() and int(claimed[:20]) > limit:
+    declared = headers.one("content-length")
+    if declared is not None and headers.all("transfer-encoding"):
+        raise BadRequest("a body has either a Content-Length or a Transfer-Encoding, not both")
+    if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
         raise problem
     body = bytearray()
     while True:
@@ -179,7 +179,7 @@ async def _read_body(headers: Headers, receive: Receive, setting: str, limit: in
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that hands out `body` at first, then waits for the client to go, as the real one would."""
+    """Return a `receive` that delivers `body` first and then waits for the client to disconnect."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
@@ -188,17 +188,17 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-# --- answers ---------------------------------------------------------------------------------------------------------
+# --- responses -------------------------------------------------------------------------------------------------------
 
 
 def _with_headers(send: Send, path: str, *, is_cacheable: bool) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             cache = _cache_control(path, is_cacheable=is_cacheable and message["status"] == 200)
-            ours = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
-            names = {name for name, _ in ours}
-            theirs = [(name, value) for name, value in message.get("headers", []) if name.lower() not in names]
-            message = {**message, "headers": [*theirs, *ours]}
+            own = [*_COMMON, (b"content-security-policy", _POLICY_LINE), (b"cache-control", cache)]
+            names = {name for name, _ in own}
+            others = [(name, value) for name, value in message.get("headers", []) if name.lower() not in names]
+            message = {**message, "headers": [*others, *own]}
         await send(message)
 
     return send_with_headers

@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET, as HTTP has it; FastAPI's routes know GET alone."""
+"""HEAD requests for all GET routes, which HTTP requires and FastAPI does not provide."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True, slots=True)
 class HeadAsGet:
-    """ASGI middleware: a HEAD is answered as the GET would be, without its body; streams end with their head."""
+    """ASGI middleware that handles HEAD as GET and sends the response without its body. Streams end after the head."""
 
     app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, a HEAD as a GET."""
+        """Handle one request."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return

@@ -50,7 +50,7 @@ class StopOptions(FrozenSettings):
         default=0.0,
         ge=0,
         le=60,
-        description="seconds that connections in flight have to finish before they are cut off",
+        description="seconds for connections in flight to finish before they are cut off",
     )
 
 
@@ -184,10 +184,8 @@ class RunResource(ResponseBody):
     verdict: Verdict | None
     sentence: str | None = Field(description="summary in one sentence")
     totals: Totals | None = Field(description="totals of the report, after the end")
-    response_p50_ms: float | None = Field(default=None, description="median; null if there are too few samples")
-    response_p99_ms: float | None = Field(
-        default=None, description="99th percentile; null if there are too few samples"
-    )
+    response_p50_ms: float | None = Field(default=None, description="median; null if too few samples")
+    response_p99_ms: float | None = Field(default=None, description="99th percentile; null if too few samples")
     reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")
     config: dict[str, Any] = Field(description="request body that repeats the run, with all defaults")
     imported: bool = Field(default=False, description="whether it was imported from a file")
