@@ -30,7 +30,7 @@ def lab_url(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def api(lab_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=lab_url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=lab_url, timeout=120, trust_env=False) as client:
         yield client
 
 

@@ -128,10 +128,14 @@ def test_a_run_that_is_not_over_in_time_is_answered_as_it_is(api: httpx.Client) 
 def test_waiting_callers_do_not_hold_up_others(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json()
     asked: dict[str, Any] = {"json": script_run({"model": "sequential"})}
-    waiting = [threading.Thread(target=api.post, args=["/api/v1/runs?wait_s=30"], kwargs=asked) for _ in range(45)]
+    waiting = [threading.Thread(target=api.post, args=["/api/v1/runs?wait_s=90"], kwargs=asked) for _ in range(45)]
     for thread in waiting:
         thread.start()
-    wait_until(lambda: len(api.get("/api/v1/runs?state=queued&limit=100").json()["runs"]) == 45, "all are queued")
+    wait_until(
+        lambda: len(api.get("/api/v1/runs?state=queued&limit=100").json()["runs"]) == 45,
+        "all are queued",
+        deadline_s=60,
+    )
     for queued in api.get("/api/v1/runs?state=queued&limit=100").json()["runs"]:
         api.post(queued["links"]["cancel"])
     api.post(run["links"]["cancel"])
