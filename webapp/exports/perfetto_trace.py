@@ -1,11 +1,11 @@
 """A run as a trace in the Trace Event Format, which Perfetto and other viewers open.
 
-    this run        counters: connections, threads, queues, CPU, messages under way
-    workers         a track a worker, with whom it served; more than one where it served several at a time
-    group …         a track a connection: its parts one after the other, its messages within its session
+    this run        counters: connections, threads, queues, CPU, messages in flight
+    workers         one track per worker with the connections it served; more than one if it served several at a time
+    group …         one track per connection: the parts of its time in order, its messages within its session
 
-Times are microseconds from the run's start. On every track slices stand beside or within one another and never cross,
-which is what the format asks of complete events. Source: "Trace Event Format", Google, 2016.
+Times are microseconds from the run's start. Slices on one track follow each other or are nested, and never overlap
+partly, as the format requires for complete events. Source: "Trace Event Format", Google, 2016.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from webapp.timeline.stacking import levels_of
 
 Event = dict[str, Any]
 
-RUN, WORKERS, FIRST_GROUP = 1, 2, 3  # pids; tids are of their own, so that no thread passes for a process's first
+RUN, WORKERS, FIRST_GROUP = (
+    1,
+    2,
+    3,
+)  # pids; no tid is equal to a pid, because viewers take such a thread for the main thread
 FIRST_TRACK = 1001
-MAX_MESSAGES = 50_000  # some 8 MB; viewers take far more, but a person who zooms does not
+MAX_MESSAGES = 50_000  # about 8 MB; viewers open larger files, but zooming in them is slow
 COUNTERS = {
     "connections": ("in_service", "waiting", "in_flight"),
     "threads": ("threads_alive", "threads_busy"),
@@ -39,7 +43,7 @@ COUNTERS = {
 
 
 class Span(NamedTuple):
-    """A stretch of time on the run's clock, nanoseconds."""
+    """A span of time in nanoseconds from the run's start."""
 
     begin: int
     end: int
@@ -47,7 +51,7 @@ class Span(NamedTuple):
 
 @dataclass
 class _Tracks:
-    """Hands out tracks, each with its name and its place below the ones before."""
+    """Allocates tracks and collects the events that name and order them."""
 
     given: int = 0
     events: list[Event] = field(default_factory=list)
@@ -59,16 +63,17 @@ class _Tracks:
         return tid
 
     def taken(self) -> list[Event]:
-        """The names of the tracks since the last time."""
+        """Return the collected events, and forget them."""
         events, self.events = self.events, []
         return events
 
 
 def trace_file(title: str, report: Report, joined: Sequence[JoinedConnection], zero_ns: int) -> Iterator[bytes]:
-    """The file, a piece at a time.
+    """Yield the file in pieces.
 
     Args:
-        joined, zero_ns: the run's connections and its start on their clock; empty where they were not kept.
+        joined: the run's connections; may be empty.
+        zero_ns: the run's start on their clock.
     """
     shown = _messages_shown(joined)
     head = {"displayTimeUnit": "ms", "otherData": {"run": title, "messages_shown_of_each_connection": shown}}
@@ -82,7 +87,7 @@ def trace_file(title: str, report: Report, joined: Sequence[JoinedConnection], z
 
 
 def trace_events(title: str, report: Report, joined: Sequence[JoinedConnection], zero_ns: int) -> Iterator[Event]:
-    """Every event, names first of each track."""
+    """Yield every event; the name of a track comes before its slices."""
     tracks, shown = _Tracks(), _messages_shown(joined)
     yield from _named("process", title, 0, pid=RUN)
     yield from _counters(report.series)
@@ -149,7 +154,7 @@ def _workers(joined: Iterable[JoinedConnection], zero_ns: int, tracks: _Tracks) 
 
 
 def _by_number(worker: str) -> tuple[str, int, str]:
-    """worker-2 before worker-10."""
+    """Sort key that puts worker-2 before worker-10."""
     stem = worker.rstrip("0123456789")
     digits = worker[len(stem) :][:9]
     return stem, int(digits or 0), worker
@@ -177,9 +182,9 @@ def _connection(
 
 
 def _points(one: JoinedConnection, zero_ns: int) -> list[tuple[str, int]]:
-    """Where each part of the connection's time begins, ascending, and at last its end.
+    """Return the start of each part of the connection's time in ascending order, then its end.
 
-    Parts that were not reached are left out; the server's are also those of a server that is not ours.
+    Parts that were not reached are left out, and so are the server's parts if its records are missing.
     """
     client, server = one.client, one.server
     stamps = [
@@ -197,14 +202,14 @@ def _points(one: JoinedConnection, zero_ns: int) -> list[tuple[str, int]]:
     for name, at in [*known, ("end", max(end, known[0][1]))]:
         now = max(now, at)
         points.append((name, now))
-    last = max(end, known[0][1])  # the server may take up a connection that its client has left
+    last = max(end, known[0][1])  # the server can accept a connection that its client has closed already
     return [(name, min(at, last)) for name, at in points]
 
 
 def _messages(
     client: ClientRecord, zero_ns: int, session: Span, pid: int, tid: int, tracks: _Tracks, most: int | None
 ) -> Iterator[Event]:
-    """Messages of a session; those under way together stand on tracks of their own."""
+    """Yield the messages of a session; messages in flight at the same time get further tracks."""
     spans, args = [], []
     for message in islice(client.messages, most):
         ended = session.end if message.replied_ns is None else message.replied_ns - zero_ns
@@ -220,7 +225,7 @@ def _messages(
 
 
 def _messages_shown(joined: Sequence[JoinedConnection]) -> int | None:
-    """How many messages of each connection there is room for; None: all of them."""
+    """Return how many messages of each connection are written; None: all of them."""
     if sum(len(one.client.messages) for one in joined) <= MAX_MESSAGES:
         return None
     return MAX_MESSAGES // len(joined)

@@ -1,7 +1,7 @@
-"""A run as one file, `report.json`: written from what is stored, and read back only if every bit of it makes sense.
+"""Export and import of a run as one file, `report.json`.
 
-A file comes from a stranger: a student hands it in, a teacher opens it. So it is checked from end to end before
-anything of it is kept: strict JSON, the report's schema, its histograms, its records, and whether these say the same.
+An imported file is untrusted: a student hands it in, a teacher opens it. It is checked completely before any of it is
+stored: strict JSON, the schema of the report, the histograms, the records, and whether report and records agree.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from webapp.parsing import MAX_ERRORS, field_errors, parse_json
 from webapp.problems import FieldError, Invalid
 from webapp.storage.run_files import Imported, Records
 
-# A run of the largest size that the lab lets itself be asked for fits; a file of some kilobytes can hold far more.
+# The largest run that the lab accepts is within these bounds. A deflated file of some kilobytes can exceed them.
 BOUNDS = Bounds(inflated_bytes=256 * 2**20, line_bytes=32 * 2**20, connections=500_000)
 _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
 
@@ -34,7 +34,7 @@ _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
 
 
 def write_report(report: Report, records: Records | None) -> Iterator[bytes]:
-    """The file, a piece at a time: whoever sends it holds up nobody else while it is written."""
+    """Yield the file in pieces, so that other threads run while it is encoded."""
     separator = b"{"
     for name in Report.model_fields:
         part = report.model_dump(mode="json", include={name})[name]
@@ -58,10 +58,10 @@ def write_report(report: Report, records: Records | None) -> Iterator[bytes]:
 
 
 def read_report(body: bytes) -> Imported:
-    """What the file holds.
+    """Return the content of a file, upgraded to the current version.
 
     Raises:
-        Invalid: it is no report of this lab's kind; the errors name what does not fit.
+        Invalid: it is not a valid report, or a newer program wrote it; the errors name the fields.
     """
     document = parse_json(body)
     if not isinstance(document, dict):
@@ -103,7 +103,7 @@ def _check_histograms(report: Report) -> None:
 
 
 def _records(bundle: Bundle, report: Report) -> Records:
-    """The bundle's records, whole and in agreement with the report."""
+    """Return the records of the bundle, after a check that they are valid and agree with the report."""
     try:
         data = base64.b64decode(bundle.connections, validate=True)
         connections = decode_connections(data, BOUNDS)
@@ -117,10 +117,10 @@ def _records(bundle: Bundle, report: Report) -> Records:
 
 
 def _config(report: Report) -> dict[str, Any]:
-    """The body that repeats the run in this lab, as far as it can be.
+    """Return the body that repeats the run in this lab, as far as possible.
 
-    A server by its id was one of the other lab's: the same id here is somebody else. One of the same settings takes its
-    place, on a free port.
+    The id of a server is valid only in the lab that wrote the file. It is replaced by the settings of that server, with
+    a free port.
     """
     config = report.run.config.model_dump(mode="json")
     if "id" in config["server"] and report.server.model in MODELS:

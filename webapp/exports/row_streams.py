@@ -1,6 +1,6 @@
-"""Many rows as text, a piece at a time: whoever sends them holds up nobody else while they are written.
+"""Many rows as JSON or CSV text in pieces, so that other threads run while they are encoded.
 
-The JSON module keeps the interpreter to itself for as long as a call takes, a third of a second for 20,000 rows.
+The json module holds the interpreter lock for a whole call: a third of a second for 20,000 rows.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-ROWS_A_PIECE = 250  # some 5 ms of work
+ROWS_A_PIECE = 250  # about 5 ms of work
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def json_list(name: str, rows: Rows) -> Iterator[bytes]:
-    """`{name: rows, "next_cursor": null}`."""
+    """Yield the JSON of `{name: rows, "next_cursor": null}`."""
     yield f'{{"{name}":['.encode()
     for start in range(0, len(rows), ROWS_A_PIECE):
         piece = json.dumps(rows[start : start + ROWS_A_PIECE], separators=(",", ":"), allow_nan=False)
@@ -26,7 +26,7 @@ def json_list(name: str, rows: Rows) -> Iterator[bytes]:
 
 
 def csv_table(columns: Sequence[str], rows: Rows) -> Iterator[str]:
-    """A header line, then a line a row. Text that a spreadsheet would take for a formula is marked as text."""
+    """Yield a header line, then one line per row. Text that a spreadsheet would evaluate gets a leading apostrophe."""
     yield _csv_lines([columns])
     for start in range(0, len(rows), ROWS_A_PIECE):
         yield _csv_lines([[_cell(row[name]) for name in columns] for row in rows[start : start + ROWS_A_PIECE]])

@@ -1,4 +1,4 @@
-"""A run as one page that opens anywhere: style and pictures within it, no script, nothing from any network."""
+"""A run as one HTML page that opens offline: styles and images are inline, and there is no script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REFERENCE = re.compile(r'(url\(|href=")#([^)"]+)')
 
 @dataclass(frozen=True)
 class DrawnChart:
-    """A chart as its run's page has it, with its picture; or why there is none."""
+    """A chart of the run's page with its image; `missing` is the reason if there is no image."""
 
     figure: ChartFigure
     svg: Markup
@@ -37,7 +37,7 @@ class DrawnChart:
 
 @dataclass(frozen=True)
 class ReportPage(Page):
-    """The file."""
+    """Context of the offline page."""
 
     template = "report.html"
 
@@ -49,16 +49,17 @@ class ReportPage(Page):
 
     @property
     def title(self) -> str:
-        """What a browser calls it."""
+        """The title of the browser tab."""
         return f"{self.run.title} (Serverlab report)"
 
 
 def report_page(lab: Lab, charts: ChartRenderer, run_id: int, base_url: str, version: str) -> ReportPage:
-    """The page of a run that has ended with a report.
+    """Return the offline page of a run that has ended with a report.
 
     Raises:
-        Conflict, NotFound: there is no report (yet).
-        Unavailable: another run is queued or under way, and not all of this one's charts were drawn before.
+        Conflict: the run has not ended.
+        NotFound: there is no such run, or it has no report.
+        Unavailable: a run is queued or in progress, and not all charts of this one are cached.
     """
     report, run = lab.results.report(run_id), run_page(lab, run_id, base_url)
     return ReportPage(
@@ -79,19 +80,19 @@ def _draw_chart(charts: ChartRenderer, figure: ChartFigure, report: Report) -> D
     except Unavailable:
         raise
     except Problem as problem:
-        return DrawnChart(figure, Markup(""), missing=f"It could not be drawn: {problem.detail}")
-    return DrawnChart(figure, Markup(svg))  # noqa: S704 - made by the charts' process, which escapes the texts in it
+        return DrawnChart(figure, Markup(""), missing=f"It could not be rendered: {problem.detail}")
+    return DrawnChart(figure, Markup(svg))  # noqa: S704 - from the chart process, which escapes texts
 
 
 def prefix_ids(svg: str, name: str) -> str:
-    """The same picture with ids that no other picture of the page has."""
+    """Return the image with `name` before each of its ids, so that ids are unique within a page of several images."""
     svg = _ID.sub(lambda found: f'id="{name}-{found[1]}"', svg)
     return _REFERENCE.sub(lambda found: f"{found[1]}#{name}-{found[2]}", svg)
 
 
 @cache
 def _style() -> Markup:
-    """The pages' own style, and the charts' colours on dark paper."""
+    """Return the styles of the pages, and the colours of the charts in a dark colour scheme."""
     folder = asset_dir("static") / "css"
     sheets = [(folder / f"{name}.css").read_text() for name in SHEETS]
     dark = [

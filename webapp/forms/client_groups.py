@@ -1,7 +1,8 @@
-"""The part of the launch form that speaks of client groups: which kinds, and each one's settings.
+"""The client groups of the launch form: their kinds, and the settings of each group.
 
-The kinds stand in one field, `kinds`, such as `closed,idle`; the settings of the n-th group below `clients.n.`, as in a
-run's body. Two settings are lists that people write as text: the steps of a script and the stages of an open group.
+One field, `kinds`, has the kinds of all groups, such as `closed,idle`. The settings of group n are named `clients.n.…`,
+as in the body of a run. Two settings are lists that are typed as text: the steps of a script and the stages of an open
+group.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from webapp.forms.schema_form import (
 from webapp.recipes.group_kinds import GROUP_KINDS
 
 DEFAULT_KIND = "script"
-MORE = ("start_s", "timeout_s", "name", "warm_up_s", "stages", "ramp")  # folded away
+MORE = ("start_s", "timeout_s", "name", "warm_up_s", "stages", "ramp")  # collapsed at first
 FIRST_VALUES = {"script": {"count": "3"}, "open": {"rate_per_s": "50", "duration_s": "5"}}  # instead of the defaults
 VERBS = {"send": "send", "hex": "send_hex", "wait": "wait_s", "expect": "expect"}
 ARTICLE_STEPS = """\
@@ -44,7 +45,7 @@ _STAGE = re.compile(r"\s*(\S+)\s+for\s+(\S+)\s*")
 
 @dataclass(frozen=True)
 class KindChoice:
-    """A link that makes the form one with other groups."""
+    """A link to the form with other groups."""
 
     kind: str
     kinds: str
@@ -54,13 +55,13 @@ class KindChoice:
 
 @dataclass(frozen=True)
 class GroupForm:
-    """One group: what may stand in its place, and its settings; the ones people change first, the rest folded away."""
+    """One group: the kinds that can replace it, and its settings. Rarely changed settings are in `more`, collapsed."""
 
     prefix: str
     kind: str
     summary: str
     choices: tuple[KindChoice, ...]
-    without: str  # the kinds when this one is taken away; empty for the only one
+    without: str  # the kinds without this group; empty if it is the only one
     fields: tuple[FormField, ...]
     more: tuple[FormField, ...]
     script: str
@@ -69,24 +70,28 @@ class GroupForm:
 
     @property
     def is_open(self) -> bool:
-        """Whether the folded fields must be seen."""
+        """Whether the collapsed fields must be visible, because one of them has a problem."""
         return any(field.has_problem for field in self.more)
 
 
 def kinds_in(submitted: Submitted) -> list[str]:
-    """The kinds of the groups that were asked for, at least one; what is no kind is left out."""
+    """Return the kinds of the submitted groups, at least one; unknown kinds are left out."""
     asked = submitted.get("kinds", DEFAULT_KIND).split(",")
     return [kind for kind in asked if kind in GROUP_KINDS][:MAX_GROUPS] or [DEFAULT_KIND]
 
 
 def group_forms(submitted: Submitted, problems: Problems) -> tuple[GroupForm, ...]:
-    """The forms of all groups, holding what was typed; `problems` are named as in a run's body, `clients.0.count`."""
+    """Return the forms of all groups with the typed values.
+
+    Args:
+        problems: reasons by name of the field in the body of a run, such as `clients.0.count`.
+    """
     kinds = kinds_in(submitted)
     return tuple(_group_form(number, kinds, submitted, problems) for number in range(len(kinds)))
 
 
 def one_more(submitted: Submitted) -> str:
-    """The kinds with one group more; empty where there is no room."""
+    """Return the kinds with one more group; empty if the run has the maximum number of groups."""
     kinds = kinds_in(submitted)
     return ",".join([*kinds, "closed"]) if len(kinds) < MAX_GROUPS else ""
 
@@ -125,11 +130,11 @@ def _summary(kind: str) -> str:
     return (GROUP_KINDS[kind].__doc__ or "").strip().splitlines()[0]
 
 
-# --- what was typed to groups and back -------------------------------------------------------------------------------
+# --- typed values to groups and back ---------------------------------------------------------------------------------
 
 
 def groups_of(submitted: Submitted) -> tuple[list[BaseModel], dict[str, str]]:
-    """The groups that were asked for, and what is wrong with them, named as in a run's body; wrong ones are missing."""
+    """Return the valid groups, and the problems of the others by name of the field in the body of a run."""
     groups: list[BaseModel] = []
     problems: dict[str, str] = {}
     kinds = kinds_in(submitted)
@@ -149,7 +154,10 @@ def groups_of(submitted: Submitted) -> tuple[list[BaseModel], dict[str, str]]:
 
 
 def _lists(kind: str, prefix: str, submitted: Submitted) -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings written as text, and what is wrong with that text; then a stand-in lets the rest be checked."""
+    """Return the settings that are typed as text, and the problems of that text.
+
+    If there is a problem, the setting has a valid placeholder, so that the other settings can be checked.
+    """
     if kind == "script":
         if submitted.get(prefix + "script", "article") == "article":
             return {"script": "article"}, {}
@@ -162,25 +170,25 @@ def _lists(kind: str, prefix: str, submitted: Submitted) -> tuple[dict[str, Any]
 
 
 def parse_stages(text: str) -> tuple[list[dict[str, float]], str]:
-    """Stages written as `20 for 5, 200 for 10` (arrivals per second, seconds), and what is wrong with them."""
+    """Parse stages such as `20 for 5, 200 for 10` (arrivals per second, seconds); also return the problem, or ""."""
     stages = []
     for part in text.split(","):
         found = _STAGE.fullmatch(part)
         try:
             rate, seconds = map(float, found.groups() if found else ())
         except ValueError:
-            return [], "write a rate, “for” and seconds, with commas between stages: 20 for 5, 200 for 10"
+            return [], "must have a rate, “for” and seconds per stage, separated by commas: 20 for 5, 200 for 10"
         stages.append({"rate_per_s": rate, "duration_s": seconds})
     return stages, ""
 
 
 def stages_text(stages: Sequence[Mapping[str, float]]) -> str:
-    """What `parse_stages` reads as these stages."""
+    """Format stages as `parse_stages` reads them."""
     return ", ".join(f"{format_value(stage['rate_per_s'])} for {format_value(stage['duration_s'])}" for stage in stages)
 
 
 def parse_steps(text: str) -> tuple[list[dict[str, Any]], str]:
-    """Steps written a line each (`send …`, `hex …`, `wait …`, `expect …`), and what is wrong with the first bad one."""
+    """Parse steps, one per line (`send …`, `hex …`, `wait …`, `expect …`); also return the first problem, or ""."""
     steps: list[dict[str, Any]] = []
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if not line.strip():
@@ -188,31 +196,31 @@ def parse_steps(text: str) -> tuple[list[dict[str, Any]], str]:
         verb, _, rest = line.partition(" ")
         kind = VERBS.get(verb)
         if kind is None or not rest:
-            return steps, f"line {number}: write send, hex, wait or expect, a space, and what"
+            return steps, f"line {number}: must be send, hex, wait or expect, then a space and a value"
         if kind == "wait_s":
             try:
                 steps.append({kind: float(rest)})
             except ValueError:
-                return steps, f"line {number}: wait needs a number of seconds"
+                return steps, f"line {number}: wait must have a number of seconds"
         else:
             steps.append({kind: rest.replace(" ", "") if kind == "send_hex" else rest})
-    return steps, "" if steps else "write at least one step"
+    return steps, "" if steps else "must have at least one step"
 
 
 def _step_problem(name: str, reason: str) -> str:
-    """The reason, with the step it is about."""
+    """Return the reason with the number of its step."""
     step = next((int(part) + 1 for part in name.split(".") if part.isdigit()), None)
     return reason if step is None else f"step {step}: {reason}"
 
 
 def steps_text(steps: Sequence[Mapping[str, Any]]) -> str:
-    """The lines that `parse_steps` reads as these steps."""
+    """Format steps as `parse_steps` reads them."""
     verbs = {kind: verb for verb, kind in VERBS.items()}
     return "".join(f"{verbs[kind]} {value}\n" for step in steps for kind, value in step.items())
 
 
 def submitted_from_groups(groups: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The fields that show the form as it stood for these groups."""
+    """Return the fields that fill the form with these groups."""
     fields = {"kinds": ",".join(group["kind"] for group in groups)}
     for number, group in enumerate(groups):
         prefix = f"clients.{number}."

@@ -1,4 +1,4 @@
-"""The forms that set an experiment up: which design with which options, and which clients are sent at it."""
+"""The forms of the dashboard: a server with its options, and a run with its clients."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from webapp.forms.schema_form import (
 from webapp.schemas.resources import ModelResource, ServerResource
 from webapp.schemas.run_spec import RUN_FIELDS, RunSpec
 
-DEFAULT_MODEL = "bounded_pool"  # the article's picture; two workers and three clients show it at once
-FIRST_OPTIONS = ("name", "port", "work")  # of the common ones, those that people change
+DEFAULT_MODEL = "bounded_pool"  # with two workers and three clients it shows the article's example
+FIRST_OPTIONS = ("name", "port", "work")  # common options that are not collapsed
 OWN_SERVER = "new"
 ELSEWHERE = "address"
-RUN = "run."  # prefix of the run's own fields: server fields are named as in a config
+RUN = "run."  # prefix of the fields of the run; fields of the server are named as in its settings
 _OPTIONS = {name for model in MODELS.values() for name in model.Config.model_fields}  # of any design
 
 
 @dataclass(frozen=True)
 class DesignForm:
-    """The options of one design: its own and the ones people change first, then the rest, folded away."""
+    """The options of one design: its own and the frequently changed ones, and the others in `more`, collapsed."""
 
     model: ModelResource
     fields: tuple[FormField, ...]
@@ -50,7 +50,7 @@ class DesignForm:
 
 @dataclass(frozen=True)
 class TargetChoice:
-    """A server that clients can be sent at."""
+    """An entry of the list of servers that a run can use."""
 
     value: str
     label: str
@@ -58,9 +58,10 @@ class TargetChoice:
 
 @dataclass(frozen=True)
 class LaunchForm:
-    """Which clients go where; `origin` is the page that shows the form, for when it must be shown again.
+    """The form of a run.
 
-    `place` is that page's address, to which `kinds` are added to choose other groups.
+    `origin` names the page with the form, which is shown again if a field is invalid. `place` is the URL of that page;
+    `kinds` is added to it to choose other groups.
     """
 
     origin: str
@@ -78,12 +79,12 @@ class LaunchForm:
 
     @property
     def may_go_elsewhere(self) -> bool:
-        """Whether the lab allows runs against servers that are not its own."""
+        """Whether the lab allows runs against external servers."""
         return any(target.value == ELSEWHERE for target in self.targets)
 
     @property
     def kinds(self) -> str:
-        """The kinds of its groups, as the field of that name has them."""
+        """The value of the field `kinds`: the kinds of all groups."""
         return ",".join(group.kind for group in self.groups)
 
     @property
@@ -92,15 +93,15 @@ class LaunchForm:
         return any(field.has_problem for field in self.more)
 
     def with_groups(self, kinds: str) -> str:
-        """The address of the page with groups of these kinds."""
+        """Return the URL of the page with groups of these kinds."""
         return f"{self.place}{'&' if '?' in self.place else '?'}{urlencode({'kinds': kinds})}#clients"
 
 
-# --- the design ------------------------------------------------------------------------------------------------------
+# --- server ----------------------------------------------------------------------------------------------------------
 
 
 def design_form(model: ModelResource, submitted: Submitted, problems: Problems, problem: str = "") -> DesignForm:
-    """The form of one design, holding what was typed."""
+    """Return the form of one design with the typed values."""
     config = MODELS[model.name].Config
     own = [name for name in config.model_fields if name not in ServerOptions.model_fields]
     rest = [name for name in ServerOptions.model_fields if name not in (*FIRST_OPTIONS, "model")]
@@ -110,14 +111,14 @@ def design_form(model: ModelResource, submitted: Submitted, problems: Problems, 
 
 
 def _unshown(fields: Sequence[FormField], problems: Problems) -> str:
-    """What is wrong with options that have no control, as no option of another design has: said above the form."""
+    """Return the problems of options without a control, such as those of another design; shown above the form."""
     shown = {field.name.split(".")[0] for field in fields}
     left = {name: reason for name, reason in problems.items() if name.split(".")[0] not in shown}
     return "; ".join(reason if name == "model" else f"{name}: {reason}" for name, reason in left.items())
 
 
 def server_config(submitted: Submitted) -> tuple[ServerOptions | None, dict[str, str]]:
-    """The server that was asked for, or None and what is wrong with it."""
+    """Return the settings of the submitted server; or None and the problems by field."""
     model = MODELS.get(submitted.get("model", ""))
     if model is None:
         return None, {"model": "there is no such design"}
@@ -127,7 +128,7 @@ def server_config(submitted: Submitted) -> tuple[ServerOptions | None, dict[str,
     return (None if problems else config), problems
 
 
-# --- the clients -----------------------------------------------------------------------------------------------------
+# --- run -------------------------------------------------------------------------------------------------------------
 
 
 def launch_form(
@@ -138,7 +139,12 @@ def launch_form(
     problems: Problems,
     problem: str = "",
 ) -> LaunchForm:
-    """The form that sends clients, holding what was typed. Problems are named as in a run's body, `clients.0.count`."""
+    """Return the form of a run with the typed values.
+
+    Args:
+        problems: reasons by name of the field in the body of a run, such as `clients.0.count`.
+        problem: a reason that belongs to no field.
+    """
     label, *more = fields_of(RunSpec, submitted, problems, prefix=RUN, only=RUN_FIELDS)
     return LaunchForm(
         origin=origin,
@@ -157,7 +163,7 @@ def launch_form(
 
 
 def run_spec(submitted: Submitted) -> tuple[RunSpec | None, dict[str, str]]:
-    """The run that was asked for, or None and what is wrong, named as in a run's body (`server.workers`)."""
+    """Return the submitted run; or None and the problems by name of the field in its body, such as `server.workers`."""
     server, problems = _run_server(submitted)
     groups, found = groups_of(submitted)
     problems |= found
@@ -170,7 +176,7 @@ def run_spec(submitted: Submitted) -> tuple[RunSpec | None, dict[str, str]]:
 
 
 def _run_problems(error: ValidationError, has_server: bool, has_groups: bool) -> dict[str, str]:
-    """What is wrong with the run itself; a missing server or group was found and named before."""
+    """Return the problems of the run itself. A missing server or group is reported where it was found."""
     found = problems_of(error)
     named = {name: reason for name, reason in found.items() if name.split(".")[0] in RUN_FIELDS}
     if "server.target.address" in found:
@@ -194,11 +200,11 @@ def _run_server(submitted: Submitted) -> tuple[dict[str, Any] | BaseModel | None
     return None, {"server": "choose one of the servers listed"}
 
 
-# --- an earlier run, to be changed and run again ---------------------------------------------------------------------
+# --- from an earlier run ---------------------------------------------------------------------------------------------
 
 
 def submitted_from_run(config: Mapping[str, Any]) -> dict[str, str]:
-    """The fields that show the forms as they stood for this run."""
+    """Return the fields that fill both forms with the settings of a run."""
     server = config["server"]
     fields = submitted_from(server) if "model" in server else {}
     fields |= submitted_from({name: config[name] for name in RUN_FIELDS if config.get(name) is not None}, prefix=RUN)
@@ -208,7 +214,7 @@ def submitted_from_run(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def targets_of(servers: Sequence[ServerResource]) -> list[TargetChoice]:
-    """The servers of the lab that clients can be sent at now."""
+    """Return an entry for each server of the lab that is listening."""
     return [
         TargetChoice(str(server.id), f"{server.name} ({server.model}, port {server.address.port})")
         for server in servers

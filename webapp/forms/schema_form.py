@@ -1,8 +1,8 @@
-"""Fields of a page's form to a document of settings and back, driven by the settings' own JSON Schema.
+"""Form fields to a document of settings and back, driven by the JSON Schema of the settings class.
 
-A new server model, option or kind of work shows up in the forms by itself: names, types, defaults, limits and help all
-come from the settings class. Names of nested settings are joined by dots; the settings of one member of a union sit
-below its tag (`work.sleep.mean_ms`), so that two members may have options of the same name.
+A new server model, option or kind of work needs no change here: names, types, defaults, limits and help come from the
+settings class. Names of nested settings are joined by dots. The settings of a member of a union are named after its tag
+(`work.sleep.mean_ms`), so two members can have options with the same name.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Problems = Mapping[str, str]
 Schema = dict[str, Any]
 S = TypeVar("S", bound=BaseModel)
 
-MAX_FIELDS = 300  # a form of ours has about 50, and 12 more for each group of clients
-LONG_TEXT = 500  # letters; a setting that may have so many is written in more than one line
+MAX_FIELDS = 300  # the largest form has about 50, and 12 per client group
+LONG_TEXT = 500  # characters; a setting that can have that many gets a text area
 UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
 NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
-REASONS = {  # Pydantic's words for programmers, in a person's
+REASONS = {  # Pydantic error type -> message for the form
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "greater_than": "must be more than {gt}",
@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"[+-]?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,4})?"
 
 @dataclass(frozen=True)
 class FormField:
-    """One control, what stands in it, and what is wrong with that."""
+    """A form control with its value and the problem of that value."""
 
     name: str
     label: str
@@ -62,23 +62,24 @@ class FormField:
 
     @property
     def has_problem(self) -> bool:
-        """Whether this field or one inside it is wrong, so that it must not be folded away."""
+        """Whether this field or a field of a variant has a problem, so that it must not be collapsed."""
         return bool(self.problem) or any(inner.has_problem for variant in self.variants for inner in variant.fields)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """The fields that matter when a choice stands at `tag`."""
+    """The fields that apply if the value of the choice is `tag`."""
 
     tag: str
     fields: tuple[FormField, ...]
 
 
 def read_form(body: bytes) -> dict[str, str]:
-    """The fields of an urlencoded body; of a name given twice the last counts (a tick box follows its "off").
+    """Return the fields of a URL-encoded body. If a name occurs twice, the last value counts: a tick box follows a
+    hidden field with its "off" value.
 
     Raises:
-        ValueError: more fields than any form of ours has.
+        ValueError: more than MAX_FIELDS fields.
     """
     pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     return dict(pairs)
@@ -92,12 +93,12 @@ def fields_of(
     prefix: str = "",
     only: Iterable[str] | None = None,
 ) -> tuple[FormField, ...]:
-    """The controls of a settings class, holding what was typed or else the defaults.
+    """Return the controls of a settings class with the typed values, or else the defaults.
 
     Args:
-        submitted: the values as typed; names that are missing show the default.
-        problems: field name (without prefix) to the reason; a nested field by its dotted name.
-        only: names to show, in this order; all of them if None. A field with one possible value has no control.
+        submitted: typed values; a missing name shows the default.
+        problems: reasons by field name without prefix; nested fields by their dotted names.
+        only: names to show, in this order; None: all. A field with one possible value has no control.
     """
     root = _schema(settings)
     wanted = list(root["properties"]) if only is None else list(only)
@@ -106,16 +107,16 @@ def fields_of(
 
 
 def document_of(settings: type[BaseModel], submitted: Submitted, *, prefix: str = "") -> dict[str, Any]:
-    """What was typed as a JSON document for `settings`; fields that were not submitted are left to their defaults.
+    """Return the typed values as a JSON document for `settings`; fields that were not submitted are left out.
 
-    Text that does not read as the number it should be stays text, so that the settings refuse it by name.
+    Text that is not the expected number stays text, so that the validation of the settings names the field.
     """
     root = _schema(settings)
     return _document(root, root["properties"], prefix, submitted)
 
 
 def check(settings: type[S], document: Mapping[str, Any]) -> tuple[S | None, dict[str, str]]:
-    """The settings, or None and the reason for each field that is wrong (by its dotted name)."""
+    """Return the validated settings; or None and the reasons by dotted field name."""
     try:
         return settings.model_validate(document), {}
     except ValidationError as error:
@@ -123,7 +124,7 @@ def check(settings: type[S], document: Mapping[str, Any]) -> tuple[S | None, dic
 
 
 def problems_of(error: ValidationError) -> dict[str, str]:
-    """The first reason for each field of a failed validation, without what was typed."""
+    """Return the first reason for each field of a failed validation; reasons do not repeat the typed text."""
     found: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"])
@@ -138,7 +139,7 @@ def _reason(kind: str, message: str, context: Mapping[str, Any]) -> str:
 
 
 def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:
-    """A document of settings as the fields that would give it: the way back, to show a form filled in."""
+    """Return the fields that fill a form with this document: the inverse of `document_of`."""
     fields: dict[str, str] = {}
     for name, value in document.items():
         if isinstance(value, Mapping):
@@ -151,7 +152,7 @@ def submitted_from(document: Mapping[str, Any], *, prefix: str = "") -> dict[str
     return fields
 
 
-@cache  # making one takes a millisecond, and there are as many as settings classes
+@cache  # generating one takes a millisecond; there is one per settings class
 def _schema(settings: type[BaseModel]) -> Schema:
     return settings.model_json_schema()
 
@@ -212,12 +213,12 @@ def _union_field(
 
 
 def _help(schema: Schema) -> str:
-    """What the settings say of a field, other fields called as the form calls them."""
+    """Return the description of a field, with other fields named by their labels."""
     return _FIELD_NAME.sub(lambda name: f"“{label_and_unit(name[0])[0]}”", schema.get("description", ""))
 
 
 def label_and_unit(name: str) -> tuple[str, str]:
-    """A field's name as people say it, and the unit that its last letters stand for."""
+    """Return the label of a field, and the unit that its suffix stands for."""
     for suffix, unit in UNITS.items():
         if name.endswith(suffix):
             return NAMES.get(name, name.removesuffix(suffix).replace("_", " ")), unit
@@ -225,7 +226,7 @@ def label_and_unit(name: str) -> tuple[str, str]:
 
 
 def _problem(plain: Schema, path: str, problems: Problems) -> str:
-    """What is wrong with a field, or with any item of a list that is typed in one field."""
+    """Return the problem of a field, or of an item if a list is typed in one field."""
     items = (reason for name, reason in problems.items() if name.startswith(f"{path}."))
     return problems.get(path, "") or (next(items, "") if plain.get("type") == "array" else "")
 
@@ -241,7 +242,7 @@ def _kind(plain: Schema) -> Literal["number", "text", "lines", "choice", "tick"]
 
 
 def _limit(plain: Schema, inclusive: str, exclusive: str) -> str:
-    """A limit for the browser's own check; an exclusive one is left to the settings, except where it is an integer."""
+    """Return a limit for validation in the browser. HTML has no exclusive limits, so only integers get these."""
     if inclusive in plain:
         return format_value(plain[inclusive])
     if exclusive in plain and plain.get("type") == "integer":
@@ -250,7 +251,7 @@ def _limit(plain: Schema, inclusive: str, exclusive: str) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A setting as a person would type it."""
+    """Format a setting as it is typed in a form."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -281,7 +282,7 @@ def _document(root: Schema, properties: Schema, prefix: str, submitted: Submitte
 
 
 def _value(plain: Schema, nullable: bool, typed: str) -> Any:
-    text = typed.strip().replace("\r\n", "\n")  # as browsers send the end of a line
+    text = typed.strip().replace("\r\n", "\n")  # browsers send CR LF
     if nullable and not text:
         return None
     kind = plain.get("type")
@@ -297,7 +298,7 @@ def _value(plain: Schema, nullable: bool, typed: str) -> Any:
 
 
 def _resolve(root: Schema, schema: Schema) -> tuple[Schema, bool]:
-    """The schema behind `$ref` and "or null", and whether null is allowed."""
+    """Resolve `$ref` and "or null"; return the schema and whether null is allowed."""
     if "$ref" in schema:
         return _resolve(root, root["$defs"][schema["$ref"].rsplit("/", 1)[-1]])
     members = [member for member in schema.get("anyOf", ()) if member != {"type": "null"}]
@@ -307,5 +308,5 @@ def _resolve(root: Schema, schema: Schema) -> tuple[Schema, bool]:
 
 
 def _members(root: Schema, union: Schema) -> dict[str, Schema]:
-    """The members of a discriminated union by their tags."""
+    """Return the members of a discriminated union by tag."""
     return {tag: _resolve(root, {"$ref": ref})[0] for tag, ref in union["discriminator"]["mapping"].items()}

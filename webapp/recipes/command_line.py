@@ -1,4 +1,4 @@
-"""The lines with which `serverlab run` repeats a run: flags where they say it all, and otherwise the run's body."""
+"""The shell command that repeats a run: `serverlab run` with flags, or with the run's body if flags are not enough."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from webapp.recipes.flags import DESIGN_FLAGS, FLAG_FIELDS
 
 RUN_FLAGS = ("seed", "label", "note", "client_processes", "client_cpus")
-_END = "END"  # no line of a JSON document is this
+_END = "END"  # no line of an indented JSON document is equal to this
 
 
 def command_line(base_url: str, body: Mapping[str, Any]) -> str:
-    """Lines that make the same run again.
+    """Return the lines of a shell that repeat the run.
 
     Args:
-        base_url: of the lab, without a slash at its end.
-        body: a run as REST takes it, checked; what stands at its default may be left out.
+        base_url: URL of the lab, without a trailing slash.
+        body: a validated body of `POST /api/v1/runs`; fields with their default value may be missing.
     """
     start = ["serverlab", "run", "--url", base_url]
     clients = _group_words(body["clients"])
@@ -43,7 +43,7 @@ def _server_words(server: Mapping[str, Any]) -> list[str]:
 
 
 def _group_words(groups: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """The flags that describe the only group; None where there are more, or it has what no flag says."""
+    """Return the flags of the only group; None if there are several, or it has a setting without a flag."""
     group = dict(groups[0])
     flags = {field: flag for flag, field in FLAG_FIELDS.get(group.pop("kind"), {}).items()}
     if len(groups) > 1 or not group.keys() <= flags.keys() or isinstance(group.get("script"), list):
@@ -71,7 +71,7 @@ def _flag(name: str) -> str:
 
 
 def _option_value(value: Any) -> str:
-    """The value as `--option` reads it: JSON, and otherwise text; a text that would read as JSON is quoted."""
+    """Return the value as `--option` reads it: JSON, or else text. Text that is valid JSON is quoted."""
     if not isinstance(value, str):
         return json.dumps(value)
     try:
@@ -82,7 +82,7 @@ def _option_value(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A number without an exponent and without a `.0` that says nothing."""
+    """Format a number without an exponent and without a trailing `.0`."""
     if not isinstance(value, float):
         return str(value)
     text = f"{Decimal(repr(value)):f}"

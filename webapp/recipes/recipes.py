@@ -1,4 +1,4 @@
-"""How to repeat a run from outside the browser: the REST body, curl, httpx and the command line."""
+"""How to repeat a run outside the browser: as a REST body, with curl, with httpx, and at the command line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from webapp.recipes.command_line import command_line
 from webapp.recipes.group_kinds import GROUP_KINDS
 from webapp.schemas.run_spec import RUN_FIELDS
 
-PATIENCE_S = 600  # the most that the lab waits for the end of a run before it answers
+MAX_WAIT_S = 600  # the longest time that the lab waits for the end of a run before it responds
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to do it, ready to be copied."""
+    """One way to repeat a run, as text to copy."""
 
     key: str
     title: str
@@ -26,11 +26,11 @@ class Recipe:
 
 
 def recipes(base_url: str, config: Mapping[str, Any]) -> tuple[Recipe, ...]:
-    """Every way to make this run again, in few words: what stands at its default is left out.
+    """Return every way to repeat a run. Fields with their default value are left out.
 
     Args:
-        base_url: of the lab, without a slash at its end.
-        config: the run's body, defaults filled in.
+        base_url: URL of the lab, without a trailing slash.
+        config: the run's body with all defaults filled in.
     """
     body = _shorten(config)
     return (
@@ -42,7 +42,7 @@ def recipes(base_url: str, config: Mapping[str, Any]) -> tuple[Recipe, ...]:
 
 
 def _shorten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The body without what it would say by leaving it out."""
+    """Return the body without fields that have their default value."""
     body: dict[str, Any] = {name: config[name] for name in RUN_FIELDS if config.get(name)}
     server = config["server"]
     model = MODELS.get(server.get("model", ""))
@@ -60,7 +60,7 @@ def _without_defaults(document: Mapping[str, Any], settings: Any, *keep: str) ->
 
 
 def _curl(base_url: str, body: Mapping[str, Any]) -> str:
-    url = shlex.quote(f"{base_url}/api/v1/runs?wait_s={PATIENCE_S}")
+    url = shlex.quote(f"{base_url}/api/v1/runs?wait_s={MAX_WAIT_S}")
     return f"curl -sS -H 'Content-Type: application/json' {url} \\\n  -d {shlex.quote(json.dumps(body))}"
 
 
@@ -70,8 +70,8 @@ import httpx
 
 body = {body!r}
 
-with httpx.Client(base_url={base_url!r}, timeout={PATIENCE_S + 10}) as lab:
-    run = lab.post("/api/v1/runs", params={{"wait_s": {PATIENCE_S}}}, json=body).raise_for_status().json()
+with httpx.Client(base_url={base_url!r}, timeout={MAX_WAIT_S + 10}) as lab:
+    run = lab.post("/api/v1/runs", params={{"wait_s": {MAX_WAIT_S}}}, json=body).raise_for_status().json()
     report = lab.get(f"/api/v1/runs/{{run['id']}}/report").raise_for_status().json()
 
 print(report["verdict"]["status"], report["run"]["sentence"])"""

@@ -1,4 +1,4 @@
-"""A data dir belongs to one lab at a time: a lock that dies with its process, and beside it the lab's address."""
+"""Lock of a data directory, which one lab uses at a time, and the file with that lab's address."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ LOCK, ADDRESS = "lock", "address"
 
 
 class DataDirInUse(ServerlabError):
-    """Another lab has this data dir."""
+    """Another lab uses this data directory."""
 
 
 @contextlib.contextmanager
 def lock_data_dir(data_dir: Path) -> Iterator[None]:
-    """Hold the data dir, making it if need be; the kernel lets go of the lock when the process ends, however.
+    """Create the data directory if it is missing and lock it.
+
+    The lock is a flock(2) lock: the kernel releases it when the process ends for any reason.
 
     Raises:
-        DataDirInUse: another process holds it; the message has its pid.
-        OSError: the folder cannot be made or written.
+        DataDirInUse: another process holds the lock; the message has its pid.
+        OSError: the directory cannot be created or written.
     """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(data_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -41,19 +43,19 @@ def lock_data_dir(data_dir: Path) -> Iterator[None]:
 
 
 def write_address(data_dir: Path, url: str) -> None:
-    """Say where the lab of this data dir listens; readers see all of it or nothing."""
+    """Write the URL of the lab that uses this data directory. The file is replaced atomically."""
     draft = data_dir / f"{ADDRESS}.new"
     draft.write_text(f"{url}\n")
     draft.replace(data_dir / ADDRESS)
 
 
 def remove_address(data_dir: Path) -> None:
-    """The lab does not listen any more."""
+    """Remove the file with the lab's URL, if it exists."""
     (data_dir / ADDRESS).unlink(missing_ok=True)
 
 
 def read_address(data_dir: Path) -> str | None:
-    """Where the lab of this data dir said it listens; a killed lab may have left it behind."""
+    """Return the URL of the lab that uses this data directory, or None. A killed lab leaves its URL behind."""
     try:
         return (data_dir / ADDRESS).read_text().strip() or None
     except OSError:

@@ -1,8 +1,8 @@
 """One SQLite file: checked before use, backed up and migrated by numbered steps, written through one connection.
 
-WAL with `synchronous=FULL`: a run's start and end survive even a power cut. There are a handful of commits a run, so
-the fsync each costs is not worth a weaker promise. Every write begins IMMEDIATE: a transaction that reads first and
-then wants to write would fail at once, without waiting for its turn.
+The journal mode is WAL with `synchronous=FULL`, so the start and the end of a run survive a power failure. A run makes
+few commits, so one fsync per commit costs little. Every write transaction begins with IMMEDIATE: a transaction that
+reads first and then writes would fail with SQLITE_BUSY at once instead of waiting for the lock.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ _TURN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class DatabaseError(ServerlabError):
-    """The file cannot be used; it was left as it is. The message is for the person who starts the lab."""
+    """The file cannot be used; it was not changed. The message is for the person who starts the lab."""
 
 
 def migrations() -> list[str]:
-    """The SQL of every step in order; step n takes a database of version n - 1 to version n."""
+    """Return the SQL of every step in order; step n takes a database from version n - 1 to version n."""
     folder = resources.files("webapp.storage") / "migrations"
     steps = sorted((entry.name, entry.read_text()) for entry in folder.iterdir() if entry.name.endswith(".sql"))
     for number, (name, _) in enumerate(steps, start=1):
         if not re.match(rf"{number:04d}_", name):
-            raise RuntimeError(f"migration {name} should have the number {number:04d}")
+            raise RuntimeError(f"migration {name} must begin with the number {number:04d}")
     return [sql for _, sql in steps]
 
 
 class Database:
-    """A file with a connection that writes and one that reads; any thread may use either, one at a time."""
+    """A database file with one connection for writing and one for reading.
+
+    Any thread may use either connection; a lock per connection admits one thread at a time.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open and migrate the file at `path`, making it if there is none.
+        """Open the file at `path`, or create it; back it up and migrate it if its schema is older.
 
         Raises:
             DatabaseError: it is damaged, of a newer version, of another program, or cannot be written or backed up.
@@ -66,10 +69,11 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: committed at the end of the block, undone if the block raises.
+        """Run the block as a transaction, which is rolled back if the block raises.
 
         Raises:
-            StorageFull, Unavailable: nothing was written.
+            StorageFull: the disk is full or failing; nothing was written.
+            Unavailable: another program holds the lock; nothing was written.
         """
         with self._writing, _as_problems():
             self._writer.execute("BEGIN IMMEDIATE")
@@ -77,17 +81,17 @@ class Database:
                 yield self._writer
                 self._writer.execute("COMMIT")
             finally:
-                if self._writer.in_transaction:  # the block or the commit failed; SQLite may have undone it already
+                if self._writer.in_transaction:  # the block or the commit failed, and SQLite did not roll back
                     self._writer.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """The connection that reads; a write in progress does not hold it up."""
+        """Yield the connection for reading; it does not wait for a write in progress."""
         with self._reading, _as_problems():
             yield self._reader
 
     def close(self) -> None:
-        """Close both connections; the last one folds the log into the file."""
+        """Close both connections; the last one writes the WAL into the file."""
         with self._writing, self._reading:
             self._reader.close()
             self._writer.close()
@@ -165,7 +169,7 @@ def _migrate(connection: sqlite3.Connection, steps: list[str]) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for number, sql in enumerate(steps[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {number}; COMMIT;")
-    connection.executescript("BEGIN IMMEDIATE; ROLLBACK;")  # fails here and now if the file cannot be written
+    connection.executescript("BEGIN IMMEDIATE; ROLLBACK;")  # fails now, and not in the first run, if it is read-only
 
 
 @contextlib.contextmanager
@@ -173,9 +177,9 @@ def _as_problems() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        code = error.sqlite_errorcode & 0xFF  # the low byte is the kind, the rest says which call
+        code = error.sqlite_errorcode & 0xFF  # the primary result code; the other bytes extend it
         if code in _DISK:
-            raise StorageFull("the disk is full or failing: nothing was stored") from error
+            raise StorageFull("the disk is full or failing; nothing was stored") from error
         if code in _TURN:
             raise Unavailable(f"another program has locked the database for more than {BUSY_TIMEOUT_S:g} s") from error
         raise

@@ -1,8 +1,9 @@
-"""The list of runs as SQL: filtered, in any of its orders, a page at a time from where the page before ended.
+"""SQL for the list of runs: filters, sort orders and keyset pagination.
 
-A page begins after a key, never after so many rows: runs that come or go in between shift nothing, and the run that
-the key was taken from may be gone itself. Runs without the figure that the list is sorted by stand at its end,
-whichever way it runs; so a page has up to two parts, those with the figure and those without, each read from an index.
+A page begins after a key and not after a number of rows, so runs that are added or deleted between two requests shift
+nothing, and the run that the key was taken from may be deleted itself. Runs without the figure that the list is sorted
+by come last in both directions. A page therefore has up to two parts, runs with the figure and runs without it, and
+each part is read from an index.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from webapp.schemas.resources import RunFilter
 
 @dataclass(frozen=True, slots=True)
 class SortOrder:
-    """A column to sort by, with its collation; `kind` is the type of its values."""
+    """A sort column with its collation; `kind` is the type of its values."""
 
     column: str
     kind: type[str] | type[float]
@@ -31,7 +32,7 @@ class SortOrder:
 
     @property
     def key(self) -> str:
-        """The column as SQL sorts it, in the words that its index was made with."""
+        """The sort expression, exactly as the index of this order was created with it."""
         return f"{self.column} {self.collation}".rstrip()
 
 
@@ -39,7 +40,7 @@ ORDERS = {
     "created_at": SortOrder("created_at", str),
     "label": SortOrder("label", str, collation="COLLATE NOCASE"),
     "model": SortOrder("model", str),
-    "verdict": SortOrder("verdict_status", str, may_be_missing=True),  # in the alphabet the worst comes first, luckily
+    "verdict": SortOrder("verdict_status", str, may_be_missing=True),  # alphabetical: invalid, suspect, valid
     "duration_s": SortOrder("duration_s", float, may_be_missing=True),
     "throughput_messages_per_s": SortOrder("throughput_messages_per_s", float, may_be_missing=True),
     "response_p50_ms": SortOrder("response_p50_ms", float, may_be_missing=True),
@@ -49,14 +50,18 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class PageStart:
-    """Where a page begins: after this run, whose key is None where it has no such figure."""
+    """A page begins after this run. `key` is the run's value of the sort column; None if it has no such figure."""
 
     key: str | float | None
     run_id: int
 
 
 def select_page(db: Connection, which: RunFilter) -> tuple[list[Row], str | None]:
-    """The rows of one page, and the cursor of the next one; Invalid if `which.cursor` is of another order."""
+    """Return the rows of one page and the cursor of the next page.
+
+    Raises:
+        Invalid: `which.cursor` belongs to another sort order.
+    """
     order = ORDERS[which.sort.removeprefix("-")]
     after = None if which.cursor is None else _parse_cursor(which.cursor, which.sort, order)
     rows: list[Row] = []
@@ -68,12 +73,12 @@ def select_page(db: Connection, which: RunFilter) -> tuple[list[Row], str | None
 
 
 def _parts(order: SortOrder, after: PageStart | None, *, descending: bool) -> Iterator[tuple[str, list[Any]]]:
-    """The conditions of the parts of the list that a page may reach into, in their order."""
+    """Yield the SQL conditions of the parts that a page can extend over, in list order."""
     beyond = "<" if descending else ">"
     if after is None:
         yield f"{order.column} IS NOT NULL", []
     elif after.key is not None:
-        from_key = f"{order.key} {beyond}= ?"  # a row value would not be looked up in an index with a collation
+        from_key = f"{order.key} {beyond}= ?"  # SQLite uses no index with a collation for a row value
         yield f"{from_key} AND ({order.key} {beyond} ? OR id {beyond} ?)", [after.key, after.key, after.run_id]
     if order.may_be_missing:
         if after is None or after.key is not None:
@@ -86,14 +91,14 @@ def _rows(db: Connection, which: RunFilter, order: SortOrder, where: str, values
     filters, wanted = _filters(which)
     direction = "DESC" if which.sort.startswith("-") else "ASC"
     in_order = f"ORDER BY {order.key} {direction}, id {direction}"
-    ids = f"SELECT id FROM runs WHERE {' AND '.join([where, *filters])} {in_order} LIMIT ?"  # noqa: S608 - our words
+    ids = f"SELECT id FROM runs WHERE {' AND '.join([where, *filters])} {in_order} LIMIT ?"  # noqa: S608 - constants of this module
     query = f"SELECT * FROM runs WHERE id IN ({ids}) {in_order}"  # noqa: S608
     return db.execute(query, (*values, *wanted, most)).fetchall()
 
 
 def _filters(which: RunFilter) -> tuple[list[str], list[Any]]:
     asked = {
-        "+state = ?": which.state,  # a plus keeps SQLite from choosing an index for it instead of the order's
+        "+state = ?": which.state,  # the plus prevents SQLite from using another index than that of the order
         "+model = ?": which.model,
         "+verdict_status = ?": which.verdict,
         "+server_id = ?": which.server_id,
@@ -116,7 +121,7 @@ def _parse_cursor(cursor: str, sort: str, order: SortOrder) -> PageStart:
         if made_for != sort or type(run_id) is not int or not abs(run_id) < 2**63 or not _is_key(key, order):
             raise ValueError
     except (binascii.Error, ValueError, TypeError):
-        message = "is not a cursor of a list with this sort order"
+        message = "is not a cursor for this sort order"
         raise Invalid(f"cursor: {message}", errors=[FieldError("cursor", message)]) from None
     return PageStart(key, run_id)
 

@@ -1,4 +1,4 @@
-"""What outlives the process: servers by config, runs with what was asked and what came of it. A function a question."""
+"""Persistence in SQLite: servers, runs and results. One method per query."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ FILE_NAME = "serverlab.sqlite3"
 
 
 def now() -> str:
-    """The time of day as it is stored."""
+    """Return the current time of day in the stored form: ISO 8601 in UTC with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredServer:
-    """A server resource: its config, whether or not it runs."""
+    """A server of the lab, listening or stopped."""
 
     id: int
     name: str
@@ -42,7 +42,7 @@ class StoredServer:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run without its records. `outline` has the report's `verdict`, `sentence` and `totals` once there is one."""
+    """A run without its result. `outline` has the `verdict`, `sentence` and `totals` of the report, if there is one."""
 
     id: int
     state: str
@@ -64,9 +64,9 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run brought home; `connections` is as `coreserver.records.codec` writes them.
+    """The result of a run: its report, and its records as `coreserver.records.codec` encodes them.
 
-    They are empty where an imported file had the report alone.
+    `connections` is empty if an imported file had only the report.
     """
 
     started_ns: int
@@ -77,7 +77,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RunEnding:
-    """How a run ended."""
+    """The end of a run: its final state, and its result if it has one."""
 
     state: str
     at: str | None
@@ -86,20 +86,23 @@ class RunEnding:
 
 
 class Store:
-    """The lab's database. Any method may raise StorageFull or Unavailable; then nothing was changed."""
+    """Servers, runs and results of one data directory.
+
+    Any thread may call any method. Every method can raise StorageFull or Unavailable, and then nothing was changed.
+    """
 
     def __init__(self, data_dir: Path) -> None:
-        """Open the database in `data_dir`; see `Database` for what can be wrong with it."""
+        """Open the database in `data_dir`; raises as `Database` does."""
         self._database = Database(data_dir / FILE_NAME)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the database."""
         self._database.close()
 
     # --- servers -------------------------------------------------------------------------------------------------
 
     def add_server(self, name: str, config: Mapping[str, Any], created_at: str) -> int:
-        """Remember a server; its id."""
+        """Store a server and return its id."""
         with self._database.write() as db:
             cursor = db.execute(
                 "INSERT INTO servers (name, config, created_at) VALUES (?, ?, ?)",
@@ -108,13 +111,13 @@ class Store:
             return _require_id(cursor.lastrowid)
 
     def list_servers(self) -> list[StoredServer]:
-        """Every server, oldest first."""
+        """Return every server, oldest first."""
         with self._database.read() as db:
             rows = db.execute("SELECT * FROM servers ORDER BY id").fetchall()
         return [StoredServer(row["id"], row["name"], json.loads(row["config"]), row["created_at"]) for row in rows]
 
     def delete_server(self, server_id: int) -> None:
-        """Forget a server."""
+        """Delete a server."""
         with self._database.write() as db:
             db.execute("DELETE FROM servers WHERE id = ?", (server_id,))
 
@@ -123,7 +126,7 @@ class Store:
     def add_run(
         self, config: Mapping[str, Any], *, label: str, note: str, model: str, server_id: int | None, created_at: str
     ) -> int:
-        """Queue a run; its id."""
+        """Store a queued run and return its id."""
         with self._database.write() as db:
             cursor = db.execute(
                 "INSERT INTO runs (state, label, note, model, server_id, config, created_at)"
@@ -133,21 +136,25 @@ class Store:
             return _require_id(cursor.lastrowid)
 
     def start_run(self, run_id: int, at: str) -> None:
-        """The first packet is about to be sent."""
+        """Mark a queued run as running. Called before its first packet is sent."""
         with self._database.write() as db:
             db.execute(
                 "UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", (at, run_id)
             )
 
     def end_run(self, run_id: int, ending: RunEnding) -> None:
-        """Write down how it ended, with its result if it has one; a run ends once, later calls change nothing."""
+        """Store the end of a run, with its result if it has one. A run ends once; later calls change nothing."""
         packed = _pack(ending.result)
         with self._database.write() as db:
             _store_end(db, run_id, ending, packed)
 
     def import_run(self, config: Mapping[str, Any], ending: RunEnding, imported_from: Mapping[str, Any]) -> int:
-        """Keep a run that another lab made, as its report has it but for what repeats it here; its id."""
-        assert ending.result is not None  # noqa: S101 - what is imported is a result
+        """Store an imported run and return its id.
+
+        Args:
+            config: the body that repeats the run in this lab; everything else is taken from the report.
+        """
+        assert ending.result is not None  # noqa: S101 - every imported run has a result
         run, model, packed = (
             ending.result.report.run,
             ending.result.report.server.model,
@@ -167,13 +174,16 @@ class Store:
         return run_id
 
     def count_runs(self) -> dict[tuple[str, str], int]:
-        """How many runs there are by state and verdict; no verdict is an empty one."""
+        """Return the number of runs per state and verdict; the verdict is empty if there is none."""
         query = "SELECT state, verdict_status, count(*) FROM runs GROUP BY state, verdict_status"
         with self._database.read() as db:
             return {(state, verdict or ""): count for state, verdict, count in db.execute(query)}
 
     def interrupt_unfinished(self) -> int:
-        """Mark runs that a dead lab left queued or running as interrupted; how many. When they ended is not known."""
+        """Mark runs that a killed lab left queued or running as interrupted, and return their number.
+
+        The time of their end is unknown and stays empty.
+        """
         with self._database.write() as db:
             return db.execute(
                 "UPDATE runs SET state = 'interrupted', reason_code = 'lab_ended',"
@@ -181,7 +191,7 @@ class Store:
             ).rowcount
 
     def patch_run(self, run_id: int, patch: RunPatch) -> None:
-        """Change the label or the note; NotFound."""
+        """Change the label or the note; NotFound if there is no such run."""
         with self._database.write() as db:
             changed = db.execute(
                 "UPDATE runs SET label = coalesce(?, label), note = coalesce(?, note) WHERE id = ?",
@@ -191,12 +201,12 @@ class Store:
             raise no_run(run_id)
 
     def delete_run(self, run_id: int) -> None:
-        """Forget a run and its records."""
+        """Delete a run and its result."""
         with self._database.write() as db:
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
     def get_run(self, run_id: int) -> StoredRun:
-        """One run, or NotFound."""
+        """Return a run; NotFound if there is none."""
         with self._database.read() as db:
             row = db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
         if row is None:
@@ -204,7 +214,7 @@ class Store:
         return _read_run(row)
 
     def find_runs(self, which: RunFilter) -> tuple[list[StoredRun], str | None]:
-        """One page of the runs that match, and the cursor of the next page."""
+        """Return one page of the matching runs and the cursor of the next page."""
         with self._database.read() as db:
             rows, next_cursor = select_page(db, which)
         return [_read_run(row) for row in rows], next_cursor
@@ -224,17 +234,17 @@ class Store:
 
 
 def no_run(run_id: int) -> NotFound:
-    """The problem of asking for a run that is not there."""
+    """Return the problem for a run that does not exist."""
     return NotFound(f"there is no run {run_id}")
 
 
 def _require_id(rowid: int | None) -> int:
-    assert rowid is not None  # noqa: S101 - true after every INSERT; tells the type checker
+    assert rowid is not None  # noqa: S101 - for the type checker; it is set after every INSERT
     return rowid
 
 
 def _pack(result: Result | None) -> bytes:
-    """The report as it is stored; made before the transaction, which others wait for."""
+    """Return the stored form of the report. Called before the transaction, because other threads wait for that."""
     return zlib.compress(result.report.model_dump_json().encode()) if result else b""
 
 
@@ -298,7 +308,7 @@ def _read_run(row: Row) -> StoredRun:
 
 
 def _read_outline(text: str) -> dict[str, Any] | None:
-    """The outline, upgraded like the report that it is a part of; None if a newer program wrote it."""
+    """Return the outline, upgraded like the report that it is a part of; None if a newer program wrote it."""
     try:
         outline = upgrade({"schema_version": 1, **json.loads(text)})  # the first programs stored no version in it
     except ReportTooNew:
@@ -312,7 +322,7 @@ def _make_outline(report: Report) -> dict[str, Any]:
 
 
 def _sort_figures(report: Report | None) -> tuple[float | None, ...]:
-    """The figures that lists are sorted by: duration, throughput, median and p99 response time."""
+    """Return the figures that lists are sorted by: duration, throughput, median and p99 response time."""
     if report is None:
         return (None,) * 4
     totals, response = report.totals, report.latency.response_ms

@@ -1,4 +1,4 @@
-"""The rows of ended runs: a person who explores a picture asks for the same ones again and again."""
+"""Cache of the timeline rows of ended runs, because exploring a timeline requests the same rows repeatedly."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from webapp.problems import UnreadableRecords
 from webapp.storage.store import Store
 
-MAX_ROWS = 50_000  # that are kept, about a kilobyte each
+MAX_ROWS = 50_000  # cached rows, about 1 kB each
 
 
 class Rows(list[TimelineRow]):
-    """A run's rows; unlike a plain list it can be found for as long as somebody holds it."""
+    """The rows of a run; a list that can be referenced weakly."""
 
     __slots__ = ("__weakref__",)
 
@@ -35,19 +35,24 @@ def read_connections(run_id: int, data: bytes, *, messages: bool = True) -> list
 
 
 class RunRows:
-    """Reads rows from the store and keeps those of the runs that were asked for last. Any thread may ask.
+    """Reads the rows of runs from the store and caches those of the runs requested last. Any thread may call it.
 
-    Those of a run too large to be kept are read once for whoever holds on to them, such as a page while it is made.
+    The rows of a run that is too large for the cache are read once for as long as a caller holds them, such as a page
+    while it is rendered.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.Lock()  # guards the attributes below
         self._kept: OrderedDict[int, Rows] = OrderedDict()
         self._held: WeakValueDictionary[int, Rows] = WeakValueDictionary()
 
     def of(self, run_id: int) -> list[TimelineRow]:
-        """The rows of a run that has ended; none where it ended without a result, or came here without its records."""
+        """Return the rows of an ended run; empty if it has no result, or was imported without its records.
+
+        Raises:
+            UnreadableReport, UnreadableRecords: the stored data are damaged, or a newer program wrote them.
+        """
         with self._lock:
             rows = self._held.get(run_id)
             if rows is not None:

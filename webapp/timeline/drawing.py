@@ -1,17 +1,17 @@
-"""The article's picture: records to SVG, by pure functions.
+"""The timeline of a run as SVG. Pure functions of its rows.
 
-`draw` has a row a client: a diamond at its arrival, a thin line while it waits (dashed in the kernel's accept queue,
-solid in the server's own), a thick bar while it is served, a cross where it failed. `draw_lanes` has a row a worker.
+`draw` renders one row per client: a diamond at its arrival, a thin line while it waits (dashed in the backlog, solid in
+the server's queue), a thick bar while it is served, a cross where it failed. `draw_lanes` renders one row per worker.
 
-    up to 200 rows     every row by itself, with a tooltip; names, workers and durations as far as there is room
-    up to 2,000        rows so thin that the picture stays on a screen; a path a phase
-    beyond             each line stands for some neighbours, and the picture says so
+    up to 200 rows     one element per row, with a tooltip; names, workers and durations where they fit
+    up to 2,000        rows so thin that the drawing fits on a screen; one path per phase
+    more               each line represents several neighbours, and the drawing says so
 
-A `View` asks for a part: some of the time, some of the rows. Fewer rows have more room, so a part of twenty thousand
-has single rows again.
+A `View` selects a part of the time and of the rows. Fewer rows get more room, so a part of twenty thousand rows again
+has one element per row.
 
-A drawing scales with its box, and its text too, so one drawing cannot serve a desk and a telephone: `width` is the
-number of pixels it is laid out for, and `paint_responsive` gives two, of which the stylesheet shows the right one.
+A drawing scales with its box, including its text, so one drawing cannot fit both a desktop and a telephone. `width` is
+the number of pixels of its layout; `paint_responsive` returns two layouts, and the stylesheet shows the one that fits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "paint_responsive",
 ]
 
-WIDE, NARROW = 1040, 380  # pixels: a desk's column of text, a telephone
+WIDE, NARROW = 1040, 380  # pixels: the text column on a desktop, a telephone
 GROUP_HEADING = 24.0
 ALL = View()
 
@@ -54,15 +54,15 @@ def draw(
     width: int = WIDE,
     embedded: bool = False,
 ) -> str:
-    """The timeline of these rows, in their order, as one `svg` element.
+    """Return the timeline of these rows, in their order, as one `svg` element.
 
     Args:
-        now_s: of a run under way: what has not ended is drawn up to here, with an open end.
-        horizon_s: where the axis ends at the earliest, so that several pictures can share theirs.
-        view: the part that is wanted.
-        title: the picture's name for those who cannot see it; a file of its own also shows it.
-        width: the pixels it is laid out for; it scales to any.
-        embedded: for a page that links timeline.css; without it the file brings its own style and paper.
+        now_s: the current time of a run in progress; connections that have not ended reach it, with an open end.
+        horizon_s: minimum end of the time axis, so that several drawings can have the same axis.
+        view: the part to draw.
+        title: accessible name of the drawing; a file also shows it as its heading.
+        width: pixels of the layout; the drawing scales to any width.
+        embedded: for a page that links timeline.css; otherwise the file contains its styles and its background.
     """
     scene = RowScene(rows, now_s=now_s, horizon_s=horizon_s, view=view)
     return scene.paint(width=width, title=title, embedded=embedded)
@@ -75,18 +75,18 @@ def make_scene(
     view: View = ALL,
     lanes: bool = False,
 ) -> Scene:
-    """The timeline or the worker lanes, worked out and ready to be painted."""
+    """Return the layout of the timeline or of the worker lanes."""
     kind = LaneScene if lanes else RowScene
     return kind(rows, now_s=now_s, view=view)
 
 
 def paint_responsive(scene: Scene, title: str) -> str:
-    """A picture at both widths, of which the stylesheet shows the one that fits."""
+    """Return a drawing at both widths; the stylesheet shows the one that fits."""
     return join_widths(*(scene.paint(width=width, title=title, embedded=True) for width in (WIDE, NARROW)))
 
 
 def join_widths(wide: str, narrow: str) -> str:
-    """Two drawings of the same, one for a desk and one for a telephone, for a page with timeline.css."""
+    """Combine a wide and a narrow drawing into one element, for a page with timeline.css."""
     return f'<div class="timeline-set">{wide}{narrow}</div>'
 
 
@@ -105,7 +105,7 @@ def _paint_aligned(scenes: Sequence[tuple[str, RowScene]], width: int) -> list[s
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A row that is drawn, its place among all rows, and how many neighbours it stands for, itself included."""
+    """A drawn row, its place among all rows, and the number of neighbours it represents, including itself."""
 
     row: TimelineRow
     place: int
@@ -113,7 +113,7 @@ class _Line:
 
 
 class RowScene:
-    """The timeline, worked out once for every width."""
+    """Layout of the timeline, independent of the width."""
 
     def __init__(
         self,
@@ -140,15 +140,15 @@ class RowScene:
 
     @property
     def pitch(self) -> float:
-        """Pixels from a line to the next."""
+        """Pixels from one line to the next."""
         return self._size.pitch
 
     def lines(self) -> list[tuple[float, int]]:
-        """How far down each line is, and the place of its row."""
+        """Return the distance of each line from the top of the plot, and the place of its row."""
         return [(y, line.place) for line, y in zip(self._lines, self._offsets, strict=True)]
 
     def hit_areas(self) -> list[HitArea]:
-        """Where each connection is, from its arrival to its end."""
+        """Return the area of each connection, from its arrival to its end."""
         edge = self.whole_s if self._now_s is None else self._now_s
         return [
             HitArea(line.row, y, (line.row.due_s, end_of(line.row, edge)), line.place, line.stands_for)
@@ -156,12 +156,12 @@ class RowScene:
         ]
 
     def margins(self, width: int) -> Span:
-        """The pixels that it needs to the left and to the right of the plot."""
+        """Return the pixels needed to the left and to the right of the plot."""
         rows = [line.row for line in self._lines]
         return gutter([row.name for row in rows], width), _room_at_right(rows, self._size)
 
     def paint(self, *, width: int, title: str, embedded: bool, margins: Span | None = None) -> str:
-        """The `svg` element, laid out for a width; `margins` where others than its own are wanted."""
+        """Return the `svg` element for a width; `margins` replace its own margins."""
         rows, size = [line.row for line in self._lines], self._size
         labels = [row.name for row in rows]
         left, right = margins or self.margins(width)
@@ -189,10 +189,10 @@ class RowScene:
 
 
 def _representatives(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tuple[list[_Line], int]:
-    """The rows themselves; or, of very many, the middle one of every few neighbours; and how many those few are.
+    """Return the rows to draw, and how many neighbours each represents.
 
-    The middle one by the time it took is a real client, where a mean would be nobody. A failure is never lost by it:
-    where any of the neighbours failed, a failed one stands for them.
+    Of very many rows it selects from each group of neighbours the one with the median duration, because that is a real
+    client and a mean is not. No failure is lost: if any of the neighbours failed, a failed one represents them.
     """
     if len(rows) <= LINES_UP_TO:
         return [_Line(row, place) for place, row in rows], 1
@@ -212,20 +212,20 @@ def _representatives(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tu
 
 
 def _remark(there: int, total: int, each: int) -> str:
-    """What of all the rows is drawn; nothing where all of them are."""
+    """Return a sentence about the rows that are not drawn; empty if all of them are."""
     said = [] if there == total else [f"{there:,} of {count_of(total, 'client')}."]
     if each > 1:
         said.append(
-            f"{there:,} clients: a line stands for {each} neighbours in order of arrival and shows the one in the "
-            "middle by its time, among those that failed if any did."
+            f"{there:,} clients: each line represents {each} neighbours in order of arrival and shows the one with the "
+            "median duration, or with the median duration of those that failed."
         )
     return " ".join(said)
 
 
 def _places(lines: Sequence[TimelineRow], size: RowSize) -> tuple[list[float], list[tuple[float, str]], float]:
-    """Every row's distance from the plot's top, the group headings' with their words, and the plot's height.
+    """Return the distance of every row from the top of the plot, the group headings, and the height of the plot.
 
-    Groups have headings where there are several that follow one another and rows have their names.
+    There are headings if several groups follow one another and all rows show their names.
     """
     turns = [line.group for k, line in enumerate(lines) if k == 0 or lines[k - 1].group != line.group]
     headed = size.named and 1 < len(turns) == len(set(turns))
@@ -249,13 +249,13 @@ def _group_names(headings: Sequence[tuple[float, str]], frame: Frame) -> str:
 
 
 def _room_at_right(lines: Sequence[TimelineRow], size: RowSize) -> float:
-    """Enough for the longest word that stands behind a cross."""
+    """Return the room for the longest text to the right of a cross."""
     words = [outcome_words(row) for row in lines if is_failed(row)] if size.named else []
     return 20.0 + max((text_width(word, TEXT) + 8.0 for word in words), default=0.0)
 
 
 def _describe(rows: Sequence[TimelineRow], edge: float, *, under_way: bool) -> str:
-    """The picture in a sentence, for those who cannot see it."""
+    """Return the content of the drawing in a sentence, for screen readers."""
     if not rows:
         return "No client yet."
     outcomes = Counter(outcome_words(row) for row in rows)

@@ -1,4 +1,4 @@
-"""A part of the timeline or the lanes as a page explores it: the drawing, and which connection is where in it."""
+"""A part of the timeline or of the worker lanes for the explorer: the drawing, and the areas of its connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 def picture(
     rows: Sequence[TimelineRow], now_s: float | None, query: TimelineQuery, *, lanes: bool, title: str
 ) -> TimelinePicture:
-    """The part of the timeline, or of the lanes, that is asked for; Invalid where no such part is."""
+    """Return a part of the timeline or of the worker lanes; Invalid if it is outside of the run."""
     scene = select_part(rows, now_s, query, lanes=lanes)
     until = scene.total if query.rows is None else min(scene.total, query.first + query.rows)
     return TimelinePicture(
@@ -44,17 +44,17 @@ def picture(
 
 
 def select_part(rows: Sequence[TimelineRow], now_s: float | None, query: TimelineQuery, *, lanes: bool) -> Scene:
-    """The part that is asked for, ready to be painted; Invalid where no such part is."""
+    """Return the layout of a part; Invalid if it is outside of the run."""
     scene = make_scene(rows, now_s=now_s, view=View(query.from_s, query.to_s, query.first, query.rows), lanes=lanes)
     if query.first and query.first >= scene.total:
-        raise _beyond("first", f"must be below {scene.total}, which is how many there are")
+        raise _beyond("first", f"must be less than {scene.total}, the number of rows")
     if query.from_s and query.from_s >= scene.whole_s:
-        raise _beyond("from_s", f"must be less than the run's {scene.whole_s:g} s")
+        raise _beyond("from_s", f"must be less than {scene.whole_s:g} s, the duration of the run")
     return scene
 
 
 def part_ms(row: TimelineRow) -> list[float | None]:
-    """The six parts of a connection's time in the order of PARTS; None where it did not come so far."""
+    """Return the parts of a connection's time in the order of PARTS; None for a part that it did not reach."""
     if row.connection is None:
         return [None] * len(PARTS)
     found = parts(row.connection)

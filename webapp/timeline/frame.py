@@ -1,4 +1,4 @@
-"""What stands around the timeline's rows: the scale of time, its axis and grid, the legend, and the document."""
+"""The frame around the rows of a drawing: time scale, axis and grid, legend, remark, and the SVG document."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from itertools import pairwise
 from webapp.assets import asset_dir
 from webapp.timeline.svg import num, safe, shorten, text_width, wrap
 
-TEXT = 12.0  # pixels; the stylesheet says the same
+TEXT = 12.0  # pixels, as in the stylesheet
 SMALL = 11.0
 MARGIN = 6.0
 AXIS_HEIGHT = 26.0
 LEGEND_LINE = 22.0
 TITLE_HEIGHT = 30.0
-LABEL_STEP = 15.0  # least distance of two labels
-TALL = 460.0  # from here on the axis is drawn at the top as well
+LABEL_STEP = 15.0  # minimum distance of two labels
+TALL = 460.0  # from this height on, the axis has labels at the top too
 
-# A file of its own brings its colours and its paper; in a page the page's tokens decide.
+# A file contains its colours and its background; in a page the tokens of the page apply.
 _OWN_TOKENS = """\
 .timeline { color-scheme: light dark; max-width: 100%; }
 @media (prefers-color-scheme: dark) {
@@ -33,7 +33,7 @@ _OWN_TOKENS = """\
 
 @dataclass(frozen=True, slots=True)
 class LegendItem:
-    """A sign and what it means; `sign` is drawn in a box 26 wide, centred on y = 0."""
+    """A sign and its meaning; `sign` is drawn in a box 26 pixels wide, centred on y = 0."""
 
     sign: str
     words: str
@@ -41,7 +41,7 @@ class LegendItem:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The plot's place in the picture, in pixels, and the span of the run's time that it shows."""
+    """The plot's position in the drawing, in pixels, and the span of time that it shows, in seconds of the run."""
 
     width: float
     left: float
@@ -53,21 +53,21 @@ class Frame:
 
     @property
     def bottom(self) -> float:
-        """The plot's lower edge."""
+        """Lower edge of the plot."""
         return self.top + self.height
 
     def x(self, at_s: float) -> float:
-        """Where an instant of the run is; one that is not shown is at the edge where it lies beyond."""
+        """Return the x of an instant of the run, limited to the edges of the plot."""
         share = (at_s - self.begin_s) / (self.end_s - self.begin_s)
         return self.left + (self.right - self.left) * min(max(share, 0.0), 1.0)
 
     def shows(self, begin_s: float, end_s: float | None = None) -> bool:
-        """Whether anything of a span, or an instant, is within the time that is shown."""
+        """Whether an instant, or a part of a span, is within the shown time."""
         return begin_s <= self.end_s and (begin_s if end_s is None else end_s) >= self.begin_s
 
 
 def ticks(end_s: float, most: int, begin_s: float = 0.0) -> list[float]:
-    """Round instants from begin to end, 1, 2 or 5 times a power of ten apart, at most about `most` of them."""
+    """Return at most about `most` instants from begin to end, at distances of 1, 2 or 5 times a power of ten."""
     step = 1e-6
     factors = (2.0, 2.5, 2.0)  # 1, 2, 5, 10
     k = 0
@@ -78,7 +78,8 @@ def ticks(end_s: float, most: int, begin_s: float = 0.0) -> list[float]:
 
 
 def tick_label(at_s: float, step_s: float, begin_s: float = 0.0) -> str:
-    """An instant as the axis writes it: seconds, or milliseconds of the first second where steps are below 50 ms."""
+    """Return the label of an instant: in milliseconds if steps are below 50 ms and the axis begins in the first second,
+    else in seconds."""
     if step_s < 0.05 and begin_s < 1:
         return f"{_short(at_s * 1000)} ms"
     return f"{_short(at_s)} s"
@@ -89,7 +90,7 @@ def _short(value: float) -> str:
 
 
 def axis_and_grid(frame: Frame) -> str:
-    """Vertical hairlines at round instants with their labels below, in a tall picture also above."""
+    """Return vertical lines at round instants, with labels below the plot, and above it too if it is tall."""
     instants = ticks(frame.end_s, max(2, int((frame.right - frame.left) / 72)), frame.begin_s)
     step = instants[1] - instants[0] if len(instants) > 1 else frame.end_s - frame.begin_s
     lines = "".join(f"M{num(frame.x(at))} {num(frame.top)}V{num(frame.bottom)}" for at in instants)
@@ -104,7 +105,7 @@ def axis_and_grid(frame: Frame) -> str:
 
 
 def now_line(frame: Frame, now_s: float) -> str:
-    """The edge of what is known, in a picture of a run under way."""
+    """Return the line at the current time of a run in progress."""
     x = num(frame.x(now_s))
     return (
         f'<path class="tl-now" d="M{x} {num(frame.top - 4)}V{num(frame.bottom)}"/>'
@@ -113,7 +114,7 @@ def now_line(frame: Frame, now_s: float) -> str:
 
 
 def legend(items: Sequence[LegendItem], width: float, top: float) -> tuple[str, float]:
-    """The signs with their words, in as many lines as the width asks for; and the y below them."""
+    """Return the legend, broken into lines of at most `width`, and the y below it."""
     x, y, drawn = MARGIN, top + LEGEND_LINE / 2, []
     for item in items:
         length = 34 + text_width(item.words, TEXT)
@@ -128,7 +129,7 @@ def legend(items: Sequence[LegendItem], width: float, top: float) -> tuple[str, 
 
 
 def note(text: str, width: float, top: float) -> tuple[str, float]:
-    """A remark under the legend, in lines that fit; and the y below it. Nothing for an empty text."""
+    """Return a remark below the legend, broken into lines, and the y below it; nothing for an empty text."""
     if not text:
         return "", top
     lines = wrap(text, SMALL, width - 2 * MARGIN)
@@ -140,13 +141,13 @@ def note(text: str, width: float, top: float) -> tuple[str, float]:
 
 
 def gutter(labels: Sequence[str], width: float) -> float:
-    """How far from the left the plot begins: room for the longest label, but never more than a quarter of the width."""
+    """Return the left edge of the plot: room for the longest label, limited to a quarter of the width."""
     longest = max((text_width(label, TEXT) for label in labels), default=0.0)
     return min(max(longest, 24.0) + MARGIN + 14.0, max(width / 4, 70.0))
 
 
 def names(labels: Sequence[str], ys: Sequence[float], frame: Frame) -> str:
-    """The rows' labels at the left: all of them, or every so many where they would touch."""
+    """Return the labels of the rows: all of them, or every n-th if neighbours would touch."""
     pitch = min((below - above for above, below in pairwise(ys)), default=LABEL_STEP)
     each = max(1, -int(-LABEL_STEP // pitch))
     room = frame.left - MARGIN - 12.0
@@ -157,14 +158,14 @@ def names(labels: Sequence[str], ys: Sequence[float], frame: Frame) -> str:
 
 
 def empty(words: str, frame: Frame) -> str:
-    """What a plot without rows says."""
+    """Return the text of a plot without rows."""
     return (
         f'<text class="tl-empty" x="{num(frame.left + 12)}" y="{num(frame.top + frame.height / 2 + 4)}">{words}</text>'
     )
 
 
 def heading(title: str, top: float) -> tuple[str, float]:
-    """The title in words, for a file of its own; and the y below it."""
+    """Return the heading of a file and the y below it."""
     return f'<text class="tl-title" x="{num(MARGIN)}" y="{num(top + 20)}">{safe(title)}</text>', top + TITLE_HEIGHT
 
 
@@ -180,11 +181,11 @@ def stage(
     remark: str,
     title: str | None,
 ) -> tuple[Frame, str]:
-    """All that stands around a plot of this height, and the frame to draw in.
+    """Return the frame of a plot of this height, and everything that is drawn around the plot.
 
     Args:
-        shown_s: the span of the run's time that is drawn.
-        title: None: no heading.
+        shown_s: the span of the run's time to draw.
+        title: the heading; None: no heading.
     """
     head, y = ("", 0.0) if title is None else heading(title, 0.0)
     signs, y = legend(items, width, y)
@@ -196,8 +197,8 @@ def stage(
 
 
 def document(body: str, frame: Frame, *, kind: str, title: str, desc: str, embedded: bool) -> str:
-    """The `svg` element. Embedded it has classes, and where its plot is for a script that explores it; as a file of
-    its own also its style, its paper and its size."""
+    """Return the `svg` element: embedded with the position of its plot, which the explorer reads, or as a file with
+    styles, background and size."""
     classes = f"timeline timeline--{kind}"
     width, height = frame.width, frame.bottom + AXIS_HEIGHT
     box = f'viewBox="0 0 {num(width)} {num(height)}"'
@@ -216,5 +217,5 @@ def document(body: str, frame: Frame, *, kind: str, title: str, desc: str, embed
 
 @cache
 def stylesheet() -> str:
-    """The rules that the page links as static/css/timeline.css."""
+    """Return static/css/timeline.css, which pages link."""
     return (asset_dir("static") / "css" / "timeline.css").read_text()

@@ -1,4 +1,4 @@
-"""Where one connection's row has its diamond, its lines, its bar and its cross, in seconds of the run."""
+"""Positions of a connection's marks (diamond, lines, bar, cross) in seconds of the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """A row's signs; None where it has none. `open_ended` marks go on past the edge of what is known."""
+    """The marks of a row; None for a mark that it does not have. `open_ended`: the connection has not ended."""
 
     arrival: float
     connecting: Span | None
@@ -24,7 +24,7 @@ class Marks:
 
 
 def marks(row: TimelineRow, edge_s: float) -> Marks:
-    """A row's signs; what has not ended is drawn up to `edge_s`: now, or the end of the run."""
+    """Return the marks of a row. A connection that has not ended reaches `edge_s`: now, or the end of the run."""
     end = end_of(row, edge_s)
     failed = row.outcome is not None and row.outcome != "completed"
     return Marks(
@@ -39,40 +39,43 @@ def marks(row: TimelineRow, edge_s: float) -> Marks:
 
 
 def end_of(row: TimelineRow, edge_s: float) -> float:
-    """Up to where a row is drawn: its end, the edge of what is known, or the last that is known of one that stopped."""
+    """Return the instant up to which a row is drawn.
+
+    It is the end of the connection; or `edge_s` if it has not ended; or its last known stamp if its end is unknown.
+    """
     if row.finished_s is not None:
         return row.finished_s
     return edge_s if row.outcome is None and row.due_s <= edge_s else _last_known(row)
 
 
 def horizon(rows: Sequence[TimelineRow], now_s: float | None) -> float:
-    """The last instant that the picture has to show."""
+    """Return the last instant that the drawing must show."""
     last = max((_last_known(row) for row in rows), default=0.0)
-    return max(last, now_s or 0.0, 0.0) or 1.0  # a run's own beginning is a moment after it was asked for
+    return max(last, now_s or 0.0, 0.0) or 1.0  # an axis needs a length
 
 
 def is_failed(row: TimelineRow) -> bool:
-    """Ended otherwise than asked."""
+    """Whether the connection ended with an outcome other than completed."""
     return row.outcome is not None and row.outcome != "completed"
 
 
 def outcome_words(row: TimelineRow) -> str:
-    """How a row ended, as a person reads it; under way without an outcome."""
-    return "under way" if row.outcome is None else row.outcome.replace("_", " ")
+    """Return the outcome as text; `in progress` if there is none."""
+    return "in progress" if row.outcome is None else row.outcome.replace("_", " ")
 
 
 def count_of(number: int, what: str) -> str:
-    """A number with its noun: 1 client, 1,000 clients."""
+    """Return a number with its noun: 1 client, 1,000 clients."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def peak_served(rows: Sequence[TimelineRow], edge_s: float) -> int:
-    """The most rows that are served at one instant."""
+    """Return the largest number of rows that are served at the same time."""
     starts = sorted(row.started_s for row in rows if row.started_s is not None)
     ends = sorted(max(row.started_s, end_of(row, edge_s)) for row in rows if row.started_s is not None)
     peak = ended = 0
     for begun, start in enumerate(starts, 1):
-        while ended < len(ends) and ends[ended] <= start:  # who ends as another begins makes room for it
+        while ended < len(ends) and ends[ended] <= start:  # services that touch do not overlap
             ended += 1
         peak = max(peak, begun - ended)
     return peak

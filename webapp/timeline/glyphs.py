@@ -1,4 +1,4 @@
-"""The signs of the timeline: diamonds, lines, bars and crosses, for single rows and for very many."""
+"""Marks of the timeline: diamonds, lines, bars and crosses, one by one and for very many rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from webapp.timeline.svg import num, safe, text_width
 BACKLOG_WAIT, QUEUE_WAIT = span_named("backlog_ms").label, span_named("queue_ms").label
 SINGLE_UP_TO = 200  # rows with an element of their own
 LINES_UP_TO = 2000  # rows with a line of their own
-DENSE_HEIGHT = 900.0  # what more rows than SINGLE_UP_TO share
+DENSE_HEIGHT = 900.0  # pixels that all rows share if there are more than SINGLE_UP_TO
 
 
 @dataclass(frozen=True, slots=True)
 class RowSize:
-    """How much room a row has, in pixels: from row to row, its bar's height, its diamond's half width.
+    """Size of a row in pixels: distance to the next row, height of the bar, half the width of the diamond.
 
-    `named` rows all have their name beside them; `roomy` ones also words and durations on the marks.
+    `named`: every row has its name. `roomy`: marks also have texts and durations.
     """
 
     pitch: float
@@ -32,7 +32,7 @@ class RowSize:
 
 
 def row_size(count: int) -> RowSize:
-    """The size of `count` rows in one picture."""
+    """Return the size of each of `count` rows in one drawing."""
     if count <= 16:
         return RowSize(36, 17, 6, named=True, roomy=True)
     if count <= 32:
@@ -46,25 +46,25 @@ def row_size(count: int) -> RowSize:
 
 
 def diamond(x: float, y: float, half: float) -> str:
-    """The path of a diamond around a point."""
+    """Return the path of a diamond around a point."""
     h = num(half)
     return f"M{num(x - half)} {num(y)}l{h}-{h} {h} {h}-{h} {h}z"
 
 
 def cross(x: float, y: float, half: float) -> str:
-    """The path of a cross around a point."""
+    """Return the path of a cross around a point."""
     w = num(2 * half)
     return f"M{num(x - half)} {num(y - half)}l{w} {w}m0-{w}l-{w} {w}"
 
 
 def cross_on_bar(x: float, y: float, half: float) -> str:
-    """A cross that can be seen on a bar as well: on a seam of the ground's colour."""
+    """Return a cross that is visible on a bar, because it has a border in the background colour."""
     shape = cross(x, y, half)
     return f'<path class="tl-seam" d="{shape}"/><path class="tl-cross" d="{shape}"/>'
 
 
 def bar(x1: float, x2: float, y: float, height: float, *, open_ended: bool = False) -> str:
-    """The path of a rounded bar centred on y, never thinner than a person can see; square where it goes on."""
+    """Return the path of a bar centred on y, at least 1.5 pixels long, with round ends; an open end is square."""
     x2 = max(x2, x1 + 1.5)
     r = min(height / 2, 4.5, (x2 - x1) / 2)
     c, side = num(r), num(height - 2 * r)
@@ -76,12 +76,12 @@ def bar(x1: float, x2: float, y: float, height: float, *, open_ended: bool = Fal
 
 
 def line(frame: Frame, span: Span, y: float) -> str:
-    """The path of a level line over a span of time."""
+    """Return the path of a horizontal line over a span of time."""
     return f"M{num(frame.x(span[0]))} {num(y)}H{num(frame.x(span[1]))}"
 
 
 def draw_single(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: RowSize) -> str:
-    """One client's row: its marks, its words where there is room, and a tooltip that tells all of it."""
+    """Return the row of one client: its marks, the texts that fit, and a tooltip with all facts."""
     parts = [f'<g class="tl-row"><title>{safe(tooltip(row, signs))}</title>']
     for name, span in _thin_lines(signs):
         if frame.x(span[1]) - frame.x(span[0]) >= 0.5:
@@ -105,9 +105,9 @@ def draw_single(row: TimelineRow, signs: Marks, frame: Frame, y: float, size: Ro
 
 
 def draw_many(placed: Sequence[tuple[Marks, float]], frame: Frame, size: RowSize) -> str:
-    """Very many rows: one path for each kind of mark, so that the file stays small and the browser quick.
+    """Return very many rows as one path per kind of mark, which keeps the file small and fast to render.
 
-    Lines shorter than a third of a pixel are left out; an arrival is a dot, the round ends of a line of no length.
+    Lines shorter than a third of a pixel are left out. An arrival is a dot: a line of length 0 with round ends.
     """
     served = [(signs.served, y) for signs, y in placed if signs.served and frame.shows(*signs.served)]
     bars = _bars(served, frame, size)
@@ -132,29 +132,29 @@ def draw_many(placed: Sequence[tuple[Marks, float]], frame: Frame, size: RowSize
 
 
 def draw_many_bars(served: Sequence[tuple[Span, float]], frame: Frame, size: RowSize) -> str:
-    """Very many bars alone, as one path."""
+    """Return very many bars as one path."""
     return f'<g class="tl-dense">{_bars(served, frame, size)}</g>'
 
 
 def legend_items(signs: Sequence[Marks], horizon_s: float) -> list[LegendItem]:
-    """What the signs mean; the rarer ones only where they can be seen."""
+    """Return the legend of the marks; rare marks are included only if they are visible."""
     items = [
-        LegendItem(f'<path class="tl-arrival" d="{diamond(13, 0, 6)}"/>', "arrives"),
-        LegendItem('<path class="tl-backlog" d="M0 0H26"/>', "waits in the backlog"),
-        LegendItem('<path class="tl-queue" d="M0 0H26"/>', "waits in the queue"),
-        LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "is served"),
+        LegendItem(f'<path class="tl-arrival" d="{diamond(13, 0, 6)}"/>', "arrival"),
+        LegendItem('<path class="tl-backlog" d="M0 0H26"/>', BACKLOG_WAIT),
+        LegendItem('<path class="tl-queue" d="M0 0H26"/>', QUEUE_WAIT),
+        LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "service"),
     ]
     if any(s.connecting and s.connecting[1] - s.connecting[0] > 0.01 * horizon_s for s in signs):
-        items.insert(1, LegendItem('<path class="tl-connecting" d="M0 0H26"/>', "connects"))
+        items.insert(1, LegendItem('<path class="tl-connecting" d="M0 0H26"/>', "connect"))
     if any(s.failed_at is not None for s in signs):
-        items.append(LegendItem(f'<path class="tl-cross" d="{cross(13, 0, 4.5)}"/>', "fails"))
+        items.append(LegendItem(f'<path class="tl-cross" d="{cross(13, 0, 4.5)}"/>', "failure"))
     return items
 
 
 def tooltip(row: TimelineRow, signs: Marks) -> str:
-    """The row in words: who, when it arrived, how long it waited where, how long it was served, how it ended."""
+    """Return the facts of a row as text: name, arrival, waits, service, worker, outcome."""
     said = [row.name, f"arrived at {row.due_s:.3f} s"]
-    waits = ((BACKLOG_WAIT, signs.backlog), (QUEUE_WAIT, signs.queue), ("served", signs.served))
+    waits = ((BACKLOG_WAIT, signs.backlog), (QUEUE_WAIT, signs.queue), ("service", signs.served))
     for name, span in waits:
         if span:
             said.append(f"{name} {span[1] - span[0]:.3f} s")
@@ -169,7 +169,7 @@ def _thin_lines(signs: Marks) -> list[tuple[str, Span]]:
 
 
 def _duration(frame: Frame, span: Span, y: float) -> str:
-    """How long a wait was, above its line, where the line is long enough to carry it."""
+    """Return the duration of a wait as text above its line; empty if the line is too short for it."""
     words = f"{span[1] - span[0]:.2f} s"
     x1, x2 = frame.x(span[0]), frame.x(span[1])
     if x2 - x1 < text_width(words, SMALL) + 24:
@@ -178,7 +178,7 @@ def _duration(frame: Frame, span: Span, y: float) -> str:
 
 
 def _bar_words(row: TimelineRow, signs: Marks, frame: Frame, y: float) -> str:
-    """Who served, and for how long: in the bar where it fits, else beside it unless a failure is written there."""
+    """Return the worker and the duration as text: in the bar, or to the right of it, or nowhere if neither fits."""
     start, end = signs.served or (0.0, 0.0)
     duration = f"{end - start:.2f} s"
     x1, x2 = frame.x(start), frame.x(end)
@@ -196,13 +196,13 @@ def _bars(served: Sequence[tuple[Span, float]], frame: Frame, size: RowSize) -> 
 
 
 def _stroke(frame: Frame, span: Span, y: float) -> str:
-    """A bar as a line, at least a pixel long."""
+    """Return a bar as a line, at least one pixel long."""
     x1, x2 = frame.x(span[0]), frame.x(span[1])
     return f"M{_short(x1)} {_short(y)}H{_short(max(x2, x1 + 1))}"
 
 
 def _short(value: float) -> str:
-    """A coordinate to a tenth of a pixel: no eye sees more in so many marks."""
+    """Format a coordinate to a tenth of a pixel, which is precise enough for very many marks."""
     return f"{value:.1f}".removesuffix(".0")
 
 

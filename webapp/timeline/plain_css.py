@@ -1,4 +1,4 @@
-"""A drawing of ours for converters that know SVG but little CSS: no variables, no media queries, no `:not`."""
+"""Drawings for converters with little CSS support: no variables, no media queries, no `:not`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _LOOSE = "tl-loose"
 
 
 def on_paper(svg: str) -> str:
-    """The same drawing in the colours of light paper, with plain selectors.
+    """Return the drawing in the colours of the light scheme, with plain selectors.
 
     Args:
-        svg: a file of its own, as `webapp.timeline.drawing.draw` and `draw_lanes` make it.
+        svg: a file as `webapp.timeline.drawing.draw` and `draw_lanes` return it.
     """
     head, style, rest = svg.partition("<style>")
     rules, end, body = rest.partition("</style>")

@@ -1,4 +1,4 @@
-"""Spans of time side by side: which of them can stand on one line, so that no two on a line overlap."""
+"""Assignment of overlapping spans of time to levels, so that spans on one level do not overlap."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from heapq import heappop, heappush
 
 
 def levels_of(spans: Iterable[tuple[float, float]]) -> Iterator[int]:
-    """For each span (begin, end) the lowest level, from 0, on which nothing else is at that time.
+    """Yield for each span (begin, end) the lowest level, from 0, that is free at its begin.
 
-    Spans come in order of their beginnings; one may begin at the instant at which another on its level ends.
+    Args:
+        spans: in ascending order of their begin. A span can begin when another one on its level ends.
     """
     busy: list[tuple[float, int]] = []  # heap of (end, level)
     free: list[int] = []  # heap

@@ -1,11 +1,11 @@
-"""Small pieces of SVG: safe text, short numbers, and how wide a text will be about."""
+"""Text and numbers in SVG: escaping, formatting, and an estimate of the width of a text."""
 
 from __future__ import annotations
 
 import re
 from xml.sax.saxutils import escape
 
-# What XML 1.0 cannot hold even when escaped; a name with one of these must not break the picture.
+# Characters that XML 1.0 does not allow, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _NARROW = re.compile(r"[ijlftrI.,:;'|!()\[\] ·\-]")
@@ -15,23 +15,23 @@ _WIDE = re.compile(
 
 
 def safe(text: str) -> str:
-    """`text` as the content of an element or a quoted attribute."""
+    """Escape `text` for an element or a quoted attribute."""
     return escape(_NOT_XML.sub("\ufffd", text), {'"': "&quot;"})
 
 
 def num(value: float) -> str:
-    """A coordinate to a hundredth of a pixel, without needless zeros."""
+    """Format a coordinate to a hundredth of a pixel, without trailing zeros."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def text_width(text: str, size: float) -> float:
-    """About how many pixels `text` takes at `size`: no font is at hand here, so generous rather than exact."""
+    """Estimate the width of `text` in pixels at `size`. The font is not known here, so the estimate is generous."""
     narrow, wide = len(_NARROW.findall(text)), len(_WIDE.findall(text))
     return size * (0.37 * narrow + 1.05 * wide + 0.63 * (len(text) - narrow - wide))
 
 
 def shorten(text: str, size: float, room: float) -> str:
-    """`text`, or as much of its beginning as fits `room` pixels and an ellipsis."""
+    """Return `text`, or its beginning with an ellipsis, within `room` pixels."""
     if text_width(text, size) <= room:
         return text
     kept = text
@@ -41,7 +41,7 @@ def shorten(text: str, size: float, room: float) -> str:
 
 
 def wrap(text: str, size: float, room: float) -> list[str]:
-    """`text` in lines of at most `room` pixels, broken at spaces."""
+    """Break `text` at spaces into lines of at most `room` pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -1,4 +1,4 @@
-"""Which part of a picture is wanted, and which connection is where in it: what the timeline and the lanes share."""
+"""Types that the timeline and the worker lanes share: the part to draw, the area of a connection, the layout."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A span of the run's time and a band of the picture's rows or lanes; by default all of both.
+    """A span of the run's time and a range of rows or lanes; by default everything.
 
-    Rows that are not there in the span are left out of the picture; `first` counts them all the same, from 0.
+    Rows without a part in the span are not drawn. `first` counts all rows, also those, from 0.
     """
 
     from_s: float = 0.0
@@ -26,29 +26,29 @@ class View:
 
     @property
     def is_part(self) -> bool:
-        """Whether a span of time was asked for."""
+        """Whether the view is limited to a span of time."""
         return self.from_s > 0 or self.to_s is not None
 
     def band(self, everything: Sequence[T]) -> list[tuple[int, T]]:
-        """What of everything is in the band, each with its place."""
+        """Return the items in the range, each with its place."""
         until = None if self.rows is None else self.first + self.rows
         return list(enumerate(everything[self.first : until], self.first))
 
     def holds(self, begin_s: float, end_s: float) -> bool:
-        """Whether anything of this span of time is wanted."""
+        """Whether a part of this span is in the view."""
         return end_s >= self.from_s and (self.to_s is None or begin_s <= self.to_s)
 
     def has_row(self, row: TimelineRow, edge_s: float) -> bool:
-        """Whether its client was there in the time that is wanted."""
+        """Whether a part of the row is in the view."""
         return self.holds(row.due_s, max(row.due_s, end_of(row, edge_s)))
 
 
 @dataclass(frozen=True, slots=True)
 class HitArea:
-    """One connection's place: how many pixels below the plot's top, and over which span of time.
+    """The area of a connection: pixels from the top of the plot, and its span of time.
 
-    `place` is that of its row among all rows, or of its worker among all workers; `stands_for` counts it and those
-    neighbours that are not drawn.
+    `place` is the index of its row among all rows, or of its worker among all workers; `stands_for` is the number of
+    connections it represents, including itself.
     """
 
     row: TimelineRow
@@ -59,22 +59,22 @@ class HitArea:
 
 
 class Scene(Protocol):
-    """A picture that is worked out and can be painted at any width."""
+    """The layout of a drawing, which can be painted at any width."""
 
-    shown_s: Span  # the span of time that it shows
-    whole_s: float  # when the run ends, or up to where it is known
-    total: int  # rows, or workers, in all
-    remark: str  # what it leaves out
+    shown_s: Span  # the drawn span of time
+    whole_s: float  # the end of the run, or now
+    total: int  # number of all rows or workers
+    remark: str  # what is not drawn
 
     @property
     def pitch(self) -> float:
-        """Pixels from a line to the next."""
+        """Pixels from one line to the next."""
 
     def lines(self) -> list[tuple[float, int]]:
-        """How far down each line is, and the place of its row or worker."""
+        """Return the distance of each line from the top of the plot, and the place of its row or worker."""
 
     def hit_areas(self) -> list[HitArea]:
-        """Where each connection is; none where they are too many to be told apart."""
+        """Return the area of each connection; empty if there are too many to distinguish."""
 
     def paint(self, *, width: int, title: str, embedded: bool) -> str:
-        """The `svg` element."""
+        """Return the `svg` element."""

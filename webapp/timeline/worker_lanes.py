@@ -1,7 +1,7 @@
-"""The worker lanes: a row a worker, a bar for each connection it served.
+"""The worker lanes as SVG: one lane per worker, with a bar for each connection it served.
 
-A worker that serves several at once, such as an event loop, has as many rows one below the other as it needs, up to a
-number beyond which a person no longer sees them apart; the picture says how many it leaves out.
+The lane of a worker that serves several connections at a time, such as an event loop, has several levels. Their number
+is limited, and the drawing says how many connections are left out.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from webapp.timeline.stacking import levels_of
 from webapp.timeline.svg import num, safe, text_width
 from webapp.timeline.viewport import HitArea, View
 
-LANES_UP_TO = 96  # lanes in all, when workers serve several at once: as many as a tall screen shows apart
-BARS_UP_TO = 400  # bars with an element of their own
+MAX_LEVELS = 96  # levels of all lanes, if workers serve several connections at a time; more do not fit on a screen
+MAX_SINGLE_BARS = 400  # bars with an element of their own
 TOP_GAP = 4.0
 BLOCK_GAP = 0.4  # of a lane, between workers of several lanes
 
 
 class Served(NamedTuple):
-    """One connection that a worker took up, and where it is drawn."""
+    """A connection that a worker served, and its span of service."""
 
     row: TimelineRow
     span: Span
@@ -43,9 +43,9 @@ class Served(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StackedLane:
-    """What one worker served: `levels` has connections that did not overlap, in order of service.
+    """The lane of one worker: each level has connections that do not overlap, in order of service.
 
-    A worker that serves one at a time has one level. `hidden` counts connections for which there was no level left.
+    A worker that serves one connection at a time has one level. `hidden` is the number of connections without a level.
     """
 
     levels: list[list[Served]]
@@ -62,16 +62,16 @@ def draw_lanes(
     width: int = 1040,
     embedded: bool = False,
 ) -> str:
-    """What every worker did when, as one `svg` element; the arguments are those of `draw`.
+    """Return the lanes of all workers as one `svg` element; the arguments are those of `draw`.
 
-    Clients that no worker has taken up are left out, and count_of in the description.
+    Clients that no worker served are not drawn; the description has their number.
     """
     scene = LaneScene(rows, now_s=now_s, horizon_s=horizon_s, view=view or View())
     return scene.paint(width=width, title=title, embedded=embedded)
 
 
 class LaneScene:
-    """The worker lanes, worked out once for every width."""
+    """Layout of the worker lanes, independent of the width."""
 
     def __init__(
         self, rows: Sequence[TimelineRow], *, now_s: float | None, horizon_s: float | None = None, view: View
@@ -91,20 +91,20 @@ class LaneScene:
         levels = sum(len(lane.levels) for lane in self._lanes.values())
         self._size = row_size(levels)
         self._blocks, self._height = _places(self._lanes, self._size)
-        self._is_single = levels <= SINGLE_UP_TO and sum(map(len, self._levels())) <= BARS_UP_TO
+        self._is_single = levels <= SINGLE_UP_TO and sum(map(len, self._levels())) <= MAX_SINGLE_BARS
         self._desc = _describe(rows, of_worker)
 
     @property
     def pitch(self) -> float:
-        """Pixels from a level to the next."""
+        """Pixels from one level to the next."""
         return self._size.pitch
 
     def lines(self) -> list[tuple[float, int]]:
-        """How far down each level is, and the place of its worker."""
+        """Return the distance of each level from the top of the plot, and the place of its worker."""
         return [(TOP_GAP + y, self._first + self._each * lane) for lane, ys in enumerate(self._blocks) for y in ys]
 
     def hit_areas(self) -> list[HitArea]:
-        """Where each connection is while it is served; none where they are too many to be told apart."""
+        """Return the area of each connection while it is served; empty if there are too many to distinguish."""
         if sum(map(len, self._levels())) > LINES_UP_TO:
             return []
         return [
@@ -114,7 +114,7 @@ class LaneScene:
         ]
 
     def paint(self, *, width: int, title: str, embedded: bool) -> str:
-        """The `svg` element, laid out for a width."""
+        """Return the `svg` element for a width."""
         frame, around = stage(
             width=width,
             left=gutter(list(self._lanes), width),
@@ -122,7 +122,7 @@ class LaneScene:
             height=2 * TOP_GAP + max(self._height, 32.0),
             shown_s=self.shown_s,
             now_s=self._now_s,
-            items=[LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "serves a client")],
+            items=[LegendItem(f'<path class="tl-served" d="{bar(0, 26, 0, 13)}"/>', "service")],
             remark=self.remark,
             title=None if embedded else title,
         )
@@ -142,7 +142,7 @@ class LaneScene:
 
 
 def _by_worker(rows: Sequence[TimelineRow]) -> dict[str, list[TimelineRow]]:
-    """Whom each worker served, in order of service; workers in the order a person counts: worker-2 before worker-10."""
+    """Return the rows of each worker in order of service; worker-2 comes before worker-10."""
     of_worker: dict[str, list[TimelineRow]] = {}
     for row in sorted((row for row in rows if row.started_s is not None), key=lambda row: row.started_s or 0.0):
         if row.worker is not None:
@@ -151,12 +151,12 @@ def _by_worker(rows: Sequence[TimelineRow]) -> dict[str, list[TimelineRow]]:
 
 
 def _most_levels(lanes: Mapping[str, object]) -> int:
-    return max(1, LANES_UP_TO // max(len(lanes), 1))
+    return max(1, MAX_LEVELS // max(len(lanes), 1))
 
 
 def _stack(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> StackedLane:
-    """Each row that is there in the view's time on the lowest level that is free at its start, on at most so many
-    levels; rows in order of start."""
+    """Return the lane of one worker with at most `most` levels. Rows come in order of start; each one that is in the
+    view gets the lowest level that is free at its start."""
     each = (Served(row, _served_s(row, edge_s)) for row in rows)
     there = [served for served in each if view.holds(*served.span)]
     levels: list[list[Served]] = [[]]
@@ -177,7 +177,7 @@ def _served_s(row: TimelineRow, edge_s: float) -> Span:
 
 
 def _places(lanes: Mapping[str, StackedLane], size: RowSize) -> tuple[list[list[float]], float]:
-    """For each lane how far down the plot its levels are, and how much room they take in all."""
+    """Return for each lane the distances of its levels from the top, and the total height."""
     gap = BLOCK_GAP * size.pitch if any(len(lane.levels) > 1 for lane in lanes.values()) else 0.0
     blocks, y = [], 0.0
     for lane in lanes.values():
@@ -191,22 +191,22 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _limit_lanes(lanes: dict[str, StackedLane]) -> tuple[dict[str, StackedLane], int, str]:
-    """All lanes; or, of very many, one in every few; how many those few are; and a remark on all that is not drawn."""
+    """Return the lanes to draw, the step between them if only every n-th is drawn, and a remark on the rest."""
     remarks = []
     shown, each = lanes, 1
     if len(lanes) > LINES_UP_TO:
         each = -(-len(lanes) // 1000)
         shown = dict(list(lanes.items())[::each])
-        remarks.append(f"{len(lanes):,} workers: one in {each} is drawn.")
+        remarks.append(f"{len(lanes):,} workers: one of {each} is drawn.")
     if hidden := sum(lane.hidden for lane in shown.values()):
         most = max(len(lane.levels) for lane in shown.values() if lane.hidden)
         drawn = "one client" if most == 1 else f"{most:,} clients"
-        remarks.append(f"Of each worker at most {drawn} at a time can be drawn; {hidden:,} more are left out.")
+        remarks.append(f"The drawing shows at most {drawn} per worker at a time; {hidden:,} are left out.")
     return shown, each, " ".join(remarks)
 
 
 def _merge(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
-    """The spans of a level, those less than half a pixel apart as one: no eye tells them apart in so many."""
+    """Yield the spans of a level; spans less than half a pixel apart become one, because no gap would be visible."""
     if not level:
         return
     gap_s = 0.5 * (frame.end_s - frame.begin_s) / (frame.right - frame.left)
@@ -220,7 +220,7 @@ def _merge(level: Sequence[Served], frame: Frame) -> Iterator[Span]:
 
 
 def _bar(served: Served, edge_s: float, frame: Frame, y: float, size: RowSize) -> str:
-    """One connection in its worker's lane, with the client's name where it fits."""
+    """Return the bar of one connection, with the client's name if it fits."""
     row, span = served
     signs = marks(row, edge_s)
     x1, x2 = (frame.x(at) for at in span)
@@ -241,5 +241,5 @@ def _describe(rows: Sequence[TimelineRow], of_worker: Mapping[str, Sequence[Time
         return "No worker has served a client yet."
     most = f"{count_of(len(of_worker), 'worker')} served {count_of(served, 'client')}; {busiest} served most"
     left_out = len(rows) - served
-    waiting = f" {count_of(left_out, 'client')} not shown, for want of a worker." if left_out else ""
+    waiting = f" {count_of(left_out, 'client')} not shown, not served by any worker." if left_out else ""
     return f"{most}, {len(of_worker[busiest]):,}.{waiting}"

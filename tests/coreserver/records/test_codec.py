@@ -53,7 +53,7 @@ servers = st.builds(
 
 
 @given(st.lists(st.builds(JoinedConnection, clients, st.none() | servers), max_size=4))
-def test_nothing_is_lost(connections: list[JoinedConnection]) -> None:
+def test_round_trip_loses_nothing(connections: list[JoinedConnection]) -> None:
     decoded = decode_connections(encode_connections(connections))
     assert decoded == connections
     for connection in decoded:  # equal strings would pass for the enumerations
@@ -66,7 +66,7 @@ def document(header: str, stamps: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1203])
-def test_many_connections_come_back_in_order(count: int) -> None:
+def test_connections_keep_their_order(count: int) -> None:
     clients = [ClientRecord(f"conn{number}", "load", number) for number in range(count)]
     back = decode_connections(encode_connections([JoinedConnection(client, None) for client in clients]))
     assert [connection.client.name for connection in back] == [client.name for client in clients]
@@ -84,20 +84,20 @@ def test_damaged_bytes_are_refused(damaged: bytes) -> None:
         decode_connections(damaged)
 
 
-def test_another_format_is_refused_by_its_number() -> None:
+def test_newer_format_is_refused() -> None:
     with pytest.raises(
         RecordsIncomplete, match=f"format {FORMAT + 1}, written by a newer Serverlab; .* formats up to {FORMAT}$"
     ):
         decode_connections(document(json.dumps([FORMAT + 1, []])))
 
 
-def test_cut_bytes_are_refused() -> None:
+def test_truncated_bytes_are_refused() -> None:
     with pytest.raises(RecordsIncomplete):
         decode_connections(encode_connections(pool_of_two())[:-3])
 
 
 @pytest.mark.parametrize("bounds", [Bounds(inflated_bytes=1000), Bounds(line_bytes=500), Bounds(connections=499)])
-def test_more_than_the_reader_takes_is_refused(bounds: Bounds) -> None:
+def test_records_beyond_the_bounds_are_refused(bounds: Bounds) -> None:
     clients = [ClientRecord(f"conn{number}", "load", number) for number in range(1000)]
     data = encode_connections([JoinedConnection(client, None) for client in clients])
     with pytest.raises(RecordsIncomplete):
@@ -105,13 +105,13 @@ def test_more_than_the_reader_takes_is_refused(bounds: Bounds) -> None:
     assert len(decode_connections(data, Bounds(1_000_000, 100_000, 1000))) == 1000
 
 
-def test_little_that_inflates_to_very_much_is_refused_before_it_does() -> None:
+def test_deflate_bomb_is_refused() -> None:
     bomb = zlib.compress(bytes(50_000_000))
     with pytest.raises(RecordsIncomplete, match="more than 1,000,000 bytes"):
         decode_connections(bomb, Bounds(inflated_bytes=1_000_000))
 
 
-def test_what_follows_the_end_is_refused() -> None:
+def test_trailing_bytes_are_refused() -> None:
     with pytest.raises(RecordsIncomplete, match="after its end"):
         decode_connections(encode_connections(pool_of_two()) + b"more")
 

@@ -88,7 +88,7 @@ def test_offline_page_shows_it(api: httpx.Client) -> None:
         page = api.get(run["links"]["report_html"])
         assert page.status_code == 200, name
         assert golden_report(name)["run"]["sentence"] in unescape(page.text)
-        assert "could not be drawn" not in page.text, name
+        assert "could not be rendered" not in page.text, name
 
 
 @every_report

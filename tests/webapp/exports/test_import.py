@@ -53,7 +53,7 @@ def count(api: httpx.Client) -> int:
     return len(api.get("/api/v1/runs", params={"limit": 500}).json()["runs"])
 
 
-def test_a_run_goes_to_another_lab_and_back_as_it_was(shared: httpx.Client, tmp_path: Path) -> None:
+def test_run_is_the_same_in_another_lab(shared: httpx.Client, tmp_path: Path) -> None:
     server = shared.post("/api/v1/servers", json={"model": "bounded_pool", "workers": 2}).json()
     body = {
         "server": {"id": server["id"]},
@@ -82,12 +82,12 @@ def test_a_run_goes_to_another_lab_and_back_as_it_was(shared: httpx.Client, tmp_
     shared.delete(server["links"]["self"])
 
 
-def test_an_own_run_is_not_marked(shared: httpx.Client) -> None:
+def test_own_run_is_not_marked(shared: httpx.Client) -> None:
     run = finished_run(shared)
     assert (run["imported"], run["imported_at"], run["imported_from"]) == (False, None, None)
 
 
-def test_a_report_alone_says_what_is_not_in_it(shared: httpx.Client) -> None:
+def test_report_without_records_is_marked(shared: httpx.Client) -> None:
     report = report_of(result(pool_of_two(), ended=4500)).model_dump(mode="json")
     run = shared.post("/api/v1/runs/import", json=report).json()
     assert run["imported_from"]["has_records"] is False
@@ -106,7 +106,7 @@ def test_a_report_alone_says_what_is_not_in_it(shared: httpx.Client) -> None:
     assert json.loads(shared.get(f"{path}/report.json").content) == report
 
 
-def test_a_file_that_does_not_fit_is_refused_and_nothing_is_kept(shared: httpx.Client) -> None:
+def test_invalid_file_is_refused_whole(shared: httpx.Client) -> None:
     before = count(shared)
     broken = json.loads(made())
     broken["totals"]["connections"]["due"] = 4
@@ -118,7 +118,7 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_is_kept(shared: httpx.C
     assert count(shared) == before
 
 
-def test_what_cannot_be_stored_leaves_nothing(shared: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_import_stores_nothing(shared: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     before = count(shared)
 
     def fails(*_: Any) -> None:
@@ -130,7 +130,7 @@ def test_what_cannot_be_stored_leaves_nothing(shared: httpx.Client, monkeypatch:
     assert count(shared) == before
 
 
-def test_a_file_has_its_own_limit(tmp_path: Path) -> None:
+def test_file_size_is_limited(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path / "data", max_import_bytes=80_000)
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         padded = made().ljust(80_000)
@@ -145,7 +145,7 @@ def test_a_file_has_its_own_limit(tmp_path: Path) -> None:
 # --- by hand, without script -----------------------------------------------------------------------------------------
 
 
-def test_a_file_is_chosen_in_the_list_of_runs(shared: httpx.Client) -> None:
+def test_form_imports_a_file(shared: httpx.Client) -> None:
     assert 'enctype="multipart/form-data"' in shared.get("/runs").text
     answer = shared.post("/runs/import", files={"file": ("report.json", made(), "application/json")})
     assert answer.status_code == 303
@@ -164,7 +164,7 @@ def test_a_file_is_chosen_in_the_list_of_runs(shared: httpx.Client) -> None:
         ({"content": b"--", "headers": {"Content-Type": "multipart/form-data"}}, "could not be read"),
     ],
 )
-def test_what_was_chosen_wrongly_is_said_above_the_form(shared: httpx.Client, sent: dict[str, Any], said: str) -> None:
+def test_wrong_upload_shows_the_reason(shared: httpx.Client, sent: dict[str, Any], said: str) -> None:
     before = count(shared)
     answer = shared.post("/runs/import", **sent)
     assert answer.status_code == 422
@@ -173,13 +173,13 @@ def test_what_was_chosen_wrongly_is_said_above_the_form(shared: httpx.Client, se
     assert count(shared) == before
 
 
-def test_another_sites_form_cannot_import(shared: httpx.Client) -> None:
+def test_other_site_cannot_import(shared: httpx.Client) -> None:
     file = {"file": ("report.json", made(), "application/json")}
     assert shared.post("/runs/import", files=file, headers={"Origin": "http://evil.com"}).status_code == 403
     assert shared.post("/runs/import", files=file, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
-def test_only_that_address_takes_a_file(shared: httpx.Client) -> None:
+def test_other_routes_refuse_files(shared: httpx.Client) -> None:
     file = {"file": ("report.json", made(), "application/json")}
     for path in ("/runs", "/servers", "/runs/1/edit", "/api/v1/runs/import", "/runs/import/"):
         assert shared.post(path, files=file).status_code == 415, path
@@ -212,7 +212,7 @@ def hostile() -> dict[str, Any]:
     return file
 
 
-def test_nothing_of_a_file_is_ever_markup(shared: httpx.Client) -> None:
+def test_file_content_is_never_markup(shared: httpx.Client) -> None:
     answer = shared.post("/api/v1/runs/import", json=hostile())
     assert answer.status_code == 201, answer.text
     run = answer.json()
@@ -229,7 +229,7 @@ def test_nothing_of_a_file_is_ever_markup(shared: httpx.Client) -> None:
     assert answer.status_code == 409
 
 
-def test_it_can_be_labelled_and_deleted_as_any_run(shared: httpx.Client) -> None:
+def test_imported_run_can_be_edited_and_deleted(shared: httpx.Client) -> None:
     run = shared.post("/api/v1/runs/import", content=made(), headers=JSON).json()
     path = run["links"]["self"]
     assert shared.patch(path, json={"label": "theirs"}).json()["label"] == "theirs"
@@ -242,7 +242,7 @@ def test_it_can_be_labelled_and_deleted_as_any_run(shared: httpx.Client) -> None
 # --- from a shell and from a script ----------------------------------------------------------------------------------
 
 
-def test_files_are_brought_back_from_a_shell(shared: httpx.Client, shared_url: str, tmp_path: Path) -> None:
+def test_command_imports_files(shared: httpx.Client, shared_url: str, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_bytes(made())
     bad.write_text("{}")
@@ -259,7 +259,7 @@ def test_files_are_brought_back_from_a_shell(shared: httpx.Client, shared_url: s
     assert (ended.returncode, "serverlab serve" in ended.stderr) == (3, True)
 
 
-def test_a_script_takes_a_run_from_one_lab_to_another(shared_url: str, tmp_path: Path) -> None:
+def test_client_moves_a_run_between_labs(shared_url: str, tmp_path: Path) -> None:
     with LabClient(shared_url) as lab:
         run = lab.wait(lab.run({"model": "sequential"}, 1, script=QUICK, label="to go").id)
         file = lab.export(run.id, tmp_path / "run.json")

@@ -64,7 +64,7 @@ def check_nesting(slices: list[Event]) -> None:
         open_until.append(end)
 
 
-def test_a_track_a_connection_and_a_worker_with_their_names() -> None:
+def test_tracks_are_named() -> None:
     events = events_of(pool_of_two())
     assert names_of(events, "process") == {1: "Run 1: three", 2: "workers", 3: "group script"}
     assert sorted(names_of(events).values()) == ["conn1", "conn2", "conn3", "worker-1", "worker-2"]
@@ -76,7 +76,7 @@ def test_a_track_a_connection_and_a_worker_with_their_names() -> None:
     assert served_by == {"worker-1": ["conn1", "conn3"], "worker-2": ["conn2"]}
 
 
-def test_the_parts_of_a_connection_follow_one_another() -> None:
+def test_parts_of_a_connection_are_in_order() -> None:
     events = events_of(pool_of_two())
     tid = next(tid for tid, name in names_of(events).items() if name == "conn3")
     slices = [event for event in events if event["ph"] == "X" and event["tid"] == tid]
@@ -93,7 +93,7 @@ def test_the_parts_of_a_connection_follow_one_another() -> None:
     assert slices[0]["args"].keys() >= {"bytes_sent", "bytes_received", "worker", "server_outcome"}
 
 
-def test_tracks_are_told_apart_and_slices_never_cross() -> None:
+def test_tracks_are_distinct() -> None:
     tracks = tracks_of(events_of(staircase()))
     tids = [tid for _, tid in tracks]
     assert len(tids) == len(set(tids))
@@ -101,7 +101,7 @@ def test_tracks_are_told_apart_and_slices_never_cross() -> None:
         check_nesting(slices)
 
 
-def test_a_worker_that_serves_several_at_a_time_has_as_many_tracks() -> None:
+def test_concurrent_services_get_further_tracks() -> None:
     joined = [served(f"conn{k}", due=k, accepted=k + 1, started=k + 1, closed=100 + k, worker="loop") for k in range(3)]
     events = events_of(joined)
     assert {name for name in names_of(events).values() if "loop" in name} == {"loop (1)", "loop (2)", "loop (3)"}
@@ -117,19 +117,19 @@ def test_counters_come_from_the_series() -> None:
     assert {event["name"] for event in events if event["ph"] == "C"} >= {"connections", "queues", "CPU % of a core"}
 
 
-def test_a_server_that_is_not_ours_has_no_workers_and_one_wait() -> None:
+def test_external_server_has_one_wait() -> None:
     events = events_of([JoinedConnection(one.client, None) for one in pool_of_two()])
     assert not [event for event in events if event.get("cat") == "service"]
     assert {event["name"] for event in events if event.get("cat") == "part"} == {"connect", "wait", "session"}
 
 
-def test_a_client_that_never_began_has_a_track_all_the_same() -> None:
+def test_unstarted_client_has_a_track() -> None:
     idle = client("conn1", connect=None, outcome=ClientOutcome.NOT_STARTED)
     (only,) = [event for event in events_of([JoinedConnection(idle, None)]) if event["ph"] == "X"]
     assert (only["name"], only["dur"]) == ("conn1", 0.0)
 
 
-def test_messages_under_way_together_stand_side_by_side() -> None:
+def test_messages_in_flight_get_further_tracks() -> None:
     talks = client(connected=1, greeted=2, closed=50, messages=[(2, 2, 30), (3, 3, 20), (4, 4, None), (40, 40, 45)])
     events = events_of([JoinedConnection(talks, None)])
     assert sorted(names_of(events).values()) == ["conn1", "conn1 (2)", "conn1 (3)"]
@@ -137,7 +137,7 @@ def test_messages_under_way_together_stand_side_by_side() -> None:
         check_nesting(slices)
 
 
-def test_of_too_many_messages_the_first_of_each_connection_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_messages_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.exports.perfetto_trace.MAX_MESSAGES", 100)
     joined = pool_of_two()[:2]
     for one in joined:
@@ -147,7 +147,7 @@ def test_of_too_many_messages_the_first_of_each_connection_are_shown(monkeypatch
     assert sum(event.get("cat") == "message" for event in body["traceEvents"]) == 100
 
 
-def test_text_of_clients_stays_text() -> None:
+def test_text_of_clients_is_escaped() -> None:
     hostile = '"</script>\u2028'
     joined = [JoinedConnection(replace(one.client, name=hostile), one.server) for one in pool_of_two()]
     assert hostile in names_of(events_of(joined)).values()
@@ -158,7 +158,7 @@ stamps = st.none() | st.integers(0, 2000)
 
 @settings(max_examples=40)
 @given(st.lists(st.tuples(stamps, stamps, stamps, stamps, stamps, stamps), max_size=4))
-def test_no_order_of_stamps_makes_slices_cross(times: list[tuple[int | None, ...]]) -> None:
+def test_slices_never_cross(times: list[tuple[int | None, ...]]) -> None:
     joined = []
     for place, (connected, greeted, closed, accepted, started, finished) in enumerate(times):
         messages = [(5.0, 5.0 + place, 900.0), (6.0, 6.0, None)] if greeted is not None else []

@@ -46,7 +46,7 @@ def bundled(connections: list[JoinedConnection], **more: Any) -> dict[str, Any]:
     return {**FILE, "bundle": {**FILE["bundle"], "connections": data, **more}}
 
 
-def test_what_is_written_is_read_back() -> None:
+def test_export_is_read_back() -> None:
     found = read_report(json.dumps(FILE).encode())
     assert found.report == REPORT
     assert found.records == RECORDS
@@ -54,18 +54,18 @@ def test_what_is_written_is_read_back() -> None:
     assert b"".join(write_report(found.report, found.records)) == b"".join(write_report(REPORT, RECORDS))
 
 
-def test_a_report_alone_is_read_as_that() -> None:
+def test_report_alone_is_read() -> None:
     body = b"".join(write_report(REPORT, None))
     assert json.loads(body) == DOCUMENT
     assert (read_report(body).report, read_report(body).records) == (REPORT, None)
 
 
-def test_a_file_is_as_the_schema_of_files_says() -> None:
+def test_export_fits_its_schema() -> None:
     ReportFile.model_validate(FILE)
     assert FILE["bundle"]["format"] == FORMAT
 
 
-def test_another_labs_server_becomes_one_of_the_same_settings() -> None:
+def test_server_id_becomes_its_settings() -> None:
     report = {**DOCUMENT, "run": {**DOCUMENT["run"], "config": {**DOCUMENT["run"]["config"], "server": {"id": 3}}}}
     config = read_report(json.dumps(report).encode()).config
     assert config["server"] == {**DOCUMENT["server"]["config"], "port": 0}
@@ -78,11 +78,11 @@ def test_another_labs_server_becomes_one_of_the_same_settings() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"no JSON", b"[]", b"3", b"null", b'"report"', b"\xff\xfe", b"{", b"[" * 100_000]
 )
-def test_what_is_no_report_is_refused(body: bytes) -> None:
+def test_other_content_is_refused(body: bytes) -> None:
     refusal(body)
 
 
-def test_a_newer_file_is_told_from_a_wrong_one() -> None:
+def test_newer_file_is_distinguished() -> None:
     with pytest.raises(Invalid, match="newer Serverlab"):
         read_report(json.dumps({**FILE, "schema_version": SCHEMA_VERSION + 1}).encode())
     with pytest.raises(Invalid, match="newer Serverlab"):
@@ -114,7 +114,7 @@ def test_a_newer_file_is_told_from_a_wrong_one() -> None:
         ("environment.versions", {"x": {"deep": 1}}),
     ],
 )
-def test_a_field_that_does_not_fit_is_named(path: str, value: Any) -> None:
+def test_invalid_field_is_named(path: str, value: Any) -> None:
     document = json.loads(json.dumps(FILE))
     *way, last = path.split(".")
     place = document
@@ -126,13 +126,13 @@ def test_a_field_that_does_not_fit_is_named(path: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 5000])
-def test_numbers_that_json_has_not_are_refused(text: str) -> None:
+def test_numbers_outside_of_json_are_refused(text: str) -> None:
     body = json.dumps(FILE).replace('"duration_s": 4.4', f'"duration_s": {text}')
     assert text in body
     assert "totals.duration_s" in refusal(body.encode())
 
 
-def test_what_is_nested_without_end_is_refused() -> None:
+def test_deep_nesting_is_refused() -> None:
     assert refusal(json.dumps(FILE).replace('"details": {}', '"details": ' + '{"a":' * 100 + "1" + "}" * 100).encode())
 
 
@@ -145,7 +145,7 @@ def test_what_is_nested_without_end_is_refused() -> None:
     ],
     ids=["empty", "text", "raw", "no records", "bomb", "cut"],
 )
-def test_records_that_cannot_be_read_are_refused(data: str) -> None:
+def test_unreadable_records_are_refused(data: str) -> None:
     assert refusal({**FILE, "bundle": {**FILE["bundle"], "connections": data}}) == ["bundle.connections"]
 
 
@@ -186,19 +186,19 @@ def _of_server(**values: Any) -> Change:
         *(_of_server(worker=3), _of_server(number=-1), _of_server(peer=("h", True)), _of_server(messages=2**60)),
     ],
 )
-def test_values_that_no_run_has_are_refused(change: Change) -> None:
+def test_impossible_values_are_refused(change: Change) -> None:
     connections = pool_of_two()
     change(connections[1])
     assert refusal(bundled(connections)) == ["bundle.connections"]
 
 
-def test_times_of_messages_that_cannot_be_are_refused() -> None:
+def test_impossible_message_times_are_refused() -> None:
     connections = pool_of_two()
     connections[0].client.messages = [replace(message, sent_ns=2**61) for message in connections[0].client.messages]
     assert refusal(bundled(connections)) == ["bundle.connections"]
 
 
-def test_a_report_of_other_connections_is_refused_by_the_figures() -> None:
+def test_report_of_other_records_is_refused() -> None:
     assert "totals.connections.due" in refusal(bundled(pool_of_two()[:2]))
     later = pool_of_two()
     later[2].client.closed_ns = at(4401)
@@ -208,7 +208,7 @@ def test_a_report_of_other_connections_is_refused_by_the_figures() -> None:
     assert "groups" in refusal(bundled(renamed))
 
 
-def test_a_histogram_of_other_values_is_refused_by_its_name() -> None:
+def test_miscounted_histogram_is_refused() -> None:
     none = {**FILE, "histograms": {**FILE["histograms"], "round_trip": None}}
     assert refusal(none) == ["histograms.round_trip"]
     broken = {**FILE, "histograms": {**FILE["histograms"], "response": "AAAA"}}
@@ -224,13 +224,13 @@ json_values = st.recursive(
 
 @settings(max_examples=40)
 @given(st.sampled_from(sorted(FILE)), json_values)
-def test_no_value_of_any_part_breaks_the_reader(part: str, value: Any) -> None:
+def test_reader_survives_any_value(part: str, value: Any) -> None:
     with contextlib.suppress(Invalid):
         read_report(json.dumps({**FILE, part: value}).encode())
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))
-def test_no_bytes_break_the_reader(some: bytes, place: int) -> None:
+def test_reader_survives_any_bytes(some: bytes, place: int) -> None:
     damaged = RECORDS.connections[:place] + some + RECORDS.connections[place + len(some) :]
     bundle = {**FILE["bundle"], "connections": base64.b64encode(damaged).decode()}
     with contextlib.suppress(Invalid):

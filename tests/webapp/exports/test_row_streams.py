@@ -18,7 +18,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("count", [0, 1, ROWS_A_PIECE - 1, ROWS_A_PIECE, ROWS_A_PIECE + 1, 3 * ROWS_A_PIECE + 7])
-def test_pieces_add_up_to_the_document(count: int) -> None:
+def test_pieces_form_one_document(count: int) -> None:
     rows = [row(number) for number in range(count)]
     pieces = list(json_list("connections", rows))
     assert json.loads(b"".join(pieces)) == {"connections": rows, "next_cursor": None}

@@ -45,7 +45,7 @@ def watched(page: str) -> _Watch:
     return watch
 
 
-def test_it_is_whole_and_drawn_between_runs_only(api: httpx.Client) -> None:
+def test_page_is_rendered_between_runs_only(api: httpx.Client) -> None:
     load = {
         "clients": [{"kind": "closed", "count": 2, "duration_s": 0.2}],
         "label": "take me",
@@ -73,7 +73,7 @@ def test_it_is_whole_and_drawn_between_runs_only(api: httpx.Client) -> None:
     assert page.count("<svg") > 3
 
 
-def test_nothing_of_a_strangers_run_is_markup(api: httpx.Client) -> None:
+def test_imported_text_is_never_markup(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs/import", json=hostile()).json()
     answer = api.get(f"{run['links']['self']}/report.html")
     assert answer.status_code == 200
@@ -83,7 +83,7 @@ def test_nothing_of_a_strangers_run_is_markup(api: httpx.Client) -> None:
     assert api.get("/api/v1/runs/99999/report.html").status_code == 404
 
 
-def test_ids_of_pictures_are_kept_apart() -> None:
+def test_ids_of_images_are_unique() -> None:
     svg = '<svg><clipPath id="a"/><g clip-path="url(#a)"><use xlink:href="#a"/></g><text>#a</text></svg>'
     own = '<svg><clipPath id="one-a"/><g clip-path="url(#one-a)"><use xlink:href="#one-a"/></g><text>#a</text></svg>'
     assert prefix_ids(svg, "one") == own

@@ -50,7 +50,7 @@ class Kettle(FrozenSettings):
     way: Annotated[Brew | Instant, Field(discriminator="kind")] = Instant()
 
 
-def test_a_settings_class_nobody_knows_becomes_a_form() -> None:
+def test_unknown_settings_class_becomes_a_form() -> None:
     shown = {field.name: field for field in fields_of(Kettle, {}, {})}
     assert list(shown) == ["cups", "heat_ms", "lid", "tea", "plates", "way.kind"]  # `model` can only be one thing
     cups = shown["cups"]
@@ -107,7 +107,7 @@ def test_typed_text_becomes_a_document(typed: dict[str, str], document: dict[str
         ({"way.kind": "boil"}, "way.kind", "must be one of 'brew', 'instant'"),
     ],
 )
-def test_the_reason_stands_beside_the_typed_value(typed: dict[str, str], field: str, reason: str) -> None:
+def test_invalid_value_keeps_its_text_and_reason(typed: dict[str, str], field: str, reason: str) -> None:
     settings, problems = check(Kettle, document_of(Kettle, typed))
     assert settings is None
     shown = {item.name: item for item in fields_of(Kettle, typed, problems)}
@@ -116,14 +116,14 @@ def test_the_reason_stands_beside_the_typed_value(typed: dict[str, str], field: 
     assert (wrong.problem, wrong.value) == (reason, typed[field])
 
 
-def test_settings_come_back_as_the_fields_that_give_them() -> None:
+def test_settings_fill_the_form() -> None:
     kettle = Kettle(cups=3, heat_ms=2.5, lid=False, plates=[1, 2], way=Brew(kind="brew", minutes=3))
     fields = submitted_from(kettle.model_dump())
     assert check(Kettle, document_of(Kettle, fields)) == (kettle, {})
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_untouched_form_of_every_design_gives_its_defaults(name: str) -> None:
+def test_unchanged_form_gives_the_defaults(name: str) -> None:
     config = MODELS[name].Config
     fields = fields_of(config, {}, {})
     submitted = {"model": name} | {field.name: field.value for field in fields}
@@ -132,13 +132,13 @@ def test_the_untouched_form_of_every_design_gives_its_defaults(name: str) -> Non
     assert server_config(submitted) == (config.model_validate({"model": name}), {})
 
 
-def test_of_a_name_given_twice_the_last_counts() -> None:
+def test_last_value_of_a_name_counts() -> None:
     assert read_form(b"lid=false&lid=true&tea=gr%C3%BCn+tea&empty=") == {
         "lid": "true", "tea": "grün tea", "empty": "",
     }  # fmt: skip
 
 
-def test_a_form_with_too_many_fields_is_refused() -> None:
+def test_too_many_fields_are_refused() -> None:
     with pytest.raises(ValueError, match="fields"):
         read_form(b"&".join(b"a%d=1" % number for number in range(301)))
 
@@ -146,7 +146,7 @@ def test_a_form_with_too_many_fields_is_refused() -> None:
 # --- the launch form -------------------------------------------------------------------------------------------------
 
 
-def test_steps_are_written_a_line_each() -> None:
+def test_steps_are_read_line_by_line() -> None:
     steps, problem = parse_steps("send ^a b$\r\n\r\nwait 0.5\nhex 5e 24\nexpect b\n")
     assert problem == ""
     assert steps == [{"send": "^a b$"}, {"wait_s": 0.5}, {"send_hex": "5e24"}, {"expect": "b"}]
@@ -156,25 +156,25 @@ def test_steps_are_written_a_line_each() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "write at least one step"),
-        ("send ^a$\nsleep 1", "line 2: write send, hex, wait or expect, a space, and what"),
-        ("send", "line 1: write send, hex, wait or expect, a space, and what"),
-        ("wait long", "line 1: wait needs a number of seconds"),
+        ("", "must have at least one step"),
+        ("send ^a$\nsleep 1", "line 2: must be send, hex, wait or expect, then a space and a value"),
+        ("send", "line 1: must be send, hex, wait or expect, then a space and a value"),
+        ("wait long", "line 1: wait must have a number of seconds"),
     ],
 )
-def test_a_bad_step_is_named_by_its_line(text: str, problem: str) -> None:
+def test_bad_step_is_named_by_its_line(text: str, problem: str) -> None:
     assert parse_steps(text)[1] == problem
     spec, problems = run_spec({"server": "1", "clients.0.script": "steps", "clients.0.steps": text})
     assert (spec, problems) == (None, {"clients.0.script": problem})
 
 
-def test_the_shown_steps_are_those_of_the_article() -> None:
+def test_default_steps_are_those_of_the_article() -> None:
     typed, problems = run_spec({"server": "1", "clients.0.script": "steps", "clients.0.steps": ARTICLE_STEPS})
     assert typed is not None
     assert problems == {}
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     spec, problems = run_spec(
         {"server": "new", "model": "bounded_pool", "workers": "0", "clients.0.count": "many", "run.label": "<b>"}
     )
@@ -183,12 +183,12 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("server", ["", "0", "-1", "x", "9" * 40, "²"])
-def test_a_server_that_is_none_is_refused(server: str) -> None:
+def test_unknown_server_is_refused(server: str) -> None:
     spec, problems = run_spec({"server": server})
     assert (spec, list(problems)) == (None, ["server"])
 
 
-def test_an_earlier_run_fills_the_forms_in() -> None:
+def test_earlier_run_fills_the_forms() -> None:
     typed = {
         "server": "new", "model": "bounded_pool", "workers": "2", "work.kind": "sleep", "work.sleep.mean_ms": "7",
         "clients.0.count": "4", "clients.0.script": "steps", "clients.0.steps": "send ^a$\nexpect b\n",
@@ -201,7 +201,7 @@ def test_an_earlier_run_fills_the_forms_in() -> None:
     assert run_spec(shown) == (spec, {})
 
 
-def test_server_options_have_words_for_everything() -> None:
+def test_every_server_option_is_described() -> None:
     for field in fields_of(ServerOptions, {}, {}):
         assert field.help, f"{field.name} has no description"
 
@@ -209,7 +209,7 @@ def test_server_options_have_words_for_everything() -> None:
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_kind_of_group_runs_as_the_form_shows_it() -> None:
+def test_default_group_of_every_kind_is_valid() -> None:
     for kind in GROUP_KINDS:
         [form] = group_forms({"kinds": kind}, {})
         typed = {field.name: field.value for field in (*form.fields, *form.more)}
@@ -220,7 +220,7 @@ def test_every_kind_of_group_runs_as_the_form_shows_it() -> None:
         assert run_spec(submitted_from_run(spec.model_dump(mode="json"))) == (spec, {})
 
 
-def test_groups_stand_beside_each_other_under_names_of_their_own() -> None:
+def test_groups_get_distinct_names() -> None:
     typed = {"server": "1", "kinds": "closed,idle,closed", "clients.0.think_s": "0.5", "clients.1.hold_s": "3"}
     spec, problems = run_spec(typed)
     assert problems == {}
@@ -239,11 +239,11 @@ def test_groups_stand_beside_each_other_under_names_of_their_own() -> None:
         ({"kinds": "closed", "run.client_processes": "0"}, {"client_processes": "must be 1 or more"}),
     ],
 )
-def test_what_is_wrong_with_a_group_is_named_as_in_a_body(typed: dict[str, str], problems: dict[str, str]) -> None:
+def test_group_problems_are_named_as_in_a_body(typed: dict[str, str], problems: dict[str, str]) -> None:
     assert run_spec({"server": "1", **typed}) == (None, problems)
 
 
-def test_stages_are_written_as_people_say_them() -> None:
+def test_stages_are_read_from_text() -> None:
     typed = {"server": "1", "kinds": "open", "clients.0.rate_per_s": "", "clients.0.duration_s": ""}
     spec, problems = run_spec({**typed, "clients.0.stages": "20 for 5, 0.5 for 2.5"})
     assert problems == {}
@@ -253,12 +253,12 @@ def test_stages_are_written_as_people_say_them() -> None:
     assert submitted_from_run(spec.model_dump(mode="json"))["clients.0.stages"] == "20 for 5, 0.5 for 2.5"
 
 
-def test_stages_come_back_to_the_last_digit() -> None:
+def test_stages_keep_every_digit() -> None:
     stages = [{"rate_per_s": 12345.678, "duration_s": 0.1234567}]
     assert parse_stages(stages_text(stages)) == (stages, "")
 
 
-def test_the_form_reaches_everything_that_a_load_can_be_told() -> None:
+def test_form_covers_every_load_setting() -> None:
     for kind, group in GROUP_KINDS.items():
         [form] = group_forms({"kinds": kind}, {})
         offered = {field.name.removeprefix(form.prefix) for field in (*form.fields, *form.more)}
@@ -269,7 +269,7 @@ def test_the_form_reaches_everything_that_a_load_can_be_told() -> None:
     }
 
 
-def test_a_whole_load_goes_through_the_form_and_back() -> None:
+def test_load_survives_the_form() -> None:
     cpu = min(os.sched_getaffinity(0))
     groups = [
         {"kind": kind, "name": f"{kind} {n}"} | MUST.get(kind, {}) for n, kind in enumerate([*GROUP_KINDS, "open"])
@@ -281,7 +281,7 @@ def test_a_whole_load_goes_through_the_form_and_back() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_design_in_a_process_takes_cpus_and_one_with_an_interpreter_its_switch_interval(name: str) -> None:
+def test_placement_decides_the_options(name: str) -> None:
     cpu = min(os.sched_getaffinity(0))
     offered = {field.name for field in fields_of(MODELS[name].Config, {}, {})}
     assert "cpus" in offered
@@ -295,11 +295,11 @@ def test_a_design_in_a_process_takes_cpus_and_one_with_an_interpreter_its_switch
 
 
 @pytest.mark.parametrize("kinds", ["", "junk", ",,", "junk,<b>"])
-def test_a_form_without_a_kind_is_a_script(kinds: str) -> None:
+def test_default_kind_is_script(kinds: str) -> None:
     assert [form.kind for form in group_forms({"kinds": kinds}, {})] == ["script"]
 
 
-def test_links_change_add_and_remove_groups() -> None:
+def test_links_change_the_groups() -> None:
     first, second = group_forms({"kinds": "open,idle"}, {})
     assert {choice.kind: choice.kinds for choice in first.choices}["flood"] == "flood,idle"
     assert [choice.kind for choice in second.choices if choice.is_current] == ["idle"]

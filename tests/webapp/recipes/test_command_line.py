@@ -74,7 +74,7 @@ def filled_in(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=str)
-def test_every_server_is_asked_for_again(server: dict[str, Any]) -> None:
+def test_every_server_is_repeated(server: dict[str, Any]) -> None:
     config = filled_in({"server": server, "clients": [GROUPS[0]]})
     arguments, again = repeated(config)
     assert again == config
@@ -82,7 +82,7 @@ def test_every_server_is_asked_for_again(server: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["kind"])
-def test_every_kind_of_clients_is_asked_for_again(group: dict[str, Any]) -> None:
+def test_every_kind_of_group_is_repeated(group: dict[str, Any]) -> None:
     config = filled_in({"server": SERVERS[0], "clients": [group], **EVERYTHING})
     arguments, again = repeated(config)
     assert again == config
@@ -91,7 +91,7 @@ def test_every_kind_of_clients_is_asked_for_again(group: dict[str, Any]) -> None
     assert ("--spec" in arguments) is not plain
 
 
-def test_it_names_what_is_not_at_its_default_and_quotes_what_would_read_as_something_else() -> None:
+def test_command_quotes_ambiguous_values() -> None:
     server = {"model": "bounded_pool", "workers": 2, "name": "7", "nodelay": False}
     config = filled_in({"server": server, "clients": [{"kind": "script", "count": 3}], "label": "a b"})
     (text,) = (recipe.text for recipe in recipes(BASE, config) if recipe.key == "cli")
@@ -101,7 +101,7 @@ def test_it_names_what_is_not_at_its_default_and_quotes_what_would_read_as_somet
     )
 
 
-def test_what_flags_cannot_say_is_a_readable_document() -> None:
+def test_run_without_flags_is_a_document() -> None:
     groups = [{"kind": "open", "rate_per_s": 5.0, "name": "probe"}, {"kind": "idle", "count": 100}]
     config = filled_in({"server": {"id": 4}, "clients": groups})
     (text,) = (recipe.text for recipe in recipes(BASE, config) if recipe.key == "cli")
@@ -123,7 +123,7 @@ def test_what_flags_cannot_say_is_a_readable_document() -> None:
         },
     ),
 )
-def test_any_run_is_asked_for_again(server: dict[str, Any], groups: list[dict[str, Any]], rest: dict[str, Any]) -> None:
+def test_any_run_is_repeated(server: dict[str, Any], groups: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     named = [{**group, "name": f"g{number}"} for number, group in enumerate(groups)]
     config = filled_in({"server": server, "clients": named if len(named) > 1 else groups, **rest})
     assert repeated(config)[1] == config

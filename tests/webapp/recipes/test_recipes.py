@@ -42,7 +42,7 @@ BODIES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_the_body_is_short_and_means_the_same(body: dict[str, Any]) -> None:
+def test_short_body_means_the_same(body: dict[str, Any]) -> None:
     config = filled_in(**body)
     shown = json.loads(texts(config)["body"])
     assert filled_in(**shown) == config
@@ -50,7 +50,7 @@ def test_the_body_is_short_and_means_the_same(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_the_python_lines_hold_the_same_body(body: dict[str, Any]) -> None:
+def test_python_recipe_has_the_body(body: dict[str, Any]) -> None:
     config = filled_in(**body)
     program = ast.parse(texts(config)["httpx"])
     [assigned] = [node.value for node in program.body if isinstance(node, ast.Assign)]
@@ -58,7 +58,7 @@ def test_the_python_lines_hold_the_same_body(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_curl_sends_the_same_body(body: dict[str, Any]) -> None:
+def test_curl_recipe_has_the_body(body: dict[str, Any]) -> None:
     config = filled_in(**body)
     words = shlex.split(texts(config)["curl"])
     assert f"{BASE}/api/v1/runs?wait_s=600" in words

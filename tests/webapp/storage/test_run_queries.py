@@ -122,7 +122,7 @@ def in_order(rows: list[StoredRun], sort: str) -> list[StoredRun]:
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_every_order_lists_each_run_once_in_pages_of_any_size(listed: Store, sort: str) -> None:
+def test_pages_list_each_run_once(listed: Store, sort: str) -> None:
     everything = [listed.get_run(run_id) for run_id in range(1, 24)]
     expected = [row.id for row in in_order(everything, sort)]
     for limit in (1, 3, 7, 23, 500):
@@ -142,7 +142,7 @@ def test_every_order_lists_each_run_once_in_pages_of_any_size(listed: Store, sor
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_runs_that_come_and_go_shift_nothing(store: Store, sort: str) -> None:
+def test_concurrent_changes_shift_nothing(store: Store, sort: str) -> None:
     """What was there from beginning to end is listed once, though each page's last run is deleted behind it."""
     before = [add(store, number) for number in range(20)]
     doomed = [row.id for row in pages(store, {"sort": sort, "limit": 3})][2::3]
@@ -162,7 +162,7 @@ def test_runs_that_come_and_go_shift_nothing(store: Store, sort: str) -> None:
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_a_cursor_serves_its_own_order_only(listed: Store, sort: str) -> None:
+def test_cursor_belongs_to_one_order(listed: Store, sort: str) -> None:
     for other in SORTS:
         _, cursor = listed.find_runs(RunFilter(sort=other, limit=1))
         if other == sort:
@@ -185,21 +185,21 @@ def test_a_cursor_serves_its_own_order_only(listed: Store, sort: str) -> None:
         {"duration_s": 1},
     ],
 )
-def test_a_cursor_that_was_tampered_with_is_refused(listed: Store, made: Any) -> None:
+def test_changed_cursor_is_refused(listed: Store, made: Any) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(made).encode()).decode()
     with pytest.raises(Invalid, match="cursor"):
         listed.find_runs(RunFilter(sort="duration_s", cursor=cursor))
 
 
 @pytest.mark.parametrize("label", ["\ud800", "a\x00b", None, 3])
-def test_a_cursor_without_a_real_label_is_refused(listed: Store, label: Any) -> None:
+def test_cursor_with_a_bad_label_is_refused(listed: Store, label: Any) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(["label", label, 1]).encode()).decode()
     with pytest.raises(Invalid, match="cursor"):
         listed.find_runs(RunFilter(sort="label", cursor=cursor))
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_no_order_or_filter_reads_rows_that_it_does_not_show(listed: Store, sort: str) -> None:
+def test_queries_read_only_listed_rows(listed: Store, sort: str) -> None:
     """The page's ids come from an index alone, at its place in the index: 10,000 runs are no more work than 100."""
     asked: list[str] = []
     _, cursor = listed.find_runs(RunFilter(sort=sort, limit=1))
@@ -221,7 +221,7 @@ def re_used(step: str) -> bool:
     return step.startswith("SEARCH runs USING COVERING INDEX")
 
 
-def test_runs_of_an_older_lab_get_their_figures(tmp_path: Path) -> None:
+def test_migration_fills_sort_columns(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         old.executescript(f"{migrations()[0]}; PRAGMA user_version = 1;")
         for run_id, number in ((1, 1), (2, 4)):

@@ -35,7 +35,7 @@ def completed(report: Report = REPORT) -> RunEnding:
     return RunEnding("completed", AT, result=Result(5, 6.5, report, b"connections"))
 
 
-def test_a_run_is_queued_then_running_then_over_with_its_result(store: Store) -> None:
+def test_run_passes_through_its_states(store: Store) -> None:
     run_id = add(store, "first")
     assert store.get_run(run_id).state == "queued"
     store.start_run(run_id, AT)
@@ -51,7 +51,7 @@ def test_a_run_is_queued_then_running_then_over_with_its_result(store: Store) ->
     assert store.load_result(run_id) == Result(5, 6.5, REPORT, b"connections")
 
 
-def test_a_run_ends_once(store: Store) -> None:
+def test_run_ends_once(store: Store) -> None:
     run_id = add(store)
     store.end_run(run_id, RunEnding("cancelled", AT, Reason(code="cancelled", detail="asked")))
     store.end_run(run_id, completed())
@@ -59,7 +59,7 @@ def test_a_run_ends_once(store: Store) -> None:
     assert store.load_result(run_id) is None
 
 
-def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
+def test_data_survive_reopening(tmp_path: Path) -> None:
     with contextlib.closing(Store(tmp_path)) as store:
         run_id, server_id = add(store, "kept"), store.add_server("pool", {"model": "sequential"}, AT)
     with contextlib.closing(Store(tmp_path)) as store:
@@ -81,7 +81,7 @@ def test_unfinished_runs_become_interrupted(store: Store) -> None:
     assert reason == Reason(code="lab_ended", detail="the lab ended while this run was running")
 
 
-def test_ids_are_not_used_again(store: Store) -> None:
+def test_ids_are_not_reused(store: Store) -> None:
     run_id, server_id = add(store), store.add_server("a", {}, AT)
     store.delete_run(run_id)
     store.delete_server(server_id)
@@ -98,7 +98,7 @@ def test_deleting_a_run_deletes_its_records(store: Store) -> None:
         store.get_run(run_id)
 
 
-def test_label_and_note_can_be_changed_one_without_the_other(store: Store) -> None:
+def test_label_and_note_change_separately(store: Store) -> None:
     run_id = add(store, "before")
     store.patch_run(run_id, RunPatch(note="seen"))
     assert (store.get_run(run_id).label, store.get_run(run_id).note) == ("before", "seen")
@@ -123,7 +123,7 @@ def test_label_and_note_can_be_changed_one_without_the_other(store: Store) -> No
         ({"verdict": "invalid"}, []),
     ],
 )
-def test_pages_of_any_size_list_the_same_runs(store: Store, which: dict[str, Any], labels: list[str] | None) -> None:
+def test_page_size_does_not_change_the_list(store: Store, which: dict[str, Any], labels: list[str] | None) -> None:
     for label in ("beta", "alpha", "beta"):
         add(store, label)
     add(store, "delta", "bounded_pool")
@@ -144,7 +144,7 @@ def test_pages_of_any_size_list_the_same_runs(store: Store, which: dict[str, Any
 
 
 @pytest.mark.parametrize("cursor", ["x", "é", "bnVsbA==", "W10=", "WyJhIiwxXQ==", "WzEsMWU5OV0="])
-def test_a_cursor_of_another_making_is_refused(store: Store, cursor: str) -> None:
+def test_foreign_cursor_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(Invalid) as caught:
         store.find_runs(RunFilter(cursor=cursor))
     assert [error.field for error in caught.value.errors] == ["cursor"]
@@ -179,7 +179,7 @@ def _damaged(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_newer, _no_database, _somebody_elses, _damaged])
-def test_a_file_we_cannot_use_is_refused_and_left_as_it_is(tmp_path: Path, spoil: Any) -> None:
+def test_unusable_file_is_not_changed(tmp_path: Path, spoil: Any) -> None:
     path = tmp_path / FILE_NAME
     spoil(path)
     before = path.read_bytes()
@@ -188,7 +188,7 @@ def test_a_file_we_cannot_use_is_refused_and_left_as_it_is(tmp_path: Path, spoil
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_is_said_and_heals(tmp_path: Path) -> None:
+def test_full_disk_is_reported(tmp_path: Path) -> None:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as database:
         (pages,) = database._writer.execute("PRAGMA page_count").fetchone()
         database._writer.execute(f"PRAGMA max_page_count = {pages}")
@@ -202,7 +202,7 @@ def test_a_full_disk_is_said_and_heals(tmp_path: Path) -> None:
             assert db.execute("SELECT count(*) FROM servers").fetchone()[0] == 1
 
 
-def test_a_locked_database_is_waited_for_and_then_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_database_is_reported_after_a_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.storage.database.BUSY_TIMEOUT_S", 0.1)
     with (
         contextlib.closing(Store(tmp_path)) as store,
@@ -219,7 +219,7 @@ def test_a_locked_database_is_waited_for_and_then_said(tmp_path: Path, monkeypat
         assert store.get_run(run_id).state == "running"
 
 
-def test_a_failing_block_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_transaction_is_rolled_back(tmp_path: Path) -> None:
     with contextlib.closing(Database(tmp_path / FILE_NAME)) as database:
         with pytest.raises(sqlite3.IntegrityError), database.write() as db:
             db.executemany("INSERT INTO servers (name, config, created_at) VALUES ('a', '', '')", [(), ()])

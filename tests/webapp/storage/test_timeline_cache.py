@@ -50,7 +50,7 @@ def add_run(store: Store) -> int:
     return run_id
 
 
-def test_rows_are_kept_while_there_is_room(store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_cached_up_to_the_limit(store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_cache, "MAX_ROWS", 6)
     rows, [first, second, third] = RunRows(store), [add_run(store) for _ in range(3)]
     for run_id in (first, second, first, second):
@@ -65,9 +65,7 @@ def test_rows_are_kept_while_there_is_room(store: Store, reads: list[int], monke
     assert len(reads) == 4
 
 
-def test_rows_for_which_there_is_no_room_go_with_their_holder(
-    store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uncached_rows_live_with_their_caller(store: Store, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_cache, "MAX_ROWS", 2)
     rows, run_id = RunRows(store), add_run(store)
     held = rows.of(run_id)
@@ -78,9 +76,7 @@ def test_rows_for_which_there_is_no_room_go_with_their_holder(
     assert len(reads) == 2
 
 
-def test_a_page_reads_the_rows_of_a_large_run_once(
-    tmp_path: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_reads_a_large_run_once(tmp_path: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_cache, "MAX_ROWS", 2)
     with contextlib.closing(Lab(replace(Settings(), data_dir=tmp_path), store := Store(tmp_path))) as lab:
         page = run_page(lab, add_run(store), "http://lab")

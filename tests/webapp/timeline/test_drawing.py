@@ -18,7 +18,7 @@ from webapp.timeline.svg import num, shorten, text_width, wrap
 # --- one row -------------------------------------------------------------------------------------------------------
 
 
-def test_each_phase_stands_where_its_stamps_say() -> None:
+def test_phases_match_their_stamps() -> None:
     picture = Picture(draw(POOL, title="pool"))
     third = picture.rows()[2]
     assert picture.span_s(third, "tl-connecting") == (0.0, 0.5)
@@ -29,7 +29,7 @@ def test_each_phase_stands_where_its_stamps_say() -> None:
     assert left + right == pytest.approx(0.0, abs=0.02)  # the diamond's middle
 
 
-def test_a_client_that_did_not_wait_has_no_line_of_waiting() -> None:
+def test_no_wait_has_no_line() -> None:
     first = Picture(draw(POOL, title="pool")).rows()[0]
     classes = [path.attrib["class"] for path in first.iter(f"{NS}path")]
     assert classes == ["tl-connecting", "tl-served", "tl-arrival"]
@@ -39,49 +39,49 @@ def test_rows_keep_their_order_and_names() -> None:
     assert Picture(draw(POOL, title="pool")).texts("tl-name") == ["conn1", "conn2", "conn3"]
 
 
-def test_bars_say_who_served_and_lines_how_long_the_wait_was() -> None:
+def test_marks_name_workers_and_durations() -> None:
     picture = Picture(draw(POOL, title="pool"))
     assert picture.texts("tl-worker") == ["worker-1 · 1.90 s", "worker-2 · 1.90 s", "worker-1 · 2.00 s"]
     assert picture.texts("tl-span") == ["0.50 s", "0.50 s", "1.00 s"]
 
 
-def test_a_worker_that_does_not_fit_its_bar_stands_beside_it() -> None:
+def test_long_worker_name_is_next_to_its_bar() -> None:
     short = TimelineRow("conn2", "script", 1, 1, 1, 1, 1.02, "completed", "worker-2")
     assert Picture(draw([POOL[0], short], title="t")).texts("tl-beside") == ["worker-2"]
 
 
-def test_a_failed_client_has_a_cross_and_the_word_where_it_ended() -> None:
+def test_failure_has_a_cross_and_an_outcome() -> None:
     failed = TimelineRow("conn9", "script", 0, 0.1, None, None, 3.0, "timed_out", None)
     picture = Picture(draw([*POOL, failed], title="pool"))
     left, right = picture.span_s(picture.rows()[3], "tl-cross") or (0, 0)
     assert (left + right) / 2 == pytest.approx(3.0, abs=0.02)
     assert picture.texts("tl-outcome") == ["timed out"]
     assert picture.span_s(picture.rows()[3], "tl-backlog") == (0.1, 3.0)
-    assert "fails" in picture.texts("tl-legend")
+    assert "failure" in picture.texts("tl-legend")
 
 
-def test_the_word_of_a_failure_at_the_very_end_stays_inside_the_picture() -> None:
+def test_late_failure_text_is_not_cut() -> None:
     failed = TimelineRow("conn9", "script", 0, 0.1, None, None, 4.0, "timed_out", None)
     picture = Picture(draw([*POOL, failed], title="pool"))
     (word,) = picture.all("text", "tl-outcome")
     assert float(word.attrib["x"]) + text_width("timed out", 11) <= float(picture.root.attrib["width"])
 
 
-def test_a_client_that_never_began_is_a_crossed_diamond() -> None:
+def test_unstarted_client_is_a_crossed_diamond() -> None:
     never = TimelineRow("conn1", "script", 0.5, outcome="not_started")
     row = Picture(draw([never, *POOL], title="t")).rows()[0]
     classes = [path.attrib["class"] for path in row.iter(f"{NS}path")]
     assert classes == ["tl-arrival", "tl-seam", "tl-cross"]
 
 
-def test_several_groups_have_headings_and_one_has_none() -> None:
+def test_several_groups_have_headings() -> None:
     assert Picture(draw(POOL, title="t")).texts("tl-group") == []
     two = [POOL[0], replace(POOL[1], group="second")]
     assert Picture(draw(two, title="t")).texts("tl-group") == ["script", "second"]
 
 
 @pytest.mark.parametrize("drawing", [draw, draw_lanes])
-def test_several_pictures_can_share_an_axis(drawing: Callable[..., str]) -> None:
+def test_drawings_can_share_an_axis(drawing: Callable[..., str]) -> None:
     picture = Picture(drawing(POOL, horizon_s=20.0, title="t"))
     assert picture.texts("tl-tick")[-1] == "20 s"
     assert picture.span_s(picture.rows()[0], "tl-served") == pytest.approx(
@@ -93,7 +93,7 @@ def test_several_pictures_can_share_an_axis(drawing: Callable[..., str]) -> None
 # --- a run under way -----------------------------------------------------------------------------------------------
 
 
-def test_what_has_not_ended_is_drawn_to_now_with_an_open_end() -> None:
+def test_unfinished_row_ends_open_at_now() -> None:
     rows = [
         POOL[0],
         TimelineRow("serving", "script", 0, 0.1, 0.1, 0.5, worker="worker-2"),
@@ -115,16 +115,16 @@ def test_what_has_not_ended_is_drawn_to_now_with_an_open_end() -> None:
     assert picture.texts("tl-now-label") == ["now"]
 
 
-def test_a_finished_run_has_no_now() -> None:
+def test_finished_run_has_no_now_line() -> None:
     assert Picture(draw(POOL, title="t")).texts("tl-now-label") == []
 
 
-def test_no_clients_yet() -> None:
+def test_drawing_without_clients() -> None:
     picture = Picture(draw([], now_s=0.0, title="t"))
     assert picture.texts("tl-empty") == ["no client yet"]
 
 
-def test_before_the_run_begins_there_is_a_picture_already() -> None:
+def test_drawing_before_the_run_begins() -> None:
     early = TimelineRow("conn1", "script", -0.2, None, None, None, None, None)
     assert Picture(draw([early], now_s=-0.1, title="t")).texts("tl-name") == ["conn1"]
 
@@ -133,7 +133,7 @@ def test_before_the_run_begins_there_is_a_picture_already() -> None:
 
 
 @pytest.mark.parametrize(("count", "single"), [(200, 200), (201, 0), (2000, 0)])
-def test_past_two_hundred_rows_a_path_a_phase_takes_the_place_of_single_rows(count: int, single: int) -> None:
+def test_many_rows_are_one_path_per_phase(count: int, single: int) -> None:
     picture = Picture(draw(many(count), title="t"))
     assert len(picture.rows()) == single
     dense = [path for group in picture.all("g", "tl-dense") for path in group if path.attrib["class"] == "tl-served"]
@@ -143,28 +143,28 @@ def test_past_two_hundred_rows_a_path_a_phase_takes_the_place_of_single_rows(cou
 
 
 @pytest.mark.parametrize("count", [201, 1000, 2000, 50_000])
-def test_a_picture_of_very_many_stays_on_a_screen_or_two(count: int) -> None:
+def test_height_of_many_rows_is_limited(count: int) -> None:
     picture = Picture(draw(many(count), title="t"))
     assert float(picture.root.attrib["height"]) < 1100
     assert len(picture.svg) < 400_000
 
 
-def test_names_never_touch_one_another() -> None:
+def test_names_do_not_overlap() -> None:
     picture = Picture(draw(many(1000), title="t"))
     ys = [float(name.attrib["y"]) for name in picture.all("text", "tl-name")]
     assert len(ys) > 10
     assert min(b - a for a, b in pairwise(ys)) >= 15
 
 
-def test_past_two_thousand_the_picture_says_what_a_line_stands_for() -> None:
+def test_remark_explains_combined_rows() -> None:
     assert Picture(draw(many(2000), title="t")).texts("tl-note") == []
     picture = Picture(draw(many(12_000), title="t"))
-    assert "12,000 clients: a line stands for 12 neighbours" in " ".join(picture.texts("tl-note"))
+    assert "12,000 clients: each line represents 12 neighbours" in " ".join(picture.texts("tl-note"))
     (served,) = (p for p in picture.all("g", "tl-dense")[0] if p.attrib["class"] == "tl-served")
     assert served.attrib["d"].count("M") == 1000
 
 
-def test_aggregation_never_hides_a_failure() -> None:
+def test_combined_rows_show_failures() -> None:
     one_failed = many(12_000)
     one_failed[7777] = replace(one_failed[7777], outcome="corrupted")
     dense = Picture(draw(one_failed, title="t")).all("g", "tl-dense")[0]
@@ -179,7 +179,7 @@ HOSTILE = "</text><script>alert(1)</script>\x00\ud800\"'&"
 
 @pytest.mark.parametrize("drawing", [draw, draw_lanes])
 @pytest.mark.parametrize("count", [1, 250])
-def test_names_cannot_break_out(drawing: object, count: int) -> None:
+def test_names_are_escaped(drawing: object, count: int) -> None:
     assert callable(drawing)
     rows = [TimelineRow(HOSTILE, HOSTILE, 0, 0, 0, 0, 1, HOSTILE, HOSTILE)] * count
     root = ET.fromstring(drawing(rows, title=HOSTILE))  # noqa: S314
@@ -188,7 +188,7 @@ def test_names_cannot_break_out(drawing: object, count: int) -> None:
 
 @pytest.mark.parametrize("rows", [POOL, many(300, fail_every=7)], ids=["few", "many"])
 @pytest.mark.parametrize("drawing", ["rows", "lanes"])
-def test_embedded_it_needs_no_inline_style(rows: Sequence[TimelineRow], drawing: str) -> None:
+def test_embedded_drawing_has_no_inline_style(rows: Sequence[TimelineRow], drawing: str) -> None:
     svg = (draw_lanes if drawing == "lanes" else draw)(rows, title="t", embedded=True)
     root = ET.fromstring(svg)  # noqa: S314
     assert not list(root.iter("style"))
@@ -197,7 +197,7 @@ def test_embedded_it_needs_no_inline_style(rows: Sequence[TimelineRow], drawing:
     assert "width" not in root.attrib
 
 
-def test_a_file_of_its_own_brings_style_paper_size_and_title() -> None:
+def test_file_contains_its_styles() -> None:
     picture = Picture(draw(POOL, title="Two workers"))
     (style,) = picture.root.iter(f"{NS}style")
     assert stylesheet() in (style.text or "")
@@ -208,7 +208,7 @@ def test_a_file_of_its_own_brings_style_paper_size_and_title() -> None:
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-def test_those_who_cannot_see_it_get_a_name_and_a_sentence(embedded: bool) -> None:
+def test_drawing_has_accessible_texts(embedded: bool) -> None:
     svg = draw(POOL, title="Two workers", embedded=embedded)
     root = ET.fromstring(svg)  # noqa: S314
     assert root.attrib["role"] == "img"
@@ -218,7 +218,7 @@ def test_those_who_cannot_see_it_get_a_name_and_a_sentence(embedded: bool) -> No
     ]
 
 
-def test_every_class_of_the_drawings_is_in_the_stylesheet() -> None:
+def test_stylesheet_has_every_class() -> None:
     rows = [*POOL, TimelineRow("x", "other", 0, 0.1, None, None, 3.0, "reset", None),
             TimelineRow("y", "other", 3.9, 3.9, 3.9, 3.9, 3.901, "completed", "w")]  # fmt: skip
     svg = (
@@ -229,7 +229,7 @@ def test_every_class_of_the_drawings_is_in_the_stylesheet() -> None:
     assert {name for name in used - unruled if f".{name}" not in stylesheet()} == set()
 
 
-def test_two_widths_are_drawn_for_a_page() -> None:
+def test_page_gets_two_widths() -> None:
     pair = ET.fromstring(paint_responsive(make_scene(POOL), "t"))  # noqa: S314
     assert pair.attrib["class"] == "timeline-set"
     assert [svg.attrib["viewBox"].split()[2] for svg in pair] == ["1040", "380"]
@@ -266,7 +266,7 @@ def test_coordinates_are_short(value: float, text: str) -> None:
     assert num(value) == text
 
 
-def test_texts_are_cut_and_wrapped_to_the_room() -> None:
+def test_texts_are_shortened_and_wrapped() -> None:
     cut = shorten("a very long name of a client", 12, 80)
     assert cut.endswith("…")
     assert text_width(cut, 12) <= 80

@@ -24,7 +24,7 @@ def test_levels_by_hand(spans: list[Span], levels: list[int]) -> None:
 
 
 @given(SPANS)
-def test_each_has_the_lowest_level_that_is_free(spans: list[Span]) -> None:
+def test_lowest_free_level_is_used(spans: list[Span]) -> None:
     placed: list[tuple[Span, int]] = []
     for (begin, end), level in zip(spans, levels_of(spans), strict=True):
         taken = {other for (_, until), other in placed if until > begin}

@@ -30,7 +30,7 @@ def column(found: TimelinePicture, name: str) -> list[Any]:
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_span_of_time_has_its_own_axis_and_the_rows_that_were_there() -> None:
+def test_span_selects_axis_and_rows() -> None:
     later = TimelineRow("later", "script", 3.5, 3.5, 3.5, 3.5, 4.0, "completed", "worker-2")
     svg = draw([*POOL, later], view=View(from_s=2.5, to_s=3.0), title="t")
     assert ">2.5 s<" in svg
@@ -43,7 +43,7 @@ def test_a_span_of_time_has_its_own_axis_and_the_rows_that_were_there() -> None:
 
 @pytest.mark.parametrize("rows", [POOL, [*POOL, *many(300)]], ids=["single", "dense"])
 @pytest.mark.parametrize("drawing", [draw, draw_lanes])
-def test_marks_end_at_the_edges_of_the_time_that_is_shown(drawing: object, rows: list[TimelineRow]) -> None:
+def test_marks_end_at_the_edges_of_the_span(drawing: object, rows: list[TimelineRow]) -> None:
     assert callable(drawing)
     root = ET.fromstring(drawing(rows, view=View(from_s=1.5, to_s=3.0), title="t", embedded=True))  # noqa: S314
     left, right, top, bottom, *shown_s = map(float, root.attrib["data-plot"].split())
@@ -56,12 +56,12 @@ def test_marks_end_at_the_edges_of_the_time_that_is_shown(drawing: object, rows:
         assert left - 1 <= min(xs) < max(xs) <= right + 2
 
 
-def test_a_wait_that_is_cut_still_says_how_long_it_was() -> None:
+def test_clipped_wait_shows_its_duration() -> None:
     svg = draw(POOL, view=View(from_s=1.5, to_s=3.0), title="t")
     assert ">1.00 s<" in svg
 
 
-def test_the_time_now_is_marked_only_where_it_is_shown() -> None:
+def test_now_line_is_drawn_within_the_span() -> None:
     assert 'tl-now-label"' in draw(POOL, now_s=3.0, view=View(from_s=2.0), title="t")
     assert 'tl-now-label"' not in draw(POOL, now_s=3.0, view=View(to_s=2.0), title="t")
 
@@ -69,7 +69,7 @@ def test_the_time_now_is_marked_only_where_it_is_shown() -> None:
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
-def test_few_of_very_many_rows_are_single_rows_again() -> None:
+def test_few_of_many_rows_are_single() -> None:
     whole = explored(many(20_000))
     assert (whole.total, whole.rows, len(whole.connections)) == (20_000, 20_000, 1000)
     assert set(column(whole, "stands_for")) == {20}
@@ -81,17 +81,17 @@ def test_few_of_very_many_rows_are_single_rows_again() -> None:
     assert len(part.drawing) < 60_000
 
 
-def test_a_band_and_a_span_of_time_go_together() -> None:
+def test_rows_and_span_combine() -> None:
     part = explored(many(20_000), first=4000, rows=500, from_s=42.0, to_s=42.5)
     assert column(part, "name") == [f"conn{k}" for k in range(4100, 4251)]  # each is there for a second
     assert (part.from_s, part.to_s) == (42.0, 42.5)
 
 
-def test_a_band_that_goes_past_the_end_has_what_there_is() -> None:
+def test_range_past_the_end_is_clipped() -> None:
     assert explored(many(10), first=8, rows=100).rows == 2
 
 
-def test_lanes_have_their_band_and_their_span_too() -> None:
+def test_lanes_can_be_limited_too() -> None:
     part = explored(many(1000), lanes=True, first=1, rows=2, from_s=3.0, to_s=3.1)
     assert (part.of, part.total, part.first, part.rows) == ("lanes", 5, 1, 2)
     assert set(column(part, "worker")) == {"worker-1", "worker-2"}
@@ -101,18 +101,18 @@ def test_lanes_have_their_band_and_their_span_too() -> None:
     assert part.remark.startswith("2 of 5 workers.")
 
 
-def test_connections_too_many_to_be_told_apart_are_not_listed_in_lanes() -> None:
+def test_very_many_connections_have_no_areas() -> None:
     assert explored(many(3000), lanes=True).connections == []
     assert len(explored(many(3000), lanes=True, from_s=5.0, to_s=6.0).connections) > 100
 
 
-def test_an_idle_workers_lane_is_drawn_empty() -> None:
+def test_idle_worker_has_an_empty_lane() -> None:
     part = explored(POOL, lanes=True, from_s=3.0)
     assert column(part, "name") == ["conn3"]
     assert ">worker-2<" in part.drawing
 
 
-def test_groups_that_alternate_have_no_headings() -> None:
+def test_alternating_groups_have_no_headings() -> None:
     mixed = [replace(row, group=str(k % 2)) for k, row in enumerate(many(6))]
     assert "tl-group" not in draw(mixed, title="t", embedded=True)
 
@@ -120,7 +120,7 @@ def test_groups_that_alternate_have_no_headings() -> None:
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_connection_has_the_parts_of_its_time() -> None:
+def test_connections_have_the_parts_of_their_time() -> None:
     joined = article_connections()
     found = explored(timeline_rows(joined, 0))
     assert column(found, "queue_ms") == [0.5, 0.5, 2201.5]
@@ -142,14 +142,14 @@ def test_rows_without_stamps_have_no_parts() -> None:
     ("asked", "field"),
     [({"from_s": 2.0, "to_s": 2.0}, "to_s"), ({"rows": 0}, "rows"), ({"first": -1}, "first"), ({"width": 3}, "width")],
 )
-def test_what_no_view_can_have_is_refused_by_name(asked: dict[str, Any], field: str) -> None:
+def test_invalid_view_is_refused(asked: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
         TimelineQuery.model_validate(asked)
     assert [error["loc"] for error in refused.value.errors()] == [(field,)]
 
 
 @pytest.mark.parametrize(("asked", "field"), [({"first": 3}, "first"), ({"from_s": 4.0}, "from_s")])
-def test_a_part_that_the_run_does_not_have_is_refused_by_name(asked: dict[str, Any], field: str) -> None:
+def test_part_outside_of_the_run_is_refused(asked: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refused:
         explored(POOL, **asked)
     assert [error.field for error in refused.value.errors] == [field]

@@ -13,7 +13,7 @@ from tests.support.drawings import NS, POOL, Picture
 from webapp.timeline.drawing import draw_lanes
 
 
-def test_a_lane_a_worker_and_a_bar_a_connection() -> None:
+def test_lanes_have_a_bar_per_connection() -> None:
     picture = Picture(draw_lanes(POOL, title="workers"))
     assert picture.texts("tl-name") == ["worker-1", "worker-2"]
     assert picture.texts("tl-worker") == ["conn1", "conn3", "conn2"]
@@ -21,22 +21,22 @@ def test_a_lane_a_worker_and_a_bar_a_connection() -> None:
     assert spans == [(0.1, 2.0), (2.0, 4.0), (0.1, 2.0)]
 
 
-def test_lanes_are_in_the_order_a_person_counts() -> None:
+def test_lanes_are_in_natural_order() -> None:
     rows = [replace(POOL[0], worker=f"worker-{k}") for k in (10, 2, 1)]
     assert Picture(draw_lanes(rows, title="t")).texts("tl-name") == ["worker-1", "worker-2", "worker-10"]
 
 
-def test_clients_that_no_worker_took_are_counted() -> None:
+def test_unserved_clients_are_counted() -> None:
     waiting = TimelineRow("conn4", "script", 0, 0.1, None, None, 3.0, "timed_out", None)
     root = ET.fromstring(draw_lanes([*POOL, waiting], title="t"))  # noqa: S314
     assert list(root)[1].text == (
-        "2 workers served 3 clients; worker-1 served most, 2. 1 client not shown, for want of a worker."
+        "2 workers served 3 clients; worker-1 served most, 2. 1 client not shown, not served by any worker."
     )
 
 
-def test_thousands_of_workers_are_thinned_out_and_said_so() -> None:
+def test_remark_explains_omitted_workers() -> None:
     rows = [replace(POOL[0], worker=f"client-{k}") for k in range(5000)]
-    assert Picture(draw_lanes(rows, title="t")).texts("tl-note") == ["5,000 workers: one in 5 is drawn."]
+    assert Picture(draw_lanes(rows, title="t")).texts("tl-note") == ["5,000 workers: one of 5 is drawn."]
 
 
 def at_once(count: int, worker: str = "loop") -> list[TimelineRow]:
@@ -50,7 +50,7 @@ def middles(picture: Picture) -> list[float]:
     return [float(path.attrib["d"].split()[1].split("H")[0]) for path in paths]
 
 
-def test_a_worker_that_serves_several_at_once_has_a_level_for_each() -> None:
+def test_concurrent_services_get_levels() -> None:
     later = TimelineRow("later", "g", 0, 0, 0, 2.0, 3.0, "completed", "loop")
     picture = Picture(draw_lanes([*at_once(3), later], title="t"))
     assert picture.texts("tl-name") == ["loop"]
@@ -60,7 +60,7 @@ def test_a_worker_that_serves_several_at_once_has_a_level_for_each() -> None:
     assert picture.texts("tl-note") == []
 
 
-def test_several_workers_are_set_apart_and_named_in_their_middle() -> None:
+def test_workers_are_named_at_their_middle() -> None:
     picture = Picture(draw_lanes([*at_once(3, "loop-1"), *at_once(2, "loop-2")], title="t"))
     tops = middles(picture)
     steps = [below - above for above, below in pairwise(tops)]
@@ -73,23 +73,23 @@ def test_several_workers_are_set_apart_and_named_in_their_middle() -> None:
     ("rows", "words"),
     [
         (at_once(96), []),
-        (at_once(100), ["Of each worker at most 96 clients at a time can be drawn; 4 more are left out."]),
+        (at_once(100), ["The drawing shows at most 96 clients per worker at a time; 4 are left out."]),
         (
             [row for k in range(200) for row in at_once(2, f"w{k}")],
-            ["Of each worker at most one client at a time can be drawn; 200 more are left out."],
+            ["The drawing shows at most one client per worker at a time; 200 are left out."],
         ),
     ],
 )
-def test_levels_have_an_end_and_the_picture_says_so(rows: list[TimelineRow], words: list[str]) -> None:
+def test_number_of_levels_is_limited(rows: list[TimelineRow], words: list[str]) -> None:
     assert " ".join(Picture(draw_lanes(rows, title="t")).texts("tl-note")) == " ".join(words)
 
 
-def test_clients_without_a_level_are_served_all_the_same() -> None:
+def test_clients_without_a_level_are_counted() -> None:
     root = ET.fromstring(draw_lanes(at_once(100), title="t"))  # noqa: S314
     assert list(root)[1].text == "1 worker served 100 clients; loop served most, 100."
 
 
-def test_very_many_bars_that_touch_are_one() -> None:
+def test_touching_bars_are_merged() -> None:
     row = replace(POOL[0], worker="loop")
     busy = [replace(row, started_s=0.001 * k, finished_s=0.001 * (k + 1)) for k in range(3000)]
     apart = [replace(row, started_s=4.0 + 0.1 * k, finished_s=4.05 + 0.1 * k) for k in range(3)]
@@ -97,7 +97,7 @@ def test_very_many_bars_that_touch_are_one() -> None:
     assert bars.attrib["d"].count("M") == 4
 
 
-def test_a_client_still_served_keeps_its_level_up_to_now() -> None:
+def test_unfinished_service_keeps_its_level() -> None:
     running = [replace(row, finished_s=None, outcome=None) for row in at_once(2)]
     picture = Picture(draw_lanes(running, now_s=5.0, title="t"))
     assert len(set(middles(picture))) == 2

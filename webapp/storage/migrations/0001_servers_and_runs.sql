@@ -1,4 +1,4 @@
--- What outlives the process. Times of day are ISO 8601 in UTC; documents are JSON; blobs are deflated.
+-- Servers, runs and results. Times of day are ISO 8601 in UTC, documents are JSON, blobs are deflated.
 
 CREATE TABLE servers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -13,7 +13,7 @@ CREATE TABLE runs (
     label TEXT NOT NULL,
     note TEXT NOT NULL,
     model TEXT NOT NULL,
-    server_id INTEGER,                -- NULL: a server of its own; no foreign key, for a run outlives its server
+    server_id INTEGER,                -- NULL: a server for this run alone; no foreign key, because a run outlives its server
     config TEXT NOT NULL,
     created_at TEXT NOT NULL,
     started_at TEXT,
@@ -28,7 +28,7 @@ CREATE INDEX runs_by_label ON runs (label, id);
 
 CREATE TABLE results (
     run_id INTEGER PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
-    started_ns INTEGER NOT NULL,      -- the run's zero on the monotonic clock that its records use
+    started_ns INTEGER NOT NULL,      -- start of the run on the monotonic clock of its records
     started_wall_s REAL NOT NULL,     -- the wall clock at that instant
     report BLOB NOT NULL,
     connections BLOB NOT NULL

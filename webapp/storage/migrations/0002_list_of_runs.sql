@@ -1,4 +1,4 @@
--- The list of runs sorts by figures of the report: they stand in columns of their own, each with an index.
+-- The list of runs can be sorted by figures of the report, so each of these has a column and an index.
 
 ALTER TABLE runs ADD COLUMN duration_s REAL;
 ALTER TABLE runs ADD COLUMN throughput_messages_per_s REAL;
@@ -15,7 +15,7 @@ UPDATE runs SET
 FROM (SELECT run_id, inflated(report) AS report FROM results) AS found
 WHERE runs.id = found.run_id;
 
--- What can be filtered by stands in every index too: looking for rare runs then never touches the rows of the others.
+-- Every index has the columns of the filters too, so that a search for rare runs reads no rows of other runs.
 DROP INDEX runs_by_label;
 CREATE INDEX runs_by_created_at ON runs (created_at, id, state, model, verdict_status, server_id, label);
 CREATE INDEX runs_by_label ON runs (label COLLATE NOCASE, id, state, model, verdict_status, server_id, label);

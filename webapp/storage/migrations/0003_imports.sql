@@ -1,5 +1,5 @@
--- Runs that came from a file: when, and of which lab. Their `results.connections` is empty where the file had the report
--- alone. The index counts runs by state and verdict without reading them.
+-- Imported runs: when, and from which lab. Their `results.connections` is empty if the file had only the report.
+-- The index counts runs per state and verdict without reading their rows.
 
 ALTER TABLE runs ADD COLUMN imported_at TEXT;
 ALTER TABLE runs ADD COLUMN imported_from TEXT;  -- JSON: run_id, version, has_records
