@@ -186,7 +186,9 @@ def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient,
     assert response.status_code == 422
     assert page.one("head").one("title").text.startswith("Dashboard" if origin == "dashboard" else "Server 1")
     assert problem_beside(page, "clients.0.count") == "must be 1 or more"
-    assert problem_beside(page, "clients.0.steps") == "line 1: must be send, hex, wait or expect, then a space and a value"
+    assert (
+        problem_beside(page, "clients.0.steps") == "line 1: must be send, hex, wait or expect, then a space and a value"
+    )
     assert problem_beside(page, "run.label") == "only letters, digits, spaces and . : - _"
     assert (value_of(page, "clients.0.count"), value_of(page, "clients.0.steps"), value_of(page, "run.label")) == (
         "0",
