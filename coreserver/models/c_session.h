@@ -1,8 +1,8 @@
-/* One client's session: what the program was told, who is connected, and the greeting, the answers and the end of each.
+/* One client's session: the settings, the list of connected clients, and each client's greeting, replies and end.
  *
- * Service times come from a SplitMix64 generator a connection (Steele, Lea, Flood, OOPSLA 2014), its state mixed from
- * the seed and the connection's number, so a run with the same seed costs the same whoever is quicker. They are not the
- * numbers that Python's generator draws from that seed.
+ * Service times come from one SplitMix64 generator per connection (Steele, Lea, Flood, OOPSLA 2014). Its state is mixed
+ * from the seed and the connection's number, so the work of a connection does not depend on the order of service. The
+ * numbers differ from those of Python's generator for the same seed.
  */
 
 #ifndef C_SESSION_H
@@ -15,7 +15,7 @@
 #include <math.h>
 #include <netinet/tcp.h>
 
-#define SEND_SLICE_US 1000000 /* how often a send that waits for its peer looks at the clocks */
+#define SEND_SLICE_US 1000000 /* longest interval between two checks of the limits during a blocked send */
 
 /* --- settings --------------------------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ struct client {
     struct client *next, *previous;
     int fd;
     bool reported, started, cut_off;
-    uint64_t number, ends_ns; /* ends_ns: of the session; 0 for never */
+    uint64_t number, ends_ns; /* ends_ns: of the session; 0 for no limit */
     uint64_t bytes_in, bytes_out, messages;
     bool in_message, owes_work;
     uint64_t random;
@@ -65,10 +65,10 @@ struct client {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below, and each client's links, cut_off */
-static pthread_cond_t room;   /* a client ended, or we stop accepting */
+static pthread_cond_t room;   /* a client ended, or the server stops accepting */
 static pthread_cond_t empty;  /* the last client ended */
-static pthread_cond_t ending; /* the deadline passed: sleepers wake */
-static pthread_cond_t told;   /* the lifeline read that we shall drain */
+static pthread_cond_t ending; /* the deadline passed: sleeping clients wake */
+static pthread_cond_t drain_requested; /* the lifeline has read the drain command */
 static struct client *clients;
 static uint64_t open_count, in_service, accepted;
 static bool closing, cutting_off, drain_told;
@@ -80,7 +80,7 @@ static bool wait_until(pthread_cond_t *condition, uint64_t deadline_ns) {
     return pthread_cond_timedwait(condition, &lock, &deadline) != ETIMEDOUT;
 }
 
-/* Close the socket and complete the record; a client that was cut off is recorded as that. */
+/* Close the socket and complete the record, as cut off if the client was. */
 static void finish(struct client *client, enum outcome outcome) {
     pthread_mutex_lock(&lock);
     if (client->previous)
@@ -92,7 +92,7 @@ static void finish(struct client *client, enum outcome outcome) {
     if (client->cut_off)
         outcome = CUT_OFF;
     pthread_mutex_unlock(&lock);
-    close(client->fd); /* no longer in the list, so nobody else can shut down whoever gets the descriptor next */
+    close(client->fd); /* no longer in the list, so no other thread can shut down a reused descriptor */
     report_end(
         client->reported, client->number, client->started, outcome, client->bytes_in, client->bytes_out,
         client->messages
@@ -106,7 +106,7 @@ static void finish(struct client *client, enum outcome outcome) {
     free(client);
 }
 
-/* --- serving one client; everything here returns GOING or how the session ended ---------------------------------- */
+/* --- serving one client; each function returns GOING or the session's outcome ---------------------------------- */
 
 enum { GOING = -1 };
 
@@ -138,8 +138,8 @@ static int work(struct client *client) {
     return cut ? CUT_OFF : session_is_over(client) ? SESSION_TIMEOUT : GOING;
 }
 
-/* Bound the next blocking calls of one direction by `us` (0 for never) and by what is left of the session; false if that
- * is nothing. */
+/* Limit the next blocking calls of one direction to `us` (0 for no limit) and to the time left of the session; return
+ * false if none is left. */
 static bool limit_to_session(struct client *client, int option, uint64_t us) {
     uint64_t now = now_ns();
     if (now >= client->ends_ns)
@@ -166,8 +166,8 @@ static int send_all(struct client *client, const uint8_t *data, size_t size) {
             if (!size)
                 break;
         } else if (errno == EAGAIN) {
-            /* No room in the send buffer for a slice of the timeout. It frees in large steps, so a slow but healthy
-             * reader is told by what it acknowledges meanwhile. */
+            /* No room in the send buffer for a slice of the timeout. The buffer is freed in large steps, so progress of
+             * a slow reader shows in the bytes that it acknowledges. */
             uint64_t now = now_ns();
             int still = unacknowledged(client->fd);
             if (!progress_ns || still < left) {
@@ -180,7 +180,7 @@ static int send_all(struct client *client, const uint8_t *data, size_t size) {
             return RESET;
         }
         if (client->ends_ns && !limit_to_session(client, SO_SNDTIMEO, send_slice_us()))
-            return SESSION_TIMEOUT; /* also of a peer that takes a little now and then */
+            return SESSION_TIMEOUT; /* also for a peer that takes a little at a time */
     }
     return GOING;
 }
@@ -208,7 +208,7 @@ static void add_one(uint8_t *data, size_t size) {
         (*data++)++;
 }
 
-/* Answer `size` bytes of the stream. The reply gathers at the front of `data`: it is never longer than what was read. */
+/* Reply to `size` bytes of the stream. The reply is built at the front of `data`: it is never longer than the input. */
 static int answer(struct client *client, uint8_t *data, size_t size) {
     uint8_t *next = data, *end = data + size;
     size_t reply_size = 0;
@@ -219,7 +219,7 @@ static int answer(struct client *client, uint8_t *data, size_t size) {
                 break;
             next++;
             client->in_message = true;
-            if (sleep_us && !per_connection) { /* what is owed goes out before this message's work */
+            if (sleep_us && !per_connection) { /* send earlier replies before this message's work */
                 int ended = send_reply(client, data, reply_size);
                 if (ended == GOING)
                     ended = work(client);

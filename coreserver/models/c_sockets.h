@@ -1,4 +1,4 @@
-/* Listening sockets on loopback, and what accept(2) and the kernel's queues say. No state. */
+/* Listening sockets on loopback, and the results of accept(2) and of the kernel's queues. No state. */
 
 #ifndef C_SOCKETS_H
 #define C_SOCKETS_H
@@ -39,7 +39,7 @@ static inline bool is_loopback(const struct sockaddr *address) {
     return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
 }
 
-/* The port of `address`; its host goes to `text`, which has room for INET6_ADDRSTRLEN. */
+/* Return the port of `address` and write its host to `text`, which has room for INET6_ADDRSTRLEN. */
 static inline uint16_t name_of(const struct sockaddr *address, char *text) {
     if (address->sa_family == AF_INET6) {
         const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
@@ -60,7 +60,7 @@ static inline int listen_on(struct addrinfo *where, uint16_t port, int backlog) 
     int fd = socket(where->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes); /* left-over connections must not block a restart */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes); /* connections left over must not prevent a restart */
     if (bind(fd, where->ai_addr, where->ai_addrlen) == 0 && listen(fd, backlog) == 0)
         return fd;
     int error = errno;
@@ -69,8 +69,8 @@ static inline int listen_on(struct addrinfo *where, uint16_t port, int backlog) 
     return -1;
 }
 
-/* A listener on a numeric loopback address, or -1 and errno. Port 0 becomes a free one below the ephemeral range, where
- * no client that retries a stopped server can connect to itself. */
+/* Open a listener on a numeric loopback address, or return -1 and set errno. Port 0 takes a free port below the
+ * ephemeral range, so that a client that retries a stopped server cannot connect to itself. */
 static inline int listen_at(const char *host, long long *port, int backlog) {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *where;
     if (getaddrinfo(host, NULL, &hints, &where) != 0) {
@@ -95,13 +95,13 @@ static inline int listen_at(const char *host, long long *port, int backlog) {
     return fd;
 }
 
-/* Receive or send at most so long in one call; 0 for no limit. */
+/* Limit the duration of one receive or send call; 0 for no limit. */
 static inline void limit(int fd, int option, uint64_t us) {
     struct timeval timeout = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
     setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
-/* Bytes handed to the kernel that the peer has not acknowledged. */
+/* Return the bytes given to the kernel that the peer has not acknowledged. */
 static inline int unacknowledged(int fd) {
     int count = 0;
     ioctl(fd, SIOCOUTQ, &count);
@@ -112,7 +112,7 @@ static inline bool is_shortage(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* accept(2): errors pending on the new connection are reported by accept; treat them like "try again". */
+/* accept(2) reports pending network errors of the new connection and says to treat them like EAGAIN. */
 static inline bool is_passing(int error) {
     static const int passing[] = {
         EAGAIN, ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP,
@@ -124,9 +124,9 @@ static inline bool is_passing(int error) {
     return false;
 }
 
-/* Handshakes since boot that found an accept queue full, in this network namespace; -1: the kernel does not say. */
+/* Return the handshakes since boot that found an accept queue full, in this network namespace; -1 if unknown. */
 static inline int64_t listen_overflows(void) {
-    static int netstat = -1; /* kept open, so that it can be read when there is no descriptor left; one thread calls */
+    static int netstat = -1; /* kept open, so that reading it needs no new descriptor; one thread calls */
     char text[16384], *names, *values, *rest_of_names, *rest_of_values;
     if (netstat < 0)
         netstat = open("/proc/self/net/netstat", O_RDONLY | O_CLOEXEC);
@@ -134,7 +134,7 @@ static inline int64_t listen_overflows(void) {
     if (size <= 0)
         return -1;
     text[size] = '\0';
-    names = strstr(text, "TcpExt:"); /* a line of names, and below it a line of as many values */
+    names = strstr(text, "TcpExt:"); /* a line of names, followed by a line of as many values */
     values = names ? strstr(names + 1, "\nTcpExt:") : NULL;
     if (!values)
         return -1;

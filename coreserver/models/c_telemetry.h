@@ -1,10 +1,10 @@
-/* Telemetry of a child program: the frames of coreserver/telemetry/frames.py on stdout, written by a thread of its own.
+/* Telemetry of a child program: the frames of coreserver/telemetry/frames.py on stdout, written by a separate thread.
  *
  *   serving threads:  append a frame to `pending` under the lock, nothing else
- *   reporter:         wakes for frames or for the next sample, lets FLUSH_NS of them gather, swaps, writes
+ *   reporter:         waits for frames or for the next sample, collects them for FLUSH_NS, swaps buffers, writes
  *
- * A reader that stalls blocks the reporter alone. Room for a connection's three frames is set aside when it is accepted;
- * without it the connection is only counted, and told as lost once the pipe moves again.
+ * A reader that stalls blocks only the reporter. Room for a connection's three frames is reserved when it is accepted;
+ * without room the connection is only counted, and reported as lost when the pipe is read again.
  */
 
 #ifndef C_TELEMETRY_H
@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #ifndef ROOM
-#define ROOM ((size_t)16 << 20)        /* for frames on their way; untouched pages cost nothing */
+#define ROOM ((size_t)16 << 20)        /* for unsent frames; unused pages cost nothing */
 #endif
-#define FLUSH_NS 3000000               /* frames that gather before a write */
+#define FLUSH_NS 3000000               /* collected before a write */
 #define SAMPLE_NS 100000000
 #define CONNECTION_ROOM 224            /* most bytes of one connection's three frames */
 #define TEXT_MOST 256
@@ -93,8 +93,8 @@ static inline struct frame new_frame(enum frame_kind kind) {
     return frame;
 }
 
-/* Append under the lock; false without room. `claims` is what stays set aside for later frames, `claimed` what this one
- * had set aside for it. */
+/* Append under the lock; return false without room. `claims` is the room reserved for later frames, `claimed` the room
+ * that was reserved for this one. */
 static inline bool append(struct frame *frame, size_t claims, size_t claimed) {
     uint16_t payload = (uint16_t)(frame->size - sizeof(uint16_t) - 1);
     memcpy(frame->bytes, &payload, sizeof payload);
@@ -115,9 +115,9 @@ static inline bool send_frame(struct frame *frame, size_t claims, size_t claimed
     return sent;
 }
 
-/* --- what there is to report --- */
+/* --- reports --- */
 
-/* Whether the connection is reported; if not, only report_end may speak of it. */
+/* Report an accepted connection; return whether there was room. Without room, only report_end may be called for it. */
 static inline bool report_accepted(uint64_t number, const char *host, uint16_t port) {
     struct frame frame = new_frame(ACCEPTED);
     put_u64(&frame, number);
@@ -135,7 +135,7 @@ static inline void report_started(uint64_t number, const char *worker) {
     send_frame(&frame, CONNECTION_ROOM / 2, CONNECTION_ROOM);
 }
 
-/* The end of a connection; one that was not reported as accepted is counted as lost. */
+/* Report the end of a connection; count it as lost if its accept was not reported. */
 static inline void report_end(
     bool reported, uint64_t number, bool started, enum outcome outcome,
     uint64_t bytes_in, uint64_t bytes_out, uint64_t messages
@@ -184,7 +184,7 @@ static inline void report_sample(void) {
     struct frame frame = new_frame(SAMPLE);
     put_u64(&frame, now_ns());
     reporter.measure(&figures);
-    put(&frame, &figures, sizeof figures); /* twelve fields of eight bytes, in the order of the wire */
+    put(&frame, &figures, sizeof figures); /* twelve fields of eight bytes, in the order of the frame */
     send_frame(&frame, 0, 0);
 }
 
@@ -194,7 +194,7 @@ static inline void write_all(const uint8_t *bytes, size_t size) {
     while (size > 0) {
         ssize_t written = write(STDOUT_FILENO, bytes, size);
         if (written < 0)
-            _exit(1); /* nobody reads any more: the lab is gone */
+            _exit(1); /* the reader has closed the pipe: the lab is gone */
         bytes += written;
         size -= (size_t)written;
     }
@@ -243,7 +243,7 @@ static inline void *report(void *unused) {
     return unused;
 }
 
-/* Allocate; nothing else here may be called before. Returns whether there was memory. */
+/* Allocate the buffers; call it first. Return whether there was memory. */
 static inline bool reporter_open(void) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -254,14 +254,14 @@ static inline bool reporter_open(void) {
     return reporter.pending && reporter.spare;
 }
 
-/* Begin to write, and to sample with `measure`; the first sample goes out before what is reported later. */
+/* Start to write, and to sample with `measure`; the first sample is sent before any later report. */
 static inline bool reporter_start(void (*measure)(struct figures *)) {
     reporter.measure = measure;
     report_sample();
     return pthread_create(&reporter.thread, NULL, report, NULL) == 0;
 }
 
-/* Write all that is left and the end mark. */
+/* Write the frames that are left and the end mark. */
 static inline void reporter_close(bool was_started) {
     pthread_mutex_lock(&reporter.lock);
     reporter.ending = true;

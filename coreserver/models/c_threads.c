@@ -1,13 +1,13 @@
-/* A thread for every client, in C: the article's first server, made to survive its clients.
+/* One thread per client, in C: the article's first server, changed so that no client can end it.
  *
  *   acceptor:    wait for room - accept - start thread - accept - start thread ...
- *   client-N:    greet; recv, answer, send ...; end            blocking calls with deadlines (c_session.h)
- *   lifeline:    reads stdin for `drain SECONDS`; its end is ours, at once
+ *   client-N:    greet; recv, reply, send ...; end             blocking calls with deadlines (c_session.h)
+ *   lifeline:    reads `drain SECONDS` from stdin; at its end the process exits at once
  *   reporter:    telemetry on stdout (c_telemetry.h)
- *   main:        waits for the drain, then stops accepting, waits for the clients, cuts off the rest
+ *   main:        waits for the drain command, stops accepting, waits for the clients, cuts off the rest
  *
- * Started by c_threads.py, which compiles it and checks the settings; `name=value` arguments, all times in microseconds,
- * 0 for "never". By hand: `(echo start; cat) | ./c_threads port=9000 > /dev/null`.
+ * c_threads.py compiles it, checks the settings and starts it. Arguments are `name=value`, all times in microseconds, 0
+ * for no limit. By hand: `(echo start; cat) | ./c_threads port=9000 > /dev/null`.
  */
 
 #define _GNU_SOURCE
@@ -20,8 +20,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#define STACK_BYTES ((size_t)64 << 10) /* buffers are elsewhere; 9,000 clients are 0.6 GB of addresses, 8 KB each used */
-#define SHORTAGE_PAUSE_NS 100000000    /* without descriptors: trying again at once would take a whole core */
+#define STACK_BYTES ((size_t)64 << 10) /* 9,000 clients need 0.6 GB of addresses and use 8 KB each */
+#define SHORTAGE_PAUSE_NS 100000000    /* without descriptors: retrying at once would use a whole core */
 #define CUT_OFF_NS 3000000000u
 
 /* --- the clients' threads ----------------------------------------------------------------------------------------- */
@@ -104,7 +104,7 @@ static void *accept_clients(void *attributes) {
             shortage = true;
         } else if (!is_passing(errno)) {
             int error = errno;
-            if (wait_for_room(false)) /* else it was our own shutdown(2) that woke us */
+            if (wait_for_room(false)) /* otherwise our own shutdown(2) woke this thread */
                 report_trouble("failed", "accept failed", error);
             break;
         }
@@ -131,7 +131,7 @@ static bool open_listener(void) {
 }
 
 static void measure(struct figures *figures) {
-    static int statm = -1; /* kept open, so that a sample needs no descriptor when there is none left */
+    static int statm = -1; /* kept open, so that a sample needs no new descriptor */
     struct rusage usage;
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
@@ -152,7 +152,7 @@ static void measure(struct figures *figures) {
         .threads_alive = (int64_t)open_count + !closing,
         .threads_busy = (int64_t)in_service,
         .queue_depth = -1,
-        .accept_queue = listens ? (int64_t)info.tcpi_unacked : -1, /* for a listener: connections nobody accepted */
+        .accept_queue = listens ? (int64_t)info.tcpi_unacked : -1, /* for a listener: connections in the backlog */
         .cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
             + 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec),
         .rss_bytes = rss_pages * page,
@@ -169,17 +169,17 @@ static void *follow_lifeline(void *unused) {
     while (fgets(line, sizeof line, stdin)) {
         pthread_mutex_lock(&lock);
         drain_told = drain_told || sscanf(line, "drain %lf", &drain_s) == 1;
-        pthread_cond_signal(&told);
+        pthread_cond_signal(&drain_requested);
         pthread_mutex_unlock(&lock);
     }
-    _exit(1); /* nobody is left to hear how an orderly end would go; the kernel closes every socket */
+    _exit(1); /* the lab is gone, so no drain is reported; the kernel closes every socket */
     return unused;
 }
 
 static void wait_for_drain(void) {
     pthread_mutex_lock(&lock);
     while (!drain_told)
-        pthread_cond_wait(&told, &lock);
+        pthread_cond_wait(&drain_requested, &lock);
     pthread_mutex_unlock(&lock);
 }
 
@@ -196,7 +196,7 @@ static void drain(pthread_t acceptor) {
     closing = true;
     pthread_cond_broadcast(&room);
     pthread_mutex_unlock(&lock);
-    shutdown(listener, SHUT_RDWR); /* refuses from here on, and wakes accept(2), which close(2) would not */
+    shutdown(listener, SHUT_RDWR); /* refuses connects, and wakes accept(2), which close(2) does not */
     pthread_join(acceptor, NULL);
     close(listener);
     wait_empty((uint64_t)(drain_s * 1e9));
@@ -218,7 +218,7 @@ static void drain(pthread_t acceptor) {
 }
 
 static void open_conditions(void) {
-    pthread_cond_t *conditions[] = {&room, &empty, &ending, &told};
+    pthread_cond_t *conditions[] = {&room, &empty, &ending, &drain_requested};
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -247,7 +247,7 @@ int main(int count, char **arguments) {
     pthread_attr_setstacksize(&detached, STACK_BYTES);
     open_conditions();
     char line[64];
-    if (!fgets(line, sizeof line, stdin)) /* before any thread: the parent says first on which CPUs we may run */
+    if (!fgets(line, sizeof line, stdin)) /* before any thread: the parent first sets the CPUs */
         return 1;
     raise_descriptor_limit();
     if (!reporter_open())
