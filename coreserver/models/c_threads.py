@@ -48,7 +48,7 @@ class CThreadsConfig(ServerOptions):
     @classmethod
     def _has_no_interpreter(cls, value: object) -> object:
         if value is not None:
-            raise ValueError("is for Python models: c_threads has no interpreter")
+            raise ValueError("needs a Python model: c_threads has no interpreter")
         return value
 
 

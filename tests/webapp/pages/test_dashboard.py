@@ -114,7 +114,7 @@ def test_a_bad_field_is_never_folded_away(visitor: TestClient) -> None:
         ({"model": "event_loop", "workers": "3"}, "workers: event_loop has no such option"),
         (
             {"model": "c_threads", "switch_interval_us": "50"},
-            "switch_interval_us: is for Python models: c_threads has no interpreter",
+            "switch_interval_us: needs a Python model: c_threads has no interpreter",
         ),
         ({"model": "c_threads", "placement": "thread"}, "placement: must be 'process'"),
     ],
