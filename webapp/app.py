@@ -19,11 +19,12 @@ from webapp.http.api_responses import problem_response, to_problem
 from webapp.http.guard import LOOPBACK_NAMES, Guard
 from webapp.http.head_requests import HeadAsGet
 from webapp.lab.lab import Lab
-from webapp.live.events import Streams
-from webapp.pages.dashboard import ErrorPage
+from webapp.live.fragments import LiveFragments
+from webapp.live.streams import Streams
+from webapp.pages.base import ErrorPage
 from webapp.problems import Problem
 from webapp.prometheus import Metrics
-from webapp.routes import api_charts, api_runs, api_servers, compare, files, pages, run_list_page, system
+from webapp.routes import api_charts, api_runs, api_servers, compare, files, live, pages, run_list_page, system
 from webapp.schemas.resources import ProblemDocument
 from webapp.settings import Settings
 from webapp.version import lab_version
@@ -68,9 +69,9 @@ def create_app(settings: Settings, lab: Lab, charts: ChartRenderer) -> FastAPI:
     """Build the application on top of `lab` and `charts`. The caller closes both."""
     app = LabApp(title="Serverlab", version=lab_version(), docs_url=None, redoc_url=None)
     app.state.settings, app.state.lab, app.state.charts = settings, lab, charts
-    app.state.streams = Streams(settings.max_streams)
+    app.state.streams, app.state.fragments = Streams(settings.max_streams), LiveFragments(lab)
     app.state.metrics = Metrics(lab, app.state.streams, lab_version())
-    for routes in (system, api_servers, files, api_runs, compare, run_list_page, api_charts, pages):
+    for routes in (system, api_servers, files, api_runs, compare, run_list_page, api_charts, live, pages):
         app.include_router(routes.router)
     app.include_router(files.pages)
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_offline", "static")]), name="swagger")

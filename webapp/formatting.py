@@ -92,6 +92,11 @@ def seconds(value: float | None) -> str:
     return ms(value * 1000) if 0 < abs(value) < 0.1 else f"{decimal(value)}{NARROW}s"
 
 
+def age(value: float | None) -> str:
+    """Return elapsed seconds with a tenth of a second; 0 for a negative value."""
+    return NONE if value is None else f"{max(value, 0.0):.1f}{NARROW}s"
+
+
 def rate(value: float | None) -> str:
     """So many a second, for a column that says so."""
     return NONE if value is None else decimal(value)

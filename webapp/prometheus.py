@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.lab.lab import Lab
-from webapp.live.events import Streams
+from webapp.live.streams import Streams
 from webapp.schemas.resources import ServerResource, ServerStats
 
 OTHER = "other"  # no route matched, or the guard refused the request

@@ -19,6 +19,7 @@ from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.schema import Report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from tests.support.made_records import ENVIRONMENT, run_config
+from webapp.lab.change_feed import Feed
 from webapp.lab.lab import Lab
 from webapp.lab.run_results import RunResults
 from webapp.lab.runs import Runs
@@ -96,6 +97,7 @@ class FakeLab(Lab):
         self.servers = FakeServers(self)
         self.runs = FakeRuns(self)
         self.results = FakeResults(self)
+        self.feed = Feed()
         self.all_servers: dict[int, ServerResource] = {}
         self.all_runs: dict[int, RunResource] = {}
         self.joined: dict[int, list[JoinedConnection]] = {}
@@ -272,6 +274,9 @@ class FakeRuns(Runs):
 
     def history(self, run_id: int) -> RunHistory | None:
         return None
+
+    def is_running(self, run_id: int) -> bool:
+        return self.get(run_id).state == "running"
 
     def timeline(self, run_id: int) -> tuple[list[TimelineRow], float | None]:
         return timeline_rows(self._lab.joined[run_id], 0), None

@@ -16,8 +16,8 @@ from webapp.charts import CHARTS
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.charts.theme import DARK
 from webapp.lab.lab import Lab
+from webapp.pages.base import Page
 from webapp.pages.chart_figures import ChartFigure
-from webapp.pages.dashboard import Page
 from webapp.pages.run import RunPage, run_page
 from webapp.problems import Problem, Unavailable
 

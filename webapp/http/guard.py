@@ -29,6 +29,7 @@ IMPORT_API, IMPORT_PAGE = "/api/v1/runs/import", "/runs/import"  # bodies are fi
 _POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
+    "worker-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self' data:",
     "connect-src": "'self'",
@@ -121,8 +122,8 @@ def check_sender(headers: Headers, method: str, path: str, own_origin: str) -> N
     """Refuse requests that a browser sends for a page of another site. Scripts send none of these headers."""
     site = headers.one("sec-fetch-site")
     if method in SAFE_METHODS:
-        if path.startswith("/api/") and site in ("cross-site", "same-site"):
-            raise Forbidden("a page of another origin may not read the API")
+        if path.startswith(("/api/", "/live/")) and site in ("cross-site", "same-site"):
+            raise Forbidden("a page of another origin may not read the lab")
         return
     if site not in (None, "same-origin", "none"):
         raise Forbidden("a page of another origin may not change anything here")

@@ -1,7 +1,7 @@
-"""Who wants to know when something changed, without a queue to overflow.
+"""Change notifications by topic version; readers fetch the state again, so nothing is queued.
 
-A topic has a version that grows with every change. A stream keeps the version it has shown, waits for another one, and
-then asks for the whole state: however slow its reader is, it holds nothing back for it and the next event is fresh.
+A topic has a version that grows with every change. A stream remembers the version that it has sent, waits for a later
+one and then reads the whole state. A slow reader therefore holds no events in memory, and its next event is up to date.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ import asyncio
 import contextlib
 import threading
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-LAB = "lab"  # the lists of servers and runs
+LAB = "lab"  # which servers and runs there are, and their states
+PROGRESS = "progress"  # the figures of any run in progress, about ten changes per second
 
 
 def run_topic(run_id: int) -> str:
-    """The topic of one run."""
+    """Return the topic for the state of one run."""
     return f"run {run_id}"
+
+
+def progress_topic(run_id: int) -> str:
+    """Return the topic for the figures of one run in progress."""
+    return f"progress {run_id}"
 
 
 @dataclass(eq=False, slots=True)
@@ -26,12 +33,15 @@ class _Waiter:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # its loop has ended, and so has its stream
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the stream with it
             self.loop.call_soon_threadsafe(self.woken.set)
 
 
 class Feed:
-    """Versions and those who wait for the next one. `touch` and `close` from any thread, `wait` within a loop."""
+    """Topic versions and the tasks that wait for a change.
+
+    Any thread may call `touch`, `close` and `version`; `wait` runs in an event loop.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards everything below
@@ -41,38 +51,40 @@ class Feed:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the lab is ending: nobody may wait any more."""
+        """Whether the lab is shutting down; `wait` then returns at once."""
         with self._lock:
             return self._closed
 
-    def version(self, topic: str) -> int:
-        """The topic's version; 0 before its first change."""
+    def version(self, *topics: str) -> int:
+        """Return the sum of the topics' versions, which grows with a change of any of them; 0 before the first."""
         with self._lock:
-            return self._versions.get(topic, 0)
+            return self._sum(topics)
 
-    def touch(self, topic: str) -> None:
-        """The topic has changed."""
+    def touch(self, *topics: str) -> None:
+        """Record a change of each topic and wake the tasks that wait for it."""
         with self._lock:
-            self._versions[topic] = self._versions.get(topic, 0) + 1
-            waiters = list(self._waiters.get(topic, ()))
+            for topic in topics:
+                self._versions[topic] = self._versions.get(topic, 0) + 1
+            waiters = {waiter for topic in topics for waiter in self._waiters.get(topic, ())}
         for waiter in waiters:
             waiter.wake()
 
     def close(self) -> None:
-        """Wake everybody, for good."""
+        """Wake every waiting task; later calls of `wait` return at once."""
         with self._lock:
             self._closed = True
-            waiters = [waiter for waiting in self._waiters.values() for waiter in waiting]
+            waiters = {waiter for waiting in self._waiters.values() for waiter in waiting}
         for waiter in waiters:
             waiter.wake()
 
-    async def wait(self, topic: str, seen: int, timeout_s: float) -> None:
-        """Return when the topic's version is another than `seen`, the time is over, or the feed is closed."""
+    async def wait(self, topics: Collection[str], seen: int, timeout_s: float) -> None:
+        """Return when `version(*topics)` is no longer `seen`, after `timeout_s`, or when the feed is closed."""
         waiter = _Waiter(asyncio.get_running_loop())
         with self._lock:
-            if self._closed or self._versions.get(topic, 0) != seen:
+            if self._closed or self._sum(topics) != seen:
                 return
-            self._waiters[topic].add(waiter)
+            for topic in topics:
+                self._waiters[topic].add(waiter)
         try:
             async with asyncio.timeout(timeout_s):
                 await waiter.woken.wait()
@@ -80,6 +92,10 @@ class Feed:
             pass
         finally:
             with self._lock:
-                self._waiters[topic].discard(waiter)
-                if not self._waiters[topic]:
-                    del self._waiters[topic]
+                for topic in topics:
+                    self._waiters[topic].discard(waiter)
+                    if not self._waiters[topic]:
+                        del self._waiters[topic]
+
+    def _sum(self, topics: Collection[str]) -> int:
+        return sum(self._versions.get(topic, 0) for topic in topics)

@@ -16,7 +16,7 @@ from coreserver.records.run_result import RunResult
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.runs.execute import execute
-from webapp.lab.change_feed import LAB, Feed, run_topic
+from webapp.lab.change_feed import LAB, PROGRESS, Feed, progress_topic, run_topic
 from webapp.lab.live_run import LiveRun
 from webapp.lab.run_target import TargetUnavailable, describe_target, open_target, resolve_target
 from webapp.lab.servers import Servers
@@ -129,8 +129,7 @@ class RunQueue:
 
     def touch(self, run_id: int) -> None:
         """Announce a change of this run."""
-        self._feed.touch(run_topic(run_id))
-        self._feed.touch(LAB)
+        self._feed.touch(run_topic(run_id), LAB)
 
     def begin_close(self) -> None:
         """Cancel everything, without waiting."""
@@ -210,7 +209,7 @@ class RunQueue:
 
         def on_progress(progress: Progress) -> None:
             run.take(progress)
-            self.touch(run.id)
+            self._feed.touch(progress_topic(run.id), PROGRESS)
 
         try:
             return execute(

@@ -109,6 +109,11 @@ class Runs:
         """Whether this run is queued or in progress; false for an unknown one."""
         return self._queue.live(run_id) is not None
 
+    def is_running(self, run_id: int) -> bool:
+        """Whether this run has started and has not ended; false for an unknown one. Reads no database."""
+        live = self._queue.live(run_id)
+        return live is not None and live.started_at is not None
+
     def history(self, run_id: int) -> RunHistory | None:
         """Return the figures of a run in progress since its start; None for any other run."""
         live = self._queue.live(run_id)

@@ -1,4 +1,4 @@
-"""One look at a server: what it is, whom it serves, who waits, and what has happened since the look before."""
+"""A snapshot of a server: its resource, its open connections, and what is new since the previous snapshot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webapp.schemas.resources import ServerResource
 
 @dataclass(frozen=True)
 class Seen:
-    """How far somebody has seen; another process's records may arrive a little after later ones of our own."""
+    """The newest records that a reader has. Records of a child process may arrive after later ones of this process."""
 
     ended_ns: int
     sample_ns: int
@@ -25,9 +25,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Look:
-    """A server at one instant; `ended`, `samples` and `events` are those not seen before, oldest first.
+    """A server at one instant; `ended`, `samples` and `events` are those that are new to the reader, oldest first.
 
-    `life` is the same object from a start of the server to its next one. `worker_names`, `support_threads` and
+    `life` is the same object from one start of the server to the next. `worker_names`, `support_threads` and
     `max_threads` are the facts about its design.
     """
 
@@ -44,7 +44,7 @@ class Look:
     events: tuple[Event, ...] = ()
 
     def seen(self, before: Seen) -> Seen:
-        """How far this look and those before it have seen."""
+        """Return the newest records that the reader has after this snapshot."""
         return Seen(
             max([record.finished_ns or 0 for record in self.ended], default=before.ended_ns),
             max([sample.at_ns for sample in self.samples], default=before.sample_ns),
@@ -53,7 +53,7 @@ class Look:
 
 
 def look_at(server: ServerResource, host: ServerHost | None, seen: Seen) -> Look:
-    """What there is to see of a server, whose host is None before its first start."""
+    """Take a snapshot of a server. Its host is None before its first start."""
     at_ns = now_ns()
     if host is None:
         return Look(at_ns, server)

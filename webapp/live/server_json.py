@@ -1,4 +1,4 @@
-"""What a live page draws of a server, as compact JSON: lanes, queues, the last minute, what happened."""
+"""The view of a server in its event stream: lanes, queues, new samples and events as compact JSON."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from coreserver.clock import NS_PER_S
 from coreserver.records.server import ConnectionRecord
 from webapp.lab.server_snapshot import Look
 from webapp.live.sparklines import Row
-from webapp.live.worker_lanes import Lane, busy_spans, lanes_of
+from webapp.live.worker_lanes import Lane, busy_spans, list_lanes
 
-WAITING_SHOWN = 50
-EVENTS_SHOWN = 200
+MAX_WAITING = 50
+MAX_EVENTS = 200
 
 
-def view(look: Look, rows: list[Row]) -> dict[str, Any]:
-    """A look as a page reads it; all times are seconds on the lab's clock, `rows` are the samples since the last look.
+def server_view(look: Look, rows: list[Row]) -> dict[str, Any]:
+    """Return a snapshot as JSON; times are seconds on the lab's clock, `rows` are the samples since the previous one.
 
     `lanes`: name, what it does, connection, client, since when, how many it serves. `waiting`: connection, client,
     since when. `busy`: lane, from, until. `events`: when, what, detail.
     """
-    lanes = lanes_of(look)
+    lanes = list_lanes(look)
     queue = [record for record in look.open if record.started_ns is None]
     stats = look.server.stats
     names = [lane.name for lane in lanes.shown]
@@ -33,18 +33,18 @@ def view(look: Look, rows: list[Row]) -> dict[str, Any]:
         "lanes": [_lane(lane) for lane in lanes.shown],
         "more_lanes": lanes.more,
         "more_serving": lanes.more_serving,
-        "waiting": [[record.number, peer(record), _s(record.accepted_ns)] for record in queue[:WAITING_SHOWN]],
-        "more_waiting": max(len(queue) - WAITING_SHOWN, 0),
+        "waiting": [[record.number, peer_text(record), _s(record.accepted_ns)] for record in queue[:MAX_WAITING]],
+        "more_waiting": max(len(queue) - MAX_WAITING, 0),
         "busy": [
             [name, _s(start), _s(end)] for name, spans in busy_spans(look.ended, names).items() for start, end in spans
         ],
         "samples": rows,
-        "events": [[_s(event.at_ns), event.kind, event.detail] for event in look.events[-EVENTS_SHOWN:]],
+        "events": [[_s(event.at_ns), event.kind, event.detail] for event in look.events[-MAX_EVENTS:]],
     }
 
 
-def peer(record: ConnectionRecord) -> str:
-    """A client's address."""
+def peer_text(record: ConnectionRecord) -> str:
+    """Return a client's address and port."""
     return f"{record.peer[0]}:{record.peer[1]}"
 
 
@@ -52,7 +52,7 @@ def _lane(lane: Lane) -> list[Any]:
     record = lane.record
     if record is None:
         return [lane.name, lane.does]
-    return [lane.name, lane.does, record.number, peer(record), _s(record.started_ns or 0), lane.serving]
+    return [lane.name, lane.does, record.number, peer_text(record), _s(record.started_ns or 0), lane.serving]
 
 
 def _s(at_ns: int) -> float:

@@ -1,4 +1,4 @@
-"""A server's last minute as small charts: what it measured of itself every 100 ms."""
+"""Sparklines: small charts of a server's last minute, from its samples every 100 ms, and of a run in progress."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from webapp import formatting
 from webapp.live.worker_lanes import WIDTH, WINDOW_S
 
 HEIGHT = 100
-CPU_UNIT = 10  # per cent: scales begin at one unit, since less is nothing
+CPU_UNIT = 10  # percent; a scale has one unit at least
 MEMORY_UNIT = 2**20
 VIRTUAL_UNIT = 2**30
-RATES_OVER = 5  # samples: CPU time moves in ticks of the kernel's own, too coarse for a tenth of a second
+RATES_OVER = 5  # samples; the kernel counts CPU time in ticks that are too coarse for 100 ms
 COLUMNS = (
     "at_s", "in_service", "waiting", "accept_queue", "threads_alive", "threads_busy", "cpu_percent", "rss_bytes",
     "listen_overflows", "vms_bytes", "voluntary_per_s", "involuntary_per_s",
@@ -26,7 +26,7 @@ Row = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: a line for each of its columns, the first one filled."""
+    """One sparkline with a line per column, the first one filled."""
 
     label: str
     columns: tuple[str, ...]
@@ -37,8 +37,8 @@ class Chart:
     words: str
 
 
-def rows_of(samples: Sequence[Sample]) -> list[Row]:
-    """The samples in the order of COLUMNS; differences are not known of the first, rates of the first few."""
+def sample_rows(samples: Sequence[Sample]) -> list[Row]:
+    """Return the samples in the order of COLUMNS. The first has no differences, the first few have no rates."""
     before = [None] * RATES_OVER + list(samples)
     last = [None, *samples]
     return [_row(sample, *earlier) for sample, *earlier in zip(samples, before, last, strict=False)]
@@ -65,25 +65,25 @@ def _row(sample: Sample, before: Sample | None, last: Sample | None) -> Row:
 
 
 def _per_s(sample: Sample, before: Sample | None, counter: Callable[[Sample], float]) -> float | None:
-    """How much a counter grew a second from one sample to the other."""
+    """Return the growth of a counter per second between two samples."""
     if before is None or sample.at_ns <= before.at_ns:
         return None
     return round((counter(sample) - counter(before)) * NS_PER_S / (sample.at_ns - before.at_ns), 1)
 
 
-def charts(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, ...]:
-    """The charts of the last minute; `is_alone`: the server has a process of its own, which CPU and memory speak of."""
-    process = "its process" if is_alone else "the process of the lab"
+def server_sparklines(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, ...]:
+    """Return the sparklines of the last minute; CPU and memory are those of the server's process if it `is_alone`."""
+    process = "its process" if is_alone else "the lab's process"
     return (
-        chart_of("in service", ("in_service",), rows, at_ns),
-        chart_of("waiting in the server", ("waiting",), rows, at_ns),
-        chart_of("waiting in the kernel", ("accept_queue",), rows, at_ns),
-        chart_of("turned away by a full kernel queue, anywhere here", ("listen_overflows",), rows, at_ns),
-        chart_of("threads, and of them busy", ("threads_alive", "threads_busy"), rows, at_ns),
-        chart_of(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
-        chart_of("its context switches a second, voluntary and not", SWITCHES, rows, at_ns),
-        chart_of(f"memory of {process}", ("rss_bytes",), rows, at_ns, formatting.size, MEMORY_UNIT),
-        chart_of("its virtual memory", ("vms_bytes",), rows, at_ns, formatting.size, VIRTUAL_UNIT),
+        sparkline("in service", ("in_service",), rows, at_ns),
+        sparkline("in the queue", ("waiting",), rows, at_ns),
+        sparkline("in the backlog", ("accept_queue",), rows, at_ns),
+        sparkline("dropped by a full backlog, on this machine", ("listen_overflows",), rows, at_ns),
+        sparkline("threads, and busy threads", ("threads_alive", "threads_busy"), rows, at_ns),
+        sparkline(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
+        sparkline("its context switches per second, voluntary and involuntary", SWITCHES, rows, at_ns),
+        sparkline(f"memory of {process}", ("rss_bytes",), rows, at_ns, formatting.size, MEMORY_UNIT),
+        sparkline("its virtual memory", ("vms_bytes",), rows, at_ns, formatting.size, VIRTUAL_UNIT),
     )
 
 
@@ -91,7 +91,7 @@ def _percent(value: float | None) -> str:
     return formatting.NONE if value is None else f"{value:.0f}{formatting.NARROW}%"
 
 
-def chart_of(
+def sparkline(
     label: str,
     columns: tuple[str, ...],
     rows: Sequence[Row],
@@ -102,10 +102,11 @@ def chart_of(
     of: Sequence[str] = COLUMNS,
     window_s: float = WINDOW_S,
 ) -> Chart:
-    """A chart of some columns of rows that have the columns `of`, the last `window_s` up to `at_ns` wide.
+    """Return the sparkline of some columns of `rows` over the last `window_s` before `at_ns`.
 
     Args:
-        unit: a scale is at least one of it.
+        unit: the scale's minimum, and what its maximum is a multiple of.
+        of: names of all columns of `rows`.
     """
     places = [of.index(column) for column in columns]
     highest = max((row[place] or 0 for row in rows for place in places), default=0)
@@ -120,12 +121,12 @@ def chart_of(
         top=reading(top),
         area=area_under(paths[0]),
         paths=paths,
-        words=f"{label}, the last minute: now {' and '.join(known) or 'not known'}, at most {reading(highest)}",
+        words=f"{label}, the last minute: now {' and '.join(known) or 'unknown'}, at most {reading(highest)}",
     )
 
 
 def nice_top(highest: float) -> float:
-    """The end of a scale that holds `highest`: 1, 2 or 5 times a power of ten."""
+    """Return the smallest 1, 2 or 5 times a power of ten that is not below `highest`."""
     if highest <= 1:
         return 1
     power: float = 10 ** math.floor(math.log10(highest))
@@ -133,7 +134,7 @@ def nice_top(highest: float) -> float:
 
 
 def area_under(path: str) -> str:
-    """The area between a line without breaks and the bottom; a line with a break has none."""
+    """Return the path of the area under a line; empty for a line with gaps."""
     if path.count("M") != 1:
         return ""
     ends = [path[1:].split(" ", 1)[0], path.rsplit("L", 1)[-1].split(" ", 1)[0].lstrip("M")]
@@ -141,7 +142,7 @@ def area_under(path: str) -> str:
 
 
 def line(rows: Sequence[Row], place: int, top: float, at_ns: int, window_s: float = WINDOW_S) -> str:
-    """One column as an SVG path; a value that is not known breaks the line."""
+    """Return one column as an SVG path; an unknown value leaves a gap."""
     at_s = at_ns / NS_PER_S
     points = []
     pen = "M"

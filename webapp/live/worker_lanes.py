@@ -1,7 +1,7 @@
-"""A server's workers as lanes: what each of them does now, and when it was busy during the last minute.
+"""A server's workers as lanes: what each one does now, and when it was busy during the last minute.
 
 A lane is a thread that serves: the acceptor, a worker of a pool, the thread of one client, or an event loop, which
-serves many at the same time. The last minute is drawn on a scale of WIDTH units, the same for lanes and charts.
+serves many connections at the same time. The last minute has WIDTH units, the same for lanes and sparklines.
 """
 
 from __future__ import annotations
@@ -11,23 +11,29 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from coreserver.clock import NS_PER_S
+from coreserver.clock import NS_PER_S, now_ns
 from coreserver.records.server import ConnectionRecord
-from webapp.lab.server_snapshot import Look
+from webapp.lab.server_snapshot import Look, Seen
 
 WINDOW_S = 60
-WIDTH = 600  # units, so one is a tenth of a second
+WIDTH = 600  # units of a tenth of a second
 UNIT_NS = WINDOW_S * NS_PER_S // WIDTH
-LANES_SHOWN = 65  # 64 workers and who accepts for them
+MAX_LANES = 65  # 64 workers and the acceptor
 ACCEPTOR, WORKER = "acceptor", "worker-"
 
 Span = tuple[int, int]  # nanoseconds
 _DIGITS = re.compile(r"(\d+)")
 
 
+def minute_ago() -> Seen:
+    """Return a mark that makes a snapshot contain the last minute, and all events."""
+    at_ns = now_ns() - WINDOW_S * NS_PER_S
+    return Seen(at_ns, at_ns, event_ns=0)
+
+
 @dataclass(frozen=True)
 class Lane:
-    """One worker now: `record` is the connection it serves longest, None while it serves nobody."""
+    """One worker now: `record` is the connection that it has served longest, None while it serves none."""
 
     name: str
     record: ConnectionRecord | None = None
@@ -35,7 +41,7 @@ class Lane:
 
     @property
     def does(self) -> str:
-        """What it does, in a word."""
+        """What the worker does now."""
         if self.record is not None:
             return "serves"
         return "accepts" if self.name == ACCEPTOR else "idle"
@@ -43,15 +49,15 @@ class Lane:
 
 @dataclass(frozen=True)
 class Lanes:
-    """The lanes that are shown, and how many more there are with how many connections."""
+    """The lanes that are shown, the number of further ones, and how many connections those serve."""
 
     shown: tuple[Lane, ...]
     more: int = 0
     more_serving: int = 0
 
 
-def lanes_of(look: Look) -> Lanes:
-    """The workers of this instant, in the order of their names; none while the server is not up."""
+def list_lanes(look: Look) -> Lanes:
+    """Return the workers of this instant in the order of their names; none while the server is not up."""
     stats = look.server.stats
     if stats is None or look.server.address is None:
         return Lanes(())
@@ -66,15 +72,15 @@ def lanes_of(look: Look) -> Lanes:
     lanes = [Lane(name, records[0], len(records)) for name, records in serving.items()]
     lanes += [Lane(name) for name in idle]
     lanes.sort(key=lambda lane: (not lane.name.startswith(ACCEPTOR), _natural(lane.name)))
-    rest = lanes[LANES_SHOWN:]
-    return Lanes(tuple(lanes[:LANES_SHOWN]), len(rest), sum(lane.serving for lane in rest))
+    rest = lanes[MAX_LANES:]
+    return Lanes(tuple(lanes[:MAX_LANES]), len(rest), sum(lane.serving for lane in rest))
 
 
 def _idle(look: Look, serving: Mapping[str, object], alive: int) -> list[str]:
     """Return the names of the `alive` threads that serve no connection: the acceptor, and idle workers of a pool.
 
-    A pool that grows continues the numbers of its first workers. Which workers are left when it shrinks is not known:
-    those that served last are the likeliest.
+    A pool that grows continues the numbers of its first workers. Which workers remain when it shrinks is not known.
+    Those that served last are the most likely ones.
     """
     is_listening = look.server.state == "listening"
     names = [ACCEPTOR] if is_listening and ACCEPTOR not in serving else []
@@ -97,16 +103,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def busy_spans(ended: Iterable[ConnectionRecord], names: Iterable[str]) -> dict[str, list[Span]]:
-    """When these workers served connections that have ended; spans less than a unit apart are one."""
+    """Return when these workers served connections that have ended; spans less than a unit apart are joined."""
     wanted = set(names)
     spans: dict[str, list[Span]] = defaultdict(list)
     for record in ended:
         if record.worker in wanted and record.started_ns is not None and record.finished_ns is not None:
             spans[record.worker].append((record.started_ns, record.finished_ns))
-    return {name: _joined(sorted(found)) for name, found in spans.items()}
+    return {name: _join(sorted(found)) for name, found in spans.items()}
 
 
-def _joined(spans: Sequence[Span]) -> list[Span]:
+def _join(spans: Sequence[Span]) -> list[Span]:
     joined: list[Span] = []
     for start, end in spans:
         if joined and start - joined[-1][1] < UNIT_NS:
@@ -117,10 +123,10 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
 
 
 def busy_path(spans: Iterable[Span], since_ns: int | None, at_ns: int) -> str:
-    """The spans, and one that began at `since_ns` and lasts, as an SVG path of bars 10 high; the right edge is now."""
-    lasting = [] if since_ns is None else [(since_ns, at_ns)]
+    """Return the spans, and the one since `since_ns`, as an SVG path of bars with height 10; the right edge is now."""
+    current = [] if since_ns is None else [(since_ns, at_ns)]
     bars = []
-    for start, end in [*spans, *lasting]:
+    for start, end in [*spans, *current]:
         left = max(WIDTH - (at_ns - start) / UNIT_NS, 0.0)
         right = WIDTH - (at_ns - end) / UNIT_NS
         if right > 0:

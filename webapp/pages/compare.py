@@ -24,7 +24,7 @@ from webapp import formatting
 from webapp.charts import Table
 from webapp.formatting import StatusBadge
 from webapp.lab.lab import Lab
-from webapp.pages.dashboard import Page
+from webapp.pages.base import Page
 from webapp.problems import UnreadableRecords
 from webapp.recipes.recipes import Recipe
 from webapp.schemas.comparison import Comparison, compare

@@ -1,17 +1,12 @@
-"""What each page shows: one frozen context a page, made from what the lab says. Templates only set it out."""
+"""The dashboard: servers, the forms that set up an experiment, the latest runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from coreserver.reports.environment import describe_machine
 from webapp import formatting
-from webapp.assets import asset_dir
-from webapp.charts.rendering.vega_version import BUNDLE_PATH
-from webapp.formatting import Figure, StatusBadge
+from webapp.formatting import Figure
 from webapp.forms.experiment_form import (
     DEFAULT_MODEL,
     ELSEWHERE,
@@ -27,149 +22,26 @@ from webapp.forms.schema_form import Problems, Submitted
 from webapp.lab import model_catalog
 from webapp.lab.demonstrations import demonstrations
 from webapp.lab.lab import Lab
-from webapp.schemas.resources import ModelResource, RunFilter, RunResource, ServerResource
+from webapp.pages.base import Page, render
+from webapp.pages.rows import RunRow, ServerRow, run_row, server_row
+from webapp.schemas.resources import ModelResource, RunFilter
 
 RECENT_RUNS = 8
-NOTE_SHOWN = 120  # characters of a note in a list
 MACHINE = ("cpu", "cores_usable", "memory_bytes", "load_average_1min", "kernel", "python", "gil", "somaxconn")
-
-_environment = Environment(
-    loader=FileSystemLoader(asset_dir("templates")),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_environment.globals["vega_url"] = BUNDLE_PATH
-
-
-@dataclass(frozen=True)
-class Page:
-    """Base of every page's context: the file that sets it out, its title and its place in the navigation."""
-
-    template: ClassVar[str]
-    place: ClassVar[str] = ""
-
-    @property
-    def title(self) -> str:
-        """The title of the tab."""
-        raise NotImplementedError
-
-    def html(self) -> str:
-        """The whole page."""
-        return _environment.get_template(self.template).render(page=self)
-
-
-# --- rows that several pages show ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ServerRow:
-    """One server in a list."""
-
-    id: int
-    name: str
-    model: str
-    mark: StatusBadge
-    address: str
-    waiting: str
-    in_service: str
-    ended: str
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run in a list."""
-
-    id: int
-    label: str
-    model: str
-    mark: StatusBadge
-    verdict: StatusBadge | None
-    clients: str
-    sentence: str
-    note: str
-    took: str
-    median: str
-    p99: str
-    throughput: str
-    at: str
-    at_iso: str
-    is_over: bool
-    is_imported: bool
-
-
-def server_row(server: ServerResource) -> ServerRow:
-    """A server as a line of a table."""
-    stats = server.stats
-    return ServerRow(
-        id=server.id,
-        name=server.name,
-        model=server.model,
-        mark=formatting.mark(server.state),
-        address=address(server),
-        waiting=formatting.count(stats.waiting if stats else None),
-        in_service=formatting.count(stats.in_service if stats else None),
-        ended=formatting.count(sum(stats.outcomes.values()) if stats else None),
-    )
-
-
-def run_row(run: RunResource) -> RunRow:
-    """A run as a line of a table."""
-    return RunRow(
-        id=run.id,
-        label=run.label,
-        model=run.model,
-        mark=formatting.mark(run.state),
-        verdict=formatting.mark(run.verdict.status) if run.verdict else None,
-        clients=_clients(run),
-        sentence=run.sentence or (run.reason.detail if run.reason else ""),
-        note=_first_line(run.note),
-        took=formatting.seconds(run.totals.duration_s) if run.totals else formatting.NONE,
-        median=formatting.ms(run.response_p50_ms),
-        p99=formatting.ms(run.response_p99_ms),
-        throughput=formatting.rate(run.totals.throughput_messages_per_s) if run.totals else formatting.NONE,
-        at=formatting.moment(run.created_at),
-        at_iso=formatting.iso(run.created_at),
-        is_over=run.is_over,
-        is_imported=run.imported,
-    )
-
-
-def _first_line(note: str) -> str:
-    """As much of a note as a list has room for."""
-    line = note.strip().partition("\n")[0]
-    return line if len(line) <= NOTE_SHOWN else line[: NOTE_SHOWN - 1].rstrip() + "…"
-
-
-def _clients(run: RunResource) -> str:
-    """How many clients it had; of arrivals under way only the schedule knows."""
-    if run.totals:
-        return formatting.count(run.totals.connections.due)
-    counts = [group.get("count") for group in run.config["clients"]]
-    return formatting.NONE if None in counts else formatting.count(sum(counts))
-
-
-def address(server: ServerResource) -> str:
-    """Where a server listens; empty while it does not."""
-    return f"{server.address.host}:{server.address.port}" if server.address else ""
 
 
 @dataclass(frozen=True)
 class DemonstrationRow:
-    """One experiment that starts in one click."""
+    """One prepared experiment that starts with one click."""
 
     name: str
     label: str
     note: str
 
 
-# --- the dashboard ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class DashboardPage(Page):
-    """Servers, the forms that set an experiment up, the last runs, this machine."""
+    """Servers, the forms that set up an experiment, the latest runs, this machine."""
 
     template = "dashboard.html"
     place = "dashboard"
@@ -184,7 +56,7 @@ class DashboardPage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab."""
+        """Title of the browser tab."""
         return "Dashboard"
 
 
@@ -196,7 +68,7 @@ def dashboard(
     run_problems: Problems | None = None,
     problem: str = "",
 ) -> DashboardPage:
-    """The dashboard, its forms holding `submitted`; `problem` is said above the form that was sent."""
+    """Return the dashboard with `submitted` in its forms and `problem` above the form that was submitted."""
     models, machine = model_catalog.all_models(), describe_machine()
     known = {model.name: model for model in models}
     model = known.get(submitted.get("model", ""), known[DEFAULT_MODEL])
@@ -205,9 +77,9 @@ def dashboard(
     inline = {name.removeprefix("server."): why for name, why in run_problems.items() if name.startswith("server.")}
     about_run = bool(run_problems) or server_problems is None
     elsewhere = (
-        [TargetChoice(ELSEWHERE, "a server elsewhere, at the address below")] if lab.settings.allow_target else []
+        [TargetChoice(ELSEWHERE, "an external server, at the address below")] if lab.settings.allow_target else []
     )
-    own = TargetChoice(OWN_SERVER, f"a fresh {model.name} as set up above, for this run only")
+    own = TargetChoice(OWN_SERVER, f"a new {model.name} with the options above, for this run only")
     return DashboardPage(
         servers=tuple(server_row(server) for server in servers),
         models=tuple(models),
@@ -220,26 +92,21 @@ def dashboard(
             run_problems,
             problem * about_run,
         ),
-        runs=tuple(run_row(run) for run in lab.runs.find(RunFilter(limit=RECENT_RUNS)).runs),
+        runs=_recent_runs(lab),
         machine=formatting.pairs({name: getattr(machine, name) for name in MACHINE}, missing="not known"),
         demonstrations=tuple(DemonstrationRow(name, spec.label, spec.note) for name, spec in demonstrations().items()),
     )
 
 
-# --- when there is no page -------------------------------------------------------------------------------------------
+def render_servers(lab: Lab) -> str:
+    """Render the list of servers as a fragment of the dashboard."""
+    return render("fragments/servers.html", servers=[server_row(server) for server in lab.servers.all()])
 
 
-@dataclass(frozen=True)
-class ErrorPage(Page):
-    """Why there is nothing to show, and where to go instead."""
+def render_recent_runs(lab: Lab) -> str:
+    """Render the latest runs as a fragment of the dashboard."""
+    return render("fragments/recent_runs.html", runs=_recent_runs(lab))
 
-    template = "error.html"
 
-    status: int
-    heading: str
-    detail: str
-
-    @property
-    def title(self) -> str:
-        """The title of the tab."""
-        return self.heading
+def _recent_runs(lab: Lab) -> tuple[RunRow, ...]:
+    return tuple(run_row(run) for run in lab.runs.find(RunFilter(limit=RECENT_RUNS)).runs)

@@ -18,10 +18,11 @@ from webapp.formatting import Figure, StatusBadge
 from webapp.forms.experiment_form import submitted_from_run
 from webapp.forms.schema_form import FormField, Problems, Submitted, check, fields_of
 from webapp.lab.lab import Lab
+from webapp.pages.base import Page, render
 from webapp.pages.chart_figures import ChartFigure, chart_figures
-from webapp.pages.dashboard import Page, RunRow, run_row
 from webapp.pages.downloads import Download, downloads
-from webapp.pages.run_progress import UnderWay, under_way
+from webapp.pages.rows import RunRow, run_row
+from webapp.pages.run_progress import Progress, progress_of
 from webapp.pages.time_breakdown import PartsTable, parts_table
 from webapp.problems import Conflict, NotFound, UnreadableRecords, UnreadableReport
 from webapp.recipes.recipes import Recipe, recipes
@@ -118,14 +119,13 @@ class RunPage(Page):
     sentence: str
     is_over: bool
     has_begun: bool
-    under_way: UnderWay | None
+    progress: Progress | None
     timeline: Markup
     lanes: Markup
     parts: PartsTable | None
     results: Results | None
     recipes: tuple[Recipe, ...]
     change_url: str
-    events_url: str
     downloads: tuple[Download, ...]
     imported: str
     problem: str
@@ -167,14 +167,13 @@ def run_page(
         sentence=run.sentence or (faults[0].detail if faults else ""),
         is_over=run.is_over,
         has_begun=run.started_at is not None,
-        under_way=under_way(run, spec, lab.runs.history(run_id)),
+        progress=progress_of(run, spec, lab.runs.history(run_id)),
         timeline=_timeline(lab, run),
         lanes=_lanes(lab, run, rows),
         parts=parts_table(rows, run.id) if run.is_over else None,
         results=None if report is None else _results(lab, run, report),
         recipes=recipes(base_url, run.config) if is_known else (),
         change_url="/?" + urlencode(submitted_from_run(run.config)) if is_known else "",
-        events_url=f"/api/v1/runs/{run.id}/events",
         downloads=downloads(run),
         imported=_imported(run),
         problem=problem,
@@ -205,8 +204,14 @@ def _imported(run: RunResource) -> str:
     return f"Imported {formatting.moment(run.imported_at)}: it was {maker}{missing}."
 
 
+def render_timeline(lab: Lab, run_id: int) -> str:
+    """Render the timeline of a run in progress as a fragment of its page."""
+    run = lab.runs.get(run_id)
+    return render("fragments/run_timeline.html", run_id=run_id, timeline=_timeline(lab, run), is_over=run.is_over)
+
+
 def _timeline(lab: Lab, run: RunResource) -> Markup:
-    """The drawing as it is now; our own function makes it and escapes what it writes."""
+    """Return the drawing of this instant; the timeline package escapes the text in it."""
     if run.started_at is None:
         return Markup("")
     try:

@@ -11,7 +11,8 @@ from webapp import formatting
 from webapp.forms.schema_form import FormField, Problems, Submitted, fields_of
 from webapp.lab import model_catalog
 from webapp.lab.lab import Lab
-from webapp.pages.dashboard import Page, RunRow, run_row
+from webapp.pages.base import Page
+from webapp.pages.rows import RunRow, run_row
 from webapp.problems import Invalid, NotFound, Problem
 from webapp.schemas.resources import EXTERNAL, RunFilter, RunSort
 
@@ -65,6 +66,7 @@ class RunsPage(Page):
     runs: tuple[RunRow, ...]
     headings: tuple[Heading, ...]
     filters: tuple[FormField, ...]
+    url: str
     servers: tuple[Choice, ...]
     sorts: tuple[Choice, ...]
     limit: str
@@ -105,6 +107,7 @@ def runs_page(
         filters=tuple(
             _filter(field, [*(model.name for model in model_catalog.all_models()), EXTERNAL]) for field in fields
         ),
+        url=_address({name: value for name, value in submitted.items() if name in RunFilter.model_fields}),
         servers=_servers(lab, submitted.get("server_id", "")),
         sorts=tuple(Choice(value, words, value == which.sort) for value, words in SORTS.items()),
         limit=submitted.get("limit", ""),

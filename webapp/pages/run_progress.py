@@ -1,4 +1,4 @@
-"""A run that is not over, as its page first shows it: its stage in words, figures, what went wrong, the last minute."""
+"""The part of a run's page that shows its progress: phase, figures, errors, the last minute."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from coreserver.clock import NS_PER_S
 from coreserver.config.load import most_clients
 from webapp import formatting
 from webapp.formatting import Figure
+from webapp.forms.schema_form import check
+from webapp.lab.lab import Lab
 from webapp.lab.run_history import COLUMNS
-from webapp.live.sparklines import Chart, chart_of
+from webapp.live.sparklines import Chart, sparkline
 from webapp.live.worker_lanes import WINDOW_S
+from webapp.pages.base import render
 from webapp.schemas.resources import RunResource
 from webapp.schemas.run_progress import RunHistory, RunProgress, RunStage
 from webapp.schemas.run_spec import RunSpec
 
-MIN_WINDOW_S = 10.0  # across a chart, while the run is young
+MIN_WINDOW_S = 10.0  # of a sparkline at the start of a run
 PHASES = {
     "due": "due so far",
     "connecting": "connecting",
@@ -24,13 +27,13 @@ PHASES = {
     "completed": "completed",
     "failed": "failed",
 }
-RATES = {"messages_per_s": "messages a second", "connections_per_s": "connections a second", "in_flight": "in flight"}
-SERVER = {"queue_depth": "in the server's queue", "threads_alive": "threads", "threads_busy": "threads busy"}
+RATES = {"messages_per_s": "messages/s", "connections_per_s": "connections/s", "in_flight": "in flight"}
+SERVER = {"queue_depth": "in the queue", "threads_alive": "threads", "threads_busy": "busy threads"}
 
 
 @dataclass(frozen=True)
 class ErrorRow:
-    """Connections that failed in one way."""
+    """Connections that failed with one outcome and detail."""
 
     count: str
     outcome: str
@@ -39,9 +42,10 @@ class ErrorRow:
 
 
 @dataclass(frozen=True)
-class UnderWay:
-    """What the page shows of a run while it is queued or running."""
+class Progress:
+    """The progress of a run that is queued or running."""
 
+    run_id: int
     phase: str
     words: str
     elapsed: str
@@ -52,19 +56,27 @@ class UnderWay:
     rates: tuple[Figure, ...]
     charts: tuple[Chart, ...]
     errors: tuple[ErrorRow, ...]
-    errors_untold: str
+    errors_not_shown: str
 
 
-def under_way(run: RunResource, spec: RunSpec | None, history: RunHistory | None) -> UnderWay | None:
-    """The part of the page that is live; None of a run that is over."""
+def render_progress(lab: Lab, run_id: int) -> str:
+    """Render the progress of a run as a fragment of its page; empty when it has ended."""
+    run = lab.runs.get(run_id)
+    spec, _ = check(RunSpec, run.config)
+    return render("fragments/run_progress.html", progress=progress_of(run, spec, lab.runs.history(run_id)))
+
+
+def progress_of(run: RunResource, spec: RunSpec | None, history: RunHistory | None) -> Progress | None:
+    """Return the progress of a run; None if it has ended."""
     if run.is_over:
         return None
     progress = run.progress
     counts = progress.counts if progress else {}
-    return UnderWay(
+    return Progress(
+        run_id=run.id,
         phase=run.stage.phase if run.stage else "",
         words=run.stage.words if run.stage else "",
-        elapsed=formatting.seconds(max(progress.elapsed_s, 0.0) if progress else None),
+        elapsed=formatting.age(progress.elapsed_s if progress else None),
         expected=_expected(run.stage, progress),
         clients=most_clients(spec.clients) if spec else 1,
         ended=counts.get("completed", 0) + counts.get("failed", 0),
@@ -72,22 +84,22 @@ def under_way(run: RunResource, spec: RunSpec | None, history: RunHistory | None
         rates=_rates(progress),
         charts=_charts(history),
         errors=_errors(progress),
-        errors_untold=formatting.count(progress.errors_untold) if progress and progress.errors_untold else "",
+        errors_not_shown=formatting.count(progress.errors_untold) if progress and progress.errors_untold else "",
     )
 
 
 def _expected(stage: RunStage | None, progress: RunProgress | None) -> str:
-    """When it should end, and by how much that has passed."""
+    """Return when the run should end, and the time since then."""
     if stage is None:
         return formatting.NONE
-    end = f"{stage.expected_end_s:.1f}{formatting.NARROW}s"
+    end = formatting.age(stage.expected_end_s)
     over_s = (progress.elapsed_s if progress else 0.0) - stage.expected_end_s
-    late = f", over by {over_s:.1f}{formatting.NARROW}s" if over_s > 0 else ""
+    late = f", exceeded by {formatting.age(over_s)}" if over_s > 0 else ""
     return f"{'about ' if stage.is_about else ''}{end}{late}"
 
 
 def _rates(progress: RunProgress | None) -> tuple[Figure, ...]:
-    """Figures of this instant; those of the server only where it is ours."""
+    """Return the figures of this instant; those of the server are unknown for an external one."""
     server = progress.server if progress else None
     found = [Figure(label, formatting.count(getattr(progress, name, None)), name) for name, label in RATES.items()]
     return (
@@ -102,12 +114,12 @@ def _charts(history: RunHistory | None) -> tuple[Chart, ...]:
     window_s = min(max(at_s, MIN_WINDOW_S), WINDOW_S)
 
     def chart(label: str, *columns: str) -> Chart:
-        return chart_of(label, columns, rows, round(at_s * NS_PER_S), of=COLUMNS, window_s=window_s)
+        return sparkline(label, columns, rows, round(at_s * NS_PER_S), of=COLUMNS, window_s=window_s)
 
     return (
-        chart("messages a second", "messages_per_s"),
-        chart("in service, and waiting", "in_service", "waiting"),
-        chart("in the server's queue, and threads", "queue_depth", "threads_alive"),
+        chart("messages/s", "messages_per_s"),
+        chart("in service, and waiting for it", "in_service", "waiting"),
+        chart("in the queue, and threads", "queue_depth", "threads_alive"),
     )
 
 
@@ -117,7 +129,7 @@ def _errors(progress: RunProgress | None) -> tuple[ErrorRow, ...]:
             formatting.count(error.count),
             error.outcome.replace("_", " "),
             error.detail,
-            f"{error.last_s:.1f}{formatting.NARROW}s",
+            formatting.age(error.last_s),
         )
         for error in (progress.errors if progress else [])
     )

@@ -12,7 +12,7 @@ from webapp.timeline.explorer import part_ms
 from webapp.timeline.geometry import outcome_words
 
 MAX_ROWS = 200
-PARTS = tuple(span.label for span in (span_named("lateness_ms"), *spans_of("waits")))
+PARTS = {span.name: span.label for span in (span_named("lateness_ms"), *spans_of("waits"))}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def parts_table(rows: Sequence[TimelineRow], run_id: int) -> PartsTable | None:
         return None
     more = len(rows) - MAX_ROWS
     return PartsTable(
-        parts=PARTS,
+        parts=tuple(PARTS.values()),
         rows=tuple(_row(row) for row in rows[:MAX_ROWS]),
         left_out=formatting.count(more) if more > 0 else "",
         address=f"/api/v1/runs/{run_id}/connections",

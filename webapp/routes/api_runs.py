@@ -15,7 +15,8 @@ from webapp.exports.row_streams import csv_table, json_list
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.lab.change_feed import run_topic
 from webapp.lab.lab import Lab
-from webapp.live.events import EventStream, run_events
+from webapp.live.run_events import run_events
+from webapp.live.streams import EventStream
 from webapp.routes.dependencies import LabDep, LastEventId, RunId, StreamsDep, download
 from webapp.run_drawings import timeline_picture
 from webapp.schemas.resources import ConnectionList, ConnectionRow, NoOptions, RunFilter, RunList, RunPatch, RunResource
@@ -99,7 +100,7 @@ def delete_run(lab: LabDep, run_id: RunId) -> None:
     "/runs/{run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=documented(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run` and `timeline`, then `end`"),
+    responses=documented(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run`, then `end`"),
 )
 async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event_id: LastEventId = None) -> EventStream:
     """The run as it goes on (server-sent events), until its end."""

@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from coreserver.models import ServerConfig
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.lab import model_catalog
-from webapp.live.events import EventStream
 from webapp.live.server_events import server_events
+from webapp.live.streams import EventStream
 from webapp.routes.dependencies import LabDep, ServerId, StreamsDep
 from webapp.schemas.resources import ModelList, NoOptions, ServerList, ServerResource, StopOptions
 

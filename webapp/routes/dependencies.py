@@ -8,7 +8,8 @@ from fastapi import Depends, Header, Path, Request
 
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.lab.lab import Lab
-from webapp.live.events import Streams
+from webapp.live.fragments import LiveFragments
+from webapp.live.streams import Streams
 from webapp.prometheus import Metrics
 
 
@@ -24,6 +25,10 @@ def _streams(request: Request) -> Streams:
     return cast(Streams, request.app.state.streams)
 
 
+def _fragments(request: Request) -> LiveFragments:
+    return cast(LiveFragments, request.app.state.fragments)
+
+
 def _metrics(request: Request) -> Metrics:
     return cast(Metrics, request.app.state.metrics)
 
@@ -31,6 +36,7 @@ def _metrics(request: Request) -> Metrics:
 LabDep = Annotated[Lab, Depends(_lab)]
 ChartsDep = Annotated[ChartRenderer, Depends(_charts)]
 StreamsDep = Annotated[Streams, Depends(_streams)]
+FragmentsDep = Annotated[LiveFragments, Depends(_fragments)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 ServerId = Annotated[int, Path(ge=1, lt=2**53, description="the server's id")]
 RunId = Annotated[int, Path(ge=1, lt=2**53, description="the run's id")]

@@ -11,7 +11,8 @@ from webapp.forms.experiment_form import run_spec, server_config
 from webapp.forms.schema_form import Submitted, check, document_of, read_form
 from webapp.lab.demonstrations import demonstrations
 from webapp.lab.lab import Lab
-from webapp.pages.dashboard import Page, dashboard
+from webapp.pages.base import Page
+from webapp.pages.dashboard import dashboard
 from webapp.pages.run import run_page
 from webapp.pages.server import server_page
 from webapp.problems import Conflict, Invalid, NotFound, Problem

@@ -10,8 +10,9 @@ from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 
 from webapp.http.api_responses import documented
-from webapp.live.events import EventStream, lab_events
-from webapp.pages.dashboard import Page
+from webapp.live.lab_events import lab_events
+from webapp.live.streams import EventStream
+from webapp.pages.base import Page
 from webapp.routes.dependencies import LabDep, LastEventId, MetricsDep, StreamsDep
 from webapp.schemas.resources import Health, Version
 from webapp.version import lab_version

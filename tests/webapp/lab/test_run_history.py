@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from itertools import pairwise
 from typing import Any
 
@@ -12,10 +10,8 @@ from pydantic import TypeAdapter
 
 from coreserver.config.load import ClientGroup
 from coreserver.records.client import ClientOutcome, ClientRecord
-from tests.support.fake_lab import FakeLab
 from webapp.lab.run_history import COLUMNS, KINDS_TOLD, MAX_POINTS, Errors, Point, Points
 from webapp.lab.run_phases import Expectation, expectation, phase_at, queued_words
-from webapp.live.events import TimelineRenderer
 
 GROUPS = TypeAdapter(list[ClientGroup])
 
@@ -127,28 +123,3 @@ def test_errors_of_many_kinds_stay_few() -> None:
     assert len(found) == KINDS_TOLD
     assert sum(error.count for error in found) + untold == 1000
     assert found[0].detail == "and more of other kinds"
-
-
-# --- drawings ------------------------------------------------------------------------------------------------------
-
-
-def test_figures_do_not_wait_for_a_drawing_and_the_last_drawing_is_of_the_end() -> None:
-    lab = FakeLab()
-    run = lab.add_run("running")
-    gate = threading.Event()
-    asked: list[int] = []
-
-    def draw() -> str:
-        asked.append(run.id)
-        gate.wait()
-        return f"drawing {len(asked)}"
-
-    async def watch() -> None:
-        drawings = TimelineRenderer(draw)
-        for _ in range(3):
-            assert await drawings.next(run) is None
-        assert len(asked) <= 1
-        gate.set()
-        assert await drawings.next(run.model_copy(update={"state": "completed"})) == "drawing 2"
-
-    asyncio.run(watch())

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
+from webapp.live.events import EventStream, Streams
 
 from tests.support.api_steps import LONG, QUICK, finished_run, script_run
 from tests.support.servers import wait_until
 from webapp.lab.change_feed import Feed
-from webapp.live.events import EventStream, Streams
 from webapp.serving import embedded
 from webapp.settings import Settings
 

@@ -13,10 +13,11 @@ from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 from tests.support.fake_lab import FakeLab
 from tests.support.servers import server_config
+from webapp.formatting import age
 from webapp.lab.server_snapshot import Look, Seen
-from webapp.live.sparklines import area_under, charts, line, nice_top, rows_of
-from webapp.live.worker_lanes import LANES_SHOWN, busy_path, busy_spans, lanes_of
-from webapp.pages.server import age, squares
+from webapp.live.sparklines import area_under, line, nice_top, sample_rows, server_sparklines
+from webapp.live.worker_lanes import MAX_LANES, busy_path, busy_spans, list_lanes
+from webapp.pages.server import squares
 
 NOW = 1_000 * NS_PER_S
 
@@ -83,30 +84,30 @@ def look(
     ],
 )
 def test_every_thread_that_serves_has_a_lane(seen: Look, lanes: list[str]) -> None:
-    assert [f"{lane.name} {lane.does}" for lane in lanes_of(seen).shown] == lanes
+    assert [f"{lane.name} {lane.does}" for lane in list_lanes(seen).shown] == lanes
 
 
 def test_the_workers_left_of_a_pool_that_shrank_are_those_that_served_last() -> None:
     served = (record(1, "worker-1", 980, 981), record(2, "worker-9", 981, 982), record(3, "worker-4", 982, 983))
-    names = [lane.name for lane in lanes_of(look("elastic_pool", [], 4, 0, ended=served)).shown]
+    names = [lane.name for lane in list_lanes(look("elastic_pool", [], 4, 0, ended=served)).shown]
     assert names == ["acceptor", "worker-4", "worker-9"]
 
 
 def test_a_loop_has_one_lane_for_all_it_serves_and_shows_the_longest() -> None:
-    [lane] = lanes_of(look("asyncio", [record(n, "loop", 900 + n) for n in range(1, 51)], 1, None)).shown
+    [lane] = list_lanes(look("asyncio", [record(n, "loop", 900 + n) for n in range(1, 51)], 1, None)).shown
     assert (lane.serving, lane.record and lane.record.number) == (50, 1)
 
 
 def test_lanes_beyond_a_screenful_are_counted() -> None:
-    found = lanes_of(look("thread_per_client", [record(n, f"client-{n}") for n in range(1, 2001)], 2001, 2000))
+    found = list_lanes(look("thread_per_client", [record(n, f"client-{n}") for n in range(1, 2001)], 2001, 2000))
     assert [lane.name for lane in found.shown[:3]] == ["acceptor", "client-1", "client-2"]
-    assert len(found.shown) == LANES_SHOWN
-    assert (found.more, found.more_serving) == (2001 - LANES_SHOWN, 2001 - LANES_SHOWN)
+    assert len(found.shown) == MAX_LANES
+    assert (found.more, found.more_serving) == (2001 - MAX_LANES, 2001 - MAX_LANES)
 
 
 def test_a_server_that_is_not_up_has_no_lanes() -> None:
     server = FakeLab().add_server(state="stopped")
-    assert lanes_of(Look(NOW, server)).shown == ()
+    assert list_lanes(Look(NOW, server)).shown == ()
 
 
 def test_busy_spans_a_breath_apart_are_one() -> None:
@@ -136,7 +137,7 @@ SAMPLE = Sample(
 
 def test_the_cpu_share_is_a_difference_over_half_a_second() -> None:
     samples = [replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, cpu_s=1 + n * 0.05) for n in range(7)]
-    assert [row[6] for row in rows_of(samples)] == [None] * 5 + [50.0] * 2
+    assert [row[6] for row in sample_rows(samples)] == [None] * 5 + [50.0] * 2
 
 
 def test_context_switches_are_told_a_second() -> None:
@@ -144,11 +145,11 @@ def test_context_switches_are_told_a_second() -> None:
         replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, voluntary_switches=9 + n * 20, involuntary_switches=n * 3)
         for n in range(6)
     ]
-    assert [row[10:] for row in rows_of(samples)] == [(None, None)] * 5 + [(200.0, 30.0)]
+    assert [row[10:] for row in sample_rows(samples)] == [(None, None)] * 5 + [(200.0, 30.0)]
 
 
 def test_charts_say_in_words_what_they_draw() -> None:
-    found = {chart.columns[0]: chart for chart in charts(rows_of([SAMPLE]), NOW, is_alone=True)}
+    found = {chart.columns[0]: chart for chart in server_sparklines(sample_rows([SAMPLE]), NOW, is_alone=True)}
     assert found["in_service"].words == "in service, the last minute: now 2, at most 2"
     assert found["accept_queue"].value == "\N{EM DASH}"
     assert found["threads_alive"].value == "3, 2"

@@ -1,8 +1,8 @@
-// Copies a listing to the clipboard when its button is pressed.
+// Buttons that copy a listing to the clipboard.
 
-import { announce } from "./parts.js";
+import { announce } from "../lib/dom.js";
 
-const SAID_MS = 2000;
+const SHOWN_MS = 2000;
 
 async function copy(button) {
   const listing = document.getElementById(button.dataset.copy);
@@ -11,10 +11,10 @@ async function copy(button) {
   announce("Copied");
   setTimeout(() => {
     button.textContent = "Copy";
-  }, SAID_MS);
+  }, SHOWN_MS);
 }
 
-/** Where the clipboard is not ours to write, the text is at least selected. */
+/** Select the text, if the browser denies access to the clipboard. */
 function select(button) {
   getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
 }

@@ -126,8 +126,8 @@ const widths = new ResizeObserver((entries) => {
   }
 });
 
-/** Take up figures that are new in the page, and let go of those that left it. */
-function look() {
+/** Start to draw figures that are new in the page, and release those that were removed. */
+function findFigures() {
   for (const [figure, chart] of charts) {
     if (figure.isConnected) continue;
     chart.result?.finalize();
@@ -144,5 +144,5 @@ function look() {
 dark.addEventListener("change", () => {
   for (const [figure, { result }] of charts) if (result) refresh(figure);
 });
-new MutationObserver(look).observe(document.querySelector("main"), { childList: true });
-look();
+document.addEventListener("refreshed", findFigures);
+findFigures();

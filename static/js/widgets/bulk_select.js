@@ -1,8 +1,8 @@
-// Says on each button of a form how many boxes are ticked for it, and holds it back when they are too few or too many.
+// Shows on each button of a form how many boxes are ticked, and disables it if they are too few or too many.
 
 const form = document.querySelector("[data-ticked]");
 
-function tell() {
+function update() {
   const count = [...form.elements].filter((box) => box.type === "checkbox" && box.checked).length;
   for (const button of form.querySelectorAll("[data-words]")) {
     button.disabled = count < Number(button.dataset.least) || count > Number(button.dataset.most);
@@ -12,8 +12,8 @@ function tell() {
 }
 
 if (form) {
-  document.addEventListener("change", tell);
-  new MutationObserver(tell).observe(form.parentElement, { childList: true }); // the list comes anew by itself
-  addEventListener("pageshow", tell); // a browser that goes back ticks the boxes again
-  tell();
+  document.addEventListener("change", update);
+  document.addEventListener("refreshed", update);
+  addEventListener("pageshow", update); // going back restores the ticks
+  update();
 }

@@ -1,30 +1,23 @@
-// Which connection of a picture is looked at, by pointer, touch or keyboard, and the panel that tells its parts.
-// Dragging with a mouse or a pen chooses a span of time, or some rows; a finger scrolls the page as ever.
+// The panel with the parts of one connection's time, chosen by pointer, touch or keyboard. Dragging with a mouse or a
+// pen selects a span of time, or some rows; a finger scrolls the page.
 
-import { ms, seconds } from "./figures.js";
+import { ms, seconds } from "../lib/format.js";
 
-const PARTS = {
-  lateness_ms: "lateness",
-  connect_ms: "connect",
-  backlog_ms: "kernel's queue",
-  queue_ms: "server's queue",
-  greeting_ms: "greeting",
-  session_ms: "session",
-};
-const NEAR = 6; // pixels between a mark and the pointer that still means it
-const DRAGGED = 5; // pixels from which a press is a drag
+const NEAR = 6; // pixels between the pointer and a mark that it still selects
+const MIN_DRAG = 5; // pixels
 const SVG = "http://www.w3.org/2000/svg";
 const MOVES = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
 export class HoverPanel {
-  constructor(picture) {
-    this.picture = picture;
-    this.looked = null; // the connection, as an object of the answer's columns
+  constructor(explorer) {
+    this.explorer = explorer;
+    this.connection = null; // the chosen one, as an object of the answer's columns
     this.press = null;
     this.isOver = false;
-    this.panel = picture.root.querySelector("[data-explore-parts]");
-    this.said = picture.root.querySelector("[data-explore-said]");
-    const figure = picture.figure;
+    this.panel = explorer.root.querySelector("[data-explore-parts]");
+    this.said = explorer.root.querySelector("[data-explore-said]");
+    this.labels = JSON.parse(explorer.root.dataset.parts); // of the parts of a connection's time
+    const figure = explorer.figure;
     figure.addEventListener("pointermove", (event) => this.#moved(event));
     figure.addEventListener("pointerdown", (event) => this.#pressed(event));
     figure.addEventListener("pointerup", (event) => this.#released(event));
@@ -33,64 +26,64 @@ export class HoverPanel {
     figure.addEventListener("blur", () => this.leave());
   }
 
-  get isLooking() {
-    return this.looked !== null;
+  get isOpen() {
+    return this.connection !== null;
   }
 
-  /** Whether somebody drags over the drawing. */
+  /** Whether a person drags over the drawing. */
   get isChoosing() {
     return this.press !== null;
   }
 
-  /** The number of the row or lane that is looked at, if any. */
+  /** The number of the row or lane of the chosen connection, if there is one. */
   get place() {
-    return this.looked?.place;
+    return this.connection?.place;
   }
 
-  /** Where a zoom by key stays: at the middle of what is looked at, or of the picture. */
+  /** Where a zoom by key is centred: at the chosen connection, or in the middle. */
   get at() {
-    if (!this.looked) return 0.5;
+    if (!this.connection) return 0.5;
     const { from, to } = plotOf(this.#svg());
-    const middle = (Math.max(this.looked.from_s, from) + Math.min(this.looked.to_s, to)) / 2;
+    const middle = (Math.max(this.connection.from_s, from) + Math.min(this.connection.to_s, to)) / 2;
     return Math.min(Math.max((middle - from) / (to - from), 0), 1);
   }
 
-  /** How far into the shown time the pointer is, 0 to 1. */
+  /** The pointer's position in the time that is shown, 0 to 1. */
   share(event) {
     const { x, plot } = this.#place(event);
     return Math.min(Math.max((x - plot.left) / (plot.right - plot.left), 0), 1);
   }
 
-  /** The same connection in the new drawing, if it is there. */
+  /** Find the chosen connection in the new drawing. */
   refresh() {
-    if (!this.looked) return;
-    const again = this.#all().find((connection) => this.#isLooked(connection));
-    if (again) this.#look(again);
+    if (!this.connection) return;
+    const again = this.#all().find((connection) => this.#isChosen(connection));
+    if (again) this.#choose(again);
     else this.leave();
   }
 
   leave() {
-    this.looked = null;
+    this.connection = null;
     this.panel.hidden = true;
-    for (const mark of this.picture.figure.querySelectorAll(".tl-looked")) mark.remove();
+    for (const mark of this.explorer.figure.querySelectorAll(".tl-looked")) mark.remove();
   }
 
-  /** A key that moves the look; whether it was one. */
+  /** Handle a key that moves the choice; whether it was one. */
   key(name) {
-    if (name === "Escape" && this.looked) this.leave();
+    if (name === "Escape" && this.connection) this.leave();
     else if (name in MOVES) this.#step(MOVES[name]);
     else return false;
     return true;
   }
 
   async #step(steps) {
-    if (!(await this.picture.details())) return;
+    if (!(await this.explorer.details())) return;
     const all = this.#all();
     if (!all.length) return;
-    const now = all.findIndex((connection) => this.#isLooked(connection));
+    const now = all.findIndex((connection) => this.#isChosen(connection));
     const next = now < 0 && steps < 0 ? all.length - 1 : Math.min(Math.max(now + steps, 0), all.length - 1);
-    this.#look(all[next]);
-    this.said.textContent = `${next + 1} of ${all.length}: ${words(all[next])}`;
+    this.#choose(all[next]);
+    this.said.textContent = `${next + 1} of ${all.length}: ${words(all[next], this.labels)}`;
   }
 
   // --- the pointer -------------------------------------------------------------------------------------------------
@@ -101,14 +94,14 @@ export class HoverPanel {
       return;
     }
     this.isOver = true;
-    const found = this.picture.found ?? (await this.picture.details());
+    const found = this.explorer.found ?? (await this.explorer.details());
     if (!found || !this.isOver) return;
     const near = this.#near(event);
-    if (near) this.#look(near, event);
+    if (near) this.#choose(near, event);
     else this.leave();
   }
 
-  /** A finger that is lifted leaves the drawing, and what it pointed at stays to be read. */
+  /** A lifted finger also leaves the drawing; the panel then stays. */
   #left(event) {
     if (event.pointerType === "touch") return;
     this.isOver = false;
@@ -124,10 +117,10 @@ export class HoverPanel {
 
   #drag(event) {
     const far = [Math.abs(event.clientX - this.press.x), Math.abs(event.clientY - this.press.y)];
-    if (!this.press.mark && Math.max(...far) < DRAGGED) return;
+    if (!this.press.mark && Math.max(...far) < MIN_DRAG) return;
     if (!this.press.mark) {
       this.leave();
-      this.picture.figure.setPointerCapture(event.pointerId);
+      this.explorer.figure.setPointerCapture(event.pointerId);
       this.press.mark = document.createElementNS(SVG, "rect");
       this.press.mark.setAttribute("class", "tl-chosen");
       this.press.from.svg.append(this.press.mark);
@@ -135,8 +128,8 @@ export class HoverPanel {
     const { from } = this.press;
     const to = this.#place(event);
     this.press.to = to;
-    this.press.hasTime = far[0] >= DRAGGED * 2;
-    this.press.hasRows = far[1] >= Math.max(24, 1.5 * (this.picture.found?.pitch ?? 0)) || !this.press.hasTime;
+    this.press.hasTime = far[0] >= MIN_DRAG * 2;
+    this.press.hasRows = far[1] >= Math.max(24, 1.5 * (this.explorer.found?.pitch ?? 0)) || !this.press.hasTime;
     const { plot } = from;
     const [x1, x2] = this.press.hasTime ? within([from.x, to.x], plot.left, plot.right) : [plot.left, plot.right];
     const [y1, y2] = this.press.hasRows ? within([from.y, to.y], plot.top, plot.bottom) : [plot.top, plot.bottom];
@@ -147,10 +140,10 @@ export class HoverPanel {
     const press = this.press;
     this.#drop();
     if (!press?.to) return;
-    const { figure } = this.picture;
+    const { figure } = this.explorer;
     if (figure.hasPointerCapture(event.pointerId)) figure.releasePointerCapture(event.pointerId);
-    this.picture.details().then((found) => {
-      if (found) this.picture.select(...this.#chosen(press, found));
+    this.explorer.details().then((found) => {
+      if (found) this.explorer.select(...this.#chosen(press, found));
     });
   }
 
@@ -170,13 +163,13 @@ export class HoverPanel {
     this.press = null;
   }
 
-  // --- what is where -----------------------------------------------------------------------------------------------
+  // --- positions -----------------------------------------------------------------------------------------------
 
   #svg() {
-    return [...this.picture.figure.querySelectorAll("svg.timeline")].find((svg) => svg.getClientRects().length);
+    return [...this.explorer.figure.querySelectorAll("svg.timeline")].find((svg) => svg.getClientRects().length);
   }
 
-  /** An event's place in the drawing's own pixels, and the plot's with the time that it shows. */
+  /** An event's position in pixels of the drawing, and the plot's edges with the time that it shows. */
   #place(event) {
     const svg = this.#svg();
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
@@ -184,19 +177,19 @@ export class HoverPanel {
   }
 
   #all() {
-    const found = this.picture.found;
+    const found = this.explorer.found;
     if (!found) return [];
     return found.connections.map((row) => Object.fromEntries(found.columns.map((column, k) => [column, row[k]])));
   }
 
-  #isLooked({ name, group }) {
-    return this.looked?.name === name && this.looked.group === group;
+  #isChosen({ name, group }) {
+    return this.connection?.name === name && this.connection.group === group;
   }
 
-  /** The connection at the pointer; in dense pictures the nearest that was there at that time. */
+  /** The connection at the pointer; in dense drawings the nearest one that existed at that time. */
   #near(event) {
     const { x, y, plot } = this.#place(event);
-    const found = this.picture.found;
+    const found = this.explorer.found;
     const scale = (plot.right - plot.left) / (plot.to - plot.from);
     const second = plot.from + (x - plot.left) / scale;
     const columns = Object.fromEntries(found.columns.map((column, k) => [column, k]));
@@ -212,13 +205,13 @@ export class HoverPanel {
     return best && Object.fromEntries(found.columns.map((column, k) => [column, best.row[k]]));
   }
 
-  // --- what is shown -----------------------------------------------------------------------------------------------
+  // --- the panel -----------------------------------------------------------------------------------------------
 
-  #look(connection, event = null) {
+  #choose(connection, event = null) {
     const svg = this.#svg();
     if (!svg) return;
-    this.looked = connection;
-    const found = this.picture.found;
+    this.connection = connection;
+    const found = this.explorer.found;
     const plot = plotOf(svg);
     const scale = (plot.right - plot.left) / (plot.to - plot.from);
     const x = (second) => Math.min(Math.max(plot.left + scale * (second - plot.from), plot.left), plot.right);
@@ -228,18 +221,18 @@ export class HoverPanel {
     const y = plot.top + connection.y;
     const [x1, x2] = found.of === "lanes" ? [x(connection.from_s), x(connection.to_s)] : [plot.left, plot.right];
     place(mark, x1, y - height / 2, Math.max(x2 - x1, 2), height);
-    this.#tell(connection);
+    this.#fill(connection);
     const stage = this.panel.parentElement.getBoundingClientRect();
     const box = mark.getBoundingClientRect();
     const middle = (Math.max(box.left, stage.left) + Math.min(box.right, stage.right)) / 2;
     this.#put(stage, event ? event.clientX : middle, box);
   }
 
-  #tell(connection) {
+  #fill(connection) {
     const name = document.createElement("strong");
     name.textContent = connection.name;
     const list = document.createElement("dl");
-    for (const [label, value] of told(connection)) {
+    for (const [label, value] of facts(connection, this.labels)) {
       const [term, figure] = [document.createElement("dt"), document.createElement("dd")];
       term.textContent = label;
       figure.textContent = value;
@@ -249,7 +242,7 @@ export class HoverPanel {
     this.panel.hidden = false;
   }
 
-  /** Beside the pointer, below the row, or above it where there is no room below. */
+  /** Place the panel next to the pointer, below the row, or above it if there is no room below. */
   #put(stage, clientX, row) {
     const { offsetWidth: width, offsetHeight: height } = this.panel;
     const left = Math.min(Math.max(clientX - stage.left + 14, 0), Math.max(stage.width - width, 0));
@@ -259,20 +252,20 @@ export class HoverPanel {
   }
 }
 
-function told(connection) {
-  const parts = Object.entries(PARTS).filter(([name]) => connection[name] !== null);
+function facts(connection, labels) {
+  const parts = Object.entries(labels).filter(([name]) => connection[name] !== null);
   return [
     ["group", connection.group],
     ["due", seconds(connection.due_s)],
     ...parts.map(([name, label]) => [label, ms(connection[name])]),
     ...(connection.worker ? [["worker", connection.worker]] : []),
-    ["outcome", (connection.outcome ?? "under way").replaceAll("_", " ")],
+    ["outcome", (connection.outcome ?? "in progress").replaceAll("_", " ")],
     ...(connection.stands_for > 1 ? [["stands for", `${connection.stands_for} neighbours`]] : []),
   ];
 }
 
-function words(connection) {
-  return `${connection.name}, ${told(connection).map((pair) => pair.join(" ")).join(", ")}`;
+function words(connection, labels) {
+  return `${connection.name}, ${facts(connection, labels).map((pair) => pair.join(" ")).join(", ")}`;
 }
 
 function plotOf(svg) {

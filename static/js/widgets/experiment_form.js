@@ -1,8 +1,8 @@
-// The set-up forms: options follow the chosen design at once, and fields that do not matter now step back.
+// The set-up forms: options follow the chosen design at once, and fields without effect are hidden.
 
-import { fetchPage } from "./parts.js";
+import { fetchPage } from "../lib/dom.js";
 
-/** Show the variant that each choice stands at. Without script all of them are shown, each under its own name. */
+/** Show the variant of the current choice. Without script all variants are shown, each with its name. */
 function showChosen(changed) {
   for (const variant of document.querySelectorAll("[data-variant-of]")) {
     if (variant.dataset.variantOf === changed.name) {
@@ -15,35 +15,33 @@ async function chooseDesign(link) {
   const form = link.closest("form");
   const fields = new URLSearchParams(new FormData(form));
   fields.set("model", link.dataset.design);
-  const page = await fetchPage(`/?${fields}`);
+  const { page } = await fetchPage(`/?${fields}`);
   for (const current of form.querySelectorAll("[data-design]")) {
     if (current === link) current.setAttribute("aria-current", "true");
     else current.removeAttribute("aria-current");
   }
-  for (const name of ["[data-options]", "[data-part=targets]"]) {
+  for (const name of ["[data-options]", "#targets"]) {
     form.querySelector(name).replaceWith(document.importNode(page.querySelector(name), true));
   }
-  const address = `/?model=${link.dataset.design}`;
-  form.closest("[data-live-from]").dataset.liveFrom = address;
-  history.replaceState(null, "", address);
+  history.replaceState(null, "", `/?model=${link.dataset.design}`);
 }
 
-/** The groups as the lab serves them for other kinds, holding what was typed. */
+/** Take the groups of other kinds from the lab, with the values that were typed. */
 async function chooseKinds(link) {
   const form = link.closest("form");
   const fields = new URLSearchParams();
   const kinds = new Set(Array.from(form.querySelectorAll("[data-groups] .designs__one"), (choice) => choice.textContent));
   for (const [name, value] of new FormData(form)) {
-    const isMadeUp = name.endsWith(".name") && kinds.has(value.replace(/-\d+$/, "")); // it goes with the kind
-    if (!isMadeUp) fields.set(place(name, link.dataset.without), value);
+    const isGenerated = name.endsWith(".name") && kinds.has(value.replace(/-\d+$/, "")); // it changes with the kind
+    if (!isGenerated) fields.set(place(name, link.dataset.without), value);
   }
   fields.set("kinds", link.dataset.kinds);
-  const page = await fetchPage(`${new URL(link.href).pathname}?${fields}`);
+  const { page } = await fetchPage(`${new URL(link.href).pathname}?${fields}`);
   form.querySelector("[data-groups]").replaceWith(document.importNode(page.querySelector("[data-groups]"), true));
   form.querySelector(`[data-groups] [data-kinds="${link.dataset.kinds}"]`)?.focus();
 }
 
-/** Where a field stands when the group at `taken` is taken away: those after it move up. */
+/** The name of a field after the group with number `taken` was removed; later groups move up. */
 function place(name, taken) {
   const [, number, field] = name.match(/^clients\.(\d+)\.(.*)$/) ?? [];
   if (taken === undefined || number === undefined || Number(number) < Number(taken)) return name;

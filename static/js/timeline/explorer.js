@@ -1,57 +1,64 @@
-// A picture of a run that can be explored: which connection is under the pointer or the keyboard and where its time
-// went, and parts of the time or of the rows, enlarged. The lab draws every part; this asks for it and reads in it.
+// A drawing of a run that can be explored: the parts of a connection's time by pointer or keyboard, and a span of time
+// or some rows enlarged. The lab draws every part.
 
-import { count } from "./figures.js";
-import { HoverPanel } from "./timeline_look.js";
+import { count } from "../lib/format.js";
+import { HoverPanel } from "./hover_panel.js";
 
-const SHORTEST_S = 2e-4; // of a view; the lab draws no shorter span than half of it
-const STEP = 2; // a zoom's factor
-const PAN = 0.25; // of what is shown
-const FEWEST = 4; // rows
+const MIN_SPAN_S = 2e-4; // twice the shortest span that the lab draws
+const ZOOM_FACTOR = 2;
+const PAN_SHARE = 0.25; // of the span that is shown
+const MIN_ROWS = 4;
 const KEYS = { "+": "in", "=": "in", "-": "out", "−": "out", 0: "whole", "]": "fewer", "[": "more" };
 
-export class Picture {
-  /** `root` is the element marked `data-explore`; its drawing is in the page already. */
+class Explorer {
+  /** `root` is the element marked `data-explore`, with its drawing. */
   constructor(root) {
-    this.view = {}; // what is not given is whole
-    this.found = null; // the lab's answer, once somebody wants to know more than the drawing
+    this.view = {}; // the viewport as a query; empty: the whole run
+    this.found = null; // the lab's answer for the viewport, if a person has explored it
     this.control = null;
     this.loading = null;
-    this.mount(root);
-  }
-
-  /** Live in `root` from now on, an element of a page that was taken anew; the view stays. */
-  mount(root) {
     this.root = root;
     this.figure = root.querySelector("[data-drawing]");
-    this.found = null;
     root.classList.add("explore--ready");
     for (const part of root.querySelectorAll("[data-explore-tools], [data-explore-hint]")) part.hidden = false;
     this.figure.setAttribute("role", "application");
     this.figure.setAttribute("aria-describedby", root.querySelector("[data-explore-hint]").id);
-    this.looker = new HoverPanel(this);
+    this.panel = new HoverPanel(this);
     root.querySelector("[data-explore-tools]").addEventListener("click", (event) => {
       const button = event.target.closest("[data-zoom]");
       if (button) this.zoom(button.dataset.zoom);
     });
     this.figure.addEventListener("keydown", (event) => this.#key(event));
     this.figure.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    root.addEventListener("fresh", (event) => {
+      event.preventDefault();
+      this.#replace(event.detail);
+    });
     this.#settle();
-    if (Object.keys(this.view).length) this.load();
   }
 
-  /** A new drawing of the whole run came, as markup. */
-  drawn(markup) {
-    if (this.looker.isChoosing) return;
-    if (Object.keys(this.view).length || this.looker.isLooking) {
-      this.load();
+  /** Whether a person looks at a part, or at a connection; a plain drawing of the whole run would lose that. */
+  get isExplored() {
+    return this.panel.isChoosing || this.panel.isOpen || Object.keys(this.view).length > 0;
+  }
+
+  /** Take the drawing and the addresses of `fresh`, a newer version of this element. */
+  #replace(fresh) {
+    Object.assign(this.root.dataset, fresh.dataset);
+    if (this.isExplored) {
+      this.refresh();
     } else {
       this.found = null;
-      this.#draw(markup);
+      this.#draw(fresh);
     }
   }
 
-  /** Ask the lab for the view as it is now; resolves when it is drawn. Only the last one asked for is. */
+  /** Load the current viewport again, unless a person is selecting a part of it. */
+  refresh() {
+    if (!this.panel.isChoosing) this.load();
+  }
+
+  /** Fetch the current viewport; resolves when it is drawn. A later call cancels an earlier one. */
   load() {
     this.control?.abort();
     this.control = new AbortController();
@@ -60,22 +67,22 @@ export class Picture {
   }
 
   async #load(control) {
-    const address = `${this.root.dataset.explore}?${new URLSearchParams(this.view)}`;
+    const address = `${this.root.dataset.picture}?${new URLSearchParams(this.view)}`;
     this.root.classList.add("explore--busy");
     try {
       const answer = await fetch(address, { signal: control.signal, cache: "no-store" });
       if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
       this.found = await answer.json();
-      if (!this.looker.isChoosing) this.#draw(this.found.drawing);
-      this.looker.refresh();
+      if (!this.panel.isChoosing) this.#draw(new DOMParser().parseFromString(this.found.drawing, "text/html"));
+      this.panel.refresh();
     } catch (error) {
       if (control.signal.aborted) return;
-      this.found = null; // the stream says when the lab is away; a look asks again
+      this.found = null; // the page shows a notice while the lab is unreachable
     }
     this.root.classList.remove("explore--busy");
   }
 
-  /** The lab's answer for what is shown, asked for where that was not done yet. */
+  /** The lab's answer for the current viewport, fetched if it was not yet. */
   async details() {
     if (!this.found) await (this.isLoading ? this.loading : this.load());
     return this.found;
@@ -89,16 +96,16 @@ export class Picture {
     const now = await this.details();
     if (!now) return;
     if (how === "whole") this.view = {};
-    else if (how === "in") this.#time(now, 1 / STEP, at);
-    else if (how === "out") this.#time(now, STEP, at);
-    else this.#rows(now, how === "fewer" ? 1 / STEP : STEP);
+    else if (how === "in") this.#time(now, 1 / ZOOM_FACTOR, at);
+    else if (how === "out") this.#time(now, ZOOM_FACTOR, at);
+    else this.#rows(now, how === "fewer" ? 1 / ZOOM_FACTOR : ZOOM_FACTOR);
     await this.#go();
   }
 
-  /** Show this span of time and these rows; either may be null, which leaves it as it is. */
+  /** Show this span of time and these rows; null leaves either as it is. */
   async select(span, band) {
     if (span) {
-      const spare = Math.max(0, SHORTEST_S - (span[1] - span[0])) / 2;
+      const spare = Math.max(0, MIN_SPAN_S - (span[1] - span[0])) / 2;
       this.#span(span[0] - spare, span[1] + spare);
     }
     if (band) Object.assign(this.view, { first: band[0], rows: band[1] - band[0] + 1 });
@@ -114,7 +121,7 @@ export class Picture {
     await this.#go();
   }
 
-  /** Show the view that somebody asked for, and say so; what changes by itself is not read out. */
+  /** Load the viewport that a person chose, and announce it. Updates of the run are not announced. */
   async #go() {
     await this.load();
     if (this.found) this.root.querySelector("[data-explore-said]").textContent = shown(this.found);
@@ -122,7 +129,7 @@ export class Picture {
 
   #time(now, factor, at) {
     const length = now.to_s - now.from_s;
-    const longer = Math.max(length * factor, SHORTEST_S);
+    const longer = Math.max(length * factor, MIN_SPAN_S);
     if (longer >= now.whole_s) {
       delete this.view.from_s;
       delete this.view.to_s;
@@ -133,45 +140,45 @@ export class Picture {
   }
 
   #span(from, to) {
-    Object.assign(this.view, { from_s: Math.max(from, 0).toFixed(6), to_s: Math.max(to, SHORTEST_S).toFixed(6) });
+    Object.assign(this.view, { from_s: Math.max(from, 0).toFixed(6), to_s: Math.max(to, MIN_SPAN_S).toFixed(6) });
   }
 
   #rows(now, factor) {
-    const rows = Math.max(Math.round(now.rows * factor), FEWEST);
+    const rows = Math.max(Math.round(now.rows * factor), MIN_ROWS);
     if (rows >= now.total) {
       delete this.view.first;
       delete this.view.rows;
       return;
     }
-    const middle = this.looker.place ?? now.first + now.rows / 2;
+    const middle = this.panel.place ?? now.first + now.rows / 2;
     const first = Math.min(Math.max(Math.round(middle - rows / 2), 0), now.total - rows);
     Object.assign(this.view, { first, rows });
   }
 
   #draw(markup) {
-    const drawing = new DOMParser().parseFromString(markup, "text/html").querySelector(".timeline-set");
+    const drawing = markup.querySelector(".timeline-set");
     if (!drawing) return;
     this.figure.replaceChildren(document.importNode(drawing, true));
     this.#settle();
   }
 
-  /** The browser's own tooltips would come on top of ours; the drawing keeps its name. */
+  /** Remove titles, which the browser would show above the panel; the drawing keeps its accessible name. */
   #settle() {
     for (const svg of this.figure.querySelectorAll("svg")) {
       svg.setAttribute("aria-label", svg.querySelector(":scope > title")?.textContent ?? "");
       for (const title of svg.querySelectorAll("title")) title.remove();
     }
-    if (this.found) this.#tell(this.found);
+    if (this.found) this.#showExtent(this.found);
   }
 
-  /** What is shown, and which ways lead on from there. */
-  #tell(found) {
-    this.root.querySelector("[data-explore-shown]").textContent = shown(found);
+  /** Show the extent of the viewport, and disable the buttons that cannot change it further. */
+  #showExtent(found) {
+    this.root.querySelector("[data-explore-shown]").textContent = extent(found);
     const isWhole = found.from_s === 0 && found.to_s >= found.whole_s;
     const ends = {
-      in: found.to_s - found.from_s <= SHORTEST_S,
+      in: found.to_s - found.from_s <= MIN_SPAN_S,
       out: isWhole,
-      fewer: found.rows <= FEWEST,
+      fewer: found.rows <= MIN_ROWS,
       more: found.rows >= found.total,
       whole: isWhole && found.rows >= found.total,
     };
@@ -183,22 +190,22 @@ export class Picture {
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const how = KEYS[event.key];
-    if (how) this.zoom(how, this.looker.at);
-    else if (event.key === "ArrowLeft") this.pan(-PAN);
-    else if (event.key === "ArrowRight") this.pan(PAN);
-    else if (!this.looker.key(event.key)) return;
+    if (how) this.zoom(how, this.panel.at);
+    else if (event.key === "ArrowLeft") this.pan(-PAN_SHARE);
+    else if (event.key === "ArrowRight") this.pan(PAN_SHARE);
+    else if (!this.panel.key(event.key)) return;
     event.preventDefault();
   }
 
-  /** With Ctrl alone: the wheel by itself belongs to the page. */
+  /** Zoom with Ctrl and the wheel; the wheel alone scrolls the page. */
   #wheel(event) {
     if (!event.ctrlKey || !event.deltaY) return;
     event.preventDefault();
-    if (!this.isLoading) this.zoom(event.deltaY < 0 ? "in" : "out", this.looker.share(event));
+    if (!this.isLoading) this.zoom(event.deltaY < 0 ? "in" : "out", this.panel.share(event));
   }
 }
 
-function shown(found) {
+function extent(found) {
   const what = (found.of === "lanes" ? "lane" : "row") + (found.total === 1 ? "" : "s");
   const [from, to, total] = [found.first + 1, found.first + found.rows, found.total].map(count);
   const band = found.rows < found.total ? `${what} ${from} to ${to} of ${total}` : `${total} ${what}`;
@@ -206,16 +213,19 @@ function shown(found) {
   return `${found.from_s.toFixed(places)} to ${found.to_s.toFixed(places)} s, ${band}`;
 }
 
-/** Every picture of the page that can be explored, by its address. */
-export const pictures = new Map();
+const explorers = new WeakMap(); // of the elements marked `data-explore`
 
-/** Find the pictures of the page as it is now; those that were there before go on in the new elements. */
-export function explore() {
+function findDrawings() {
   for (const root of document.querySelectorAll("[data-explore]")) {
-    const known = pictures.get(root.dataset.explore);
-    if (!known) pictures.set(root.dataset.explore, new Picture(root));
-    else if (known.root !== root) known.mount(root);
+    if (!explorers.has(root)) explorers.set(root, new Explorer(root));
   }
 }
 
-explore();
+document.addEventListener("refreshed", findDrawings);
+document.addEventListener("stale", (event) => {
+  const explorer = explorers.get(event.target.querySelector(":scope > [data-explore]"));
+  if (!explorer?.isExplored) return;
+  event.preventDefault(); // it fetches its own viewport
+  explorer.refresh();
+});
+findDrawings();

@@ -1,0 +1,92 @@
+// Fetching a page or fragment of the lab, and putting it in the place of what the page has.
+
+/** The document at `url`, and its version if the lab names one; throws an error with the status if that is not 200. */
+export async function fetchPage(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (!response.ok) throw Object.assign(new Error(`${url}: ${response.status}`), { status: response.status, page });
+  return { page, version: response.headers.get("ETag")?.replaceAll('"', "") };
+}
+
+/**
+ * Make `stale`, a node of this page, equal to `fresh`. Nodes that stay the same stay in place, so that focus, scroll
+ * positions and selections survive. Elements with an id or a `data-key` are matched by it, others by their order.
+ * What a person opened, ticked, chose or typed stays as it is. An element with `data-widget` may refuse the change:
+ * it receives the event `fresh` and takes from `event.detail` what it needs.
+ */
+export function morph(stale, fresh) {
+  if (stale.isEqualNode(fresh)) return;
+  if (!isSame(stale, fresh) || stale instanceof SVGSVGElement) {
+    stale.replaceWith(document.importNode(fresh, true));
+  } else if (stale.nodeType !== Node.ELEMENT_NODE) {
+    stale.data = fresh.data;
+  } else if (stale.dataset.widget === undefined || stale.dispatchEvent(new CustomEvent("fresh", { detail: fresh, cancelable: true }))) {
+    const chosen = stale.localName === "select" ? stale.value : null;
+    morphAttributes(stale, fresh);
+    morphChildren(stale, fresh);
+    if ([...(stale.options ?? [])].some(({ value }) => value === chosen)) stale.value = chosen;
+  }
+}
+
+function isSame(stale, fresh) {
+  return stale.nodeName === fresh.nodeName && keyOf(stale) === keyOf(fresh);
+}
+
+function keyOf(node) {
+  return node.dataset?.key || node.id || null;
+}
+
+function morphAttributes(stale, fresh) {
+  for (const { name } of [...stale.attributes]) {
+    if (!fresh.hasAttribute(name) && !isOpenState(stale, name)) stale.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (stale.getAttribute(name) !== value && !isOpenState(stale, name)) stale.setAttribute(name, value);
+  }
+}
+
+function isOpenState(element, name) {
+  return name === "open" && element.localName === "details";
+}
+
+function morphChildren(stale, fresh) {
+  const keys = new Set(Array.from(fresh.children, keyOf));
+  for (const child of [...stale.children]) if (keyOf(child) !== null && !keys.has(keyOf(child))) child.remove();
+  const keyed = new Map(Array.from(stale.children, (child) => [keyOf(child), child]));
+  let at = stale.firstChild;
+  for (const node of [...fresh.childNodes]) {
+    const match = keyOf(node) === null ? next(at, node) : keyed.get(keyOf(node));
+    if (!match || match.nodeName !== node.nodeName) {
+      stale.insertBefore(document.importNode(node, true), at);
+      continue;
+    }
+    if (keyOf(node) === null) {
+      while (at !== match) at = removed(at);
+    } else if (match !== at) {
+      stale.insertBefore(match, at);
+    }
+    if (match === at) at = at.nextSibling;
+    morph(match, node);
+  }
+  while (at) at = removed(at);
+}
+
+/** The first node from `at` on that can become `node`, with only nodes before it that can go. */
+function next(at, node) {
+  for (let sibling = at; sibling && keyOf(sibling) === null; sibling = sibling.nextSibling) {
+    if (sibling.nodeName === node.nodeName) return sibling;
+    if (node.nodeType !== Node.ELEMENT_NODE) return null;
+  }
+  return null;
+}
+
+function removed(node) {
+  const following = node.nextSibling;
+  node.remove();
+  return following;
+}
+
+/** Have a screen reader read `text`. */
+export function announce(text) {
+  document.querySelector("[data-announce]").textContent = text;
+}

@@ -1,0 +1,135 @@
+// Keeps the elements marked `data-fragment` as the lab renders them now: an event names a fragment and its version; a
+// fragment whose version the page does not have is fetched from the element's `data-from` and put in its place.
+//
+// A hidden tab fetches the fragments with `data-while-hidden` only, and the others when it becomes visible.
+
+import { announce, fetchPage, morph } from "./dom.js";
+import { EventStream } from "./event_stream.js";
+
+const CALM_MS = 1000; // between updates, for people who asked for less motion
+const RETRY_MS = 1000;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const lostNotice = document.querySelector("[data-lost]");
+const latest = new Map(); // fragment name to the version that the stream named last
+const shown = new WeakMap(); // element to the version that it shows
+let isRefreshing = false;
+let timer = 0;
+
+/** Follow fragments with the shared worker, which holds one stream for all tabs; returns a function of their names. */
+function shareStream() {
+  const worker = new SharedWorker("/static/js/lib/stream_worker.js", { type: "module", name: "serverlab" });
+  const lock = `serverlab-tab-${crypto.randomUUID()}`;
+  const held = new Promise((resolve) => {
+    navigator.locks.request(lock, () => {
+      resolve();
+      return new Promise(() => {}); // held until this tab is gone
+    });
+  });
+  worker.addEventListener("error", () => {
+    follow = openStream();
+    followShown();
+  });
+  worker.port.addEventListener("message", ({ data }) => {
+    if (data.versions) take(data.versions);
+    if ("isLost" in data) showLost(data.isLost);
+  });
+  worker.port.start();
+  return (names) => held.then(() => worker.port.postMessage({ names, lock }));
+}
+
+/** Follow fragments with a stream of this page, while it is visible. */
+function openStream() {
+  const stream = new EventStream(take, showLost);
+  return (names) => stream.follow(document.hidden ? [] : names);
+}
+
+function showLost(isLost) {
+  lostNotice.hidden = !isLost;
+}
+
+/** The elements that this page keeps up to date. */
+function elements() {
+  const all = [...document.querySelectorAll("[data-fragment]")];
+  return document.hidden ? all.filter((element) => "whileHidden" in element.dataset) : all;
+}
+
+function followShown() {
+  follow([...new Set(elements().map((element) => element.dataset.fragment))]);
+}
+
+function take(versions) {
+  for (const [name, version] of Object.entries(versions)) latest.set(name, version);
+  refreshSoon(0);
+}
+
+function isStale(element) {
+  const version = latest.get(element.dataset.fragment);
+  return version !== undefined && version !== shown.get(element);
+}
+
+function refreshSoon(delay) {
+  if (isRefreshing || timer) return;
+  timer = setTimeout(async () => {
+    timer = 0;
+    isRefreshing = true;
+    const hasFailed = await refresh();
+    isRefreshing = false;
+    if (elements().some(isStale)) refreshSoon(hasFailed ? RETRY_MS : 0);
+  }, Math.max(delay, calm.matches ? CALM_MS : 0));
+}
+
+/** Fetch every stale element once; whether a fetch has failed. */
+async function refresh() {
+  const byAddress = new Map();
+  for (const element of elements().filter(isStale)) {
+    const url = element.dataset.from;
+    byAddress.set(url, [...(byAddress.get(url) ?? []), element]);
+  }
+  const results = await Promise.allSettled(Array.from(byAddress, ([url, stale]) => fetchInto(url, stale)));
+  const errors = results.filter(({ status }) => status === "rejected").map(({ reason }) => reason);
+  const deleted = errors.find(({ status }) => status === 404);
+  if (deleted) showDeleted(deleted.page);
+  followShown();
+  return errors.length > 0;
+}
+
+async function fetchInto(url, stale) {
+  const asked = stale.filter((element) => {
+    shown.set(element, latest.get(element.dataset.fragment));
+    return element.dispatchEvent(new CustomEvent("stale", { bubbles: true, cancelable: true }));
+  });
+  if (!asked.length) return; // a script of the page fetches its own view
+  try {
+    const { page, version } = await fetchPage(url);
+    for (const element of asked) put(element, page, version);
+  } catch (error) {
+    for (const element of asked) shown.delete(element);
+    throw error;
+  }
+}
+
+function put(element, page, version) {
+  const fresh = page.getElementById(element.id);
+  if (!fresh || !element.isConnected) return;
+  if (version) shown.set(element, version);
+  morph(element, fresh);
+  const title = page.title || document.title;
+  if (title !== document.title) {
+    document.title = title;
+    announce(title);
+  }
+  document.dispatchEvent(new Event("refreshed")); // for scripts that enhance elements
+}
+
+/** The server or run of this page was deleted; the lab's answer says so. */
+function showDeleted(page) {
+  document.querySelector("main").replaceChildren(...document.importNode(page.querySelector("main"), true).childNodes);
+  document.title = page.title;
+  announce(page.title);
+}
+
+let follow = window.SharedWorker && navigator.locks ? shareStream() : openStream();
+document.addEventListener("visibilitychange", followShown);
+addEventListener("pagehide", () => follow([]));
+addEventListener("pageshow", followShown);
+followShown();

@@ -1,0 +1,24 @@
+// A fragment that takes the lab some seconds is left out of a page, and fetched when it is about to be seen.
+
+import { fetchPage, morph } from "../lib/dom.js";
+
+const MARGIN = "400px";
+
+async function load(element) {
+  element.setAttribute("aria-busy", "true");
+  const { page } = await fetchPage(element.dataset.later);
+  morph(element, page.getElementById(element.id));
+}
+
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      load(target).catch(() => target.removeAttribute("aria-busy")); // its link is still there
+    }
+  },
+  { rootMargin: MARGIN },
+);
+
+for (const element of document.querySelectorAll("[data-later]")) watcher.observe(element);
