@@ -24,6 +24,7 @@ from webapp.storage.database import DatabaseError
 from webapp.storage.store import Store
 
 START_DEADLINE_S = 20.0
+SEND_BUFFER_BYTES = 32 * 1024
 
 
 class CannotServe(ServerlabError):
@@ -124,6 +125,9 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
         # Accepted sockets inherit TCP_NODELAY. asyncio sets it only if the socket has an explicit protocol; without it
         # every response, written as head and body, waits 40 ms for a delayed acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A reader that stalls holds this much in the kernel, which doubles it; without a limit it grows to megabytes,
+        # and filling them takes longer than the send deadline.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         try:
             listener.bind((host, port))
             listener.listen(BACKLOG)

@@ -30,5 +30,5 @@ def test_pages_heal_after_the_lab_was_killed_and_started_again(browser: Browser,
         expect(page.get_by_text("Connection to the lab lost")).to_be_hidden(timeout=5000)
     expect(run.locator("[data-run-state]")).to_have_text("interrupted")
     expect(dashboard.get_by_role("region", name="Servers", exact=True)).to_contain_text("stopped")
-    expect(dashboard.get_by_role("region", name="Last runs", exact=True)).to_contain_text("interrupted")
+    expect(dashboard.get_by_role("region", name="Latest runs", exact=True)).to_contain_text("interrupted")
     context.close()

@@ -18,8 +18,8 @@ from webapp import formatting
 
 PARTS = {
     "lateness": ("due_s", "connect_start_s"),
-    "kernel's queue": ("connected_s", "accepted_s"),
-    "server's queue": ("accepted_s", "started_s"),
+    "backlog wait": ("connected_s", "accepted_s"),
+    "queue wait": ("accepted_s", "started_s"),
     "session": ("greeted_s", "closed_s"),
 }
 

@@ -80,12 +80,17 @@ class _Kept:
     views: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)  # one rendering at a time
 
-    def advance(self, condition: Condition, numbers: Iterator[int]) -> None:
+    def advance(self, condition: Condition, numbers: Iterator[int]) -> float:
+        """Take the next version if the fragment has changed; return in how many seconds a version can follow."""
+        if not condition.is_moving and condition.state == self.state and self.version:
+            return condition.poll_s
         now = time.monotonic()
-        is_changed = condition.is_moving or condition.state != self.state or not self.version
-        if is_changed and now >= max(self.due_at, self.spent_until):
-            self.state, self.version, self.views = condition.state, next(numbers), {}
-            self.due_at = now + self.pace.interval_s
+        due_in_s = max(self.due_at, self.spent_until) - now
+        if due_in_s > 0:
+            return due_in_s
+        self.state, self.version, self.views = condition.state, next(numbers), {}
+        self.due_at = now + self.pace.interval_s
+        return condition.poll_s
 
     def draw(self, view: str, make: Callable[[], str]) -> str:
         with self.lock:
@@ -123,9 +128,8 @@ class LiveFragments:
                 continue
             with self._lock:
                 kept = self._keep(name)
-                kept.advance(condition, self._numbers)
+                poll_s = min(poll_s, kept.advance(condition, self._numbers))
             found[name] = f"{PROCESS}-{kept.version}"
-            poll_s = min(poll_s, condition.poll_s)
         return found, poll_s
 
     def render(self, name: str, view: str, make: Callable[[], str]) -> tuple[str, str]:

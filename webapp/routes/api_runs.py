@@ -62,7 +62,7 @@ async def _when_over(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
         version = lab.feed.version(run_topic(run.id))
         run = await run_in_threadpool(lab.runs.get, run.id)
         if not run.is_over:
-            await lab.feed.wait(run_topic(run.id), version, left_s)
+            await lab.feed.wait([run_topic(run.id)], version, left_s)
     return run
 
 

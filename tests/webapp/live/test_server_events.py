@@ -1,4 +1,4 @@
-"""A server's stream: a snapshot first, then who is served and who waits as it changes, and an end at its removal."""
+"""The event stream of a server: a snapshot first, then what is new, and an end when it is deleted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def api(tmp_path: Path) -> Iterator[httpx.Client]:
 
 
 def follow(api: httpx.Client, server: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The events of a server: their names and data."""
+    """Yield the names and data of a server's events."""
     with connect_sse(api, "GET", f"{server['links']['self']}/events") as source:
         for event in source.iter_sse():
             assert event.id
@@ -43,7 +43,7 @@ def connect(server: dict[str, Any]) -> socket.socket:
 
 
 @pytest.mark.parametrize("placement", ["thread", "process"])
-def test_a_stream_tells_who_is_served_who_waits_and_what_was(api: httpx.Client, placement: str) -> None:
+def test_stream_shows_lanes_queue_and_samples(api: httpx.Client, placement: str) -> None:
     server = start(api, model="bounded_pool", workers=1, placement=placement)
     stream = follow(api, server)
     name, first = next(stream)
@@ -66,7 +66,7 @@ def test_a_stream_tells_who_is_served_who_waits_and_what_was(api: httpx.Client, 
     stream.close()  # type: ignore[attr-defined]  # a generator
 
 
-def test_samples_and_events_are_told_once(api: httpx.Client) -> None:
+def test_samples_and_events_are_sent_once(api: httpx.Client) -> None:
     server = start(api, model="asyncio")
     stream = follow(api, server)
     _, first = next(stream)
@@ -82,7 +82,7 @@ def test_samples_and_events_are_told_once(api: httpx.Client) -> None:
     stream.close()  # type: ignore[attr-defined]
 
 
-def test_a_stream_goes_on_through_a_stop_and_begins_anew_with_a_start(api: httpx.Client) -> None:
+def test_restart_sends_a_snapshot(api: httpx.Client) -> None:
     server = start(api, model="sequential")
     stream = follow(api, server)
     next(stream)

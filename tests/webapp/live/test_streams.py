@@ -1,4 +1,4 @@
-"""Live pages: a snapshot first, then changes, an end; streams are counted, and nobody's slowness is anybody else's."""
+"""Event streams of the API: a snapshot first, then changes, then an end; their number; the feed of changes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
-from webapp.live.events import EventStream, Streams
 
 from tests.support.api_steps import LONG, QUICK, finished_run, script_run
 from tests.support.servers import wait_until
 from webapp.lab.change_feed import Feed
+from webapp.live.streams import EventStream, Streams
 from webapp.serving import embedded
 from webapp.settings import Settings
 
@@ -35,7 +35,7 @@ def start(api: httpx.Client, script: Any = QUICK) -> dict[str, Any]:
     return found
 
 
-def test_a_run_is_followed_from_its_snapshot_to_its_end(api: httpx.Client) -> None:
+def test_run_stream_starts_and_ends(api: httpx.Client) -> None:
     run = start(api, [{"send": "^ab$"}, {"wait_s": 0.6}])
     seen = list(events(api, run["links"]["events"]))
     names = [event.event for event in seen]
@@ -46,28 +46,25 @@ def test_a_run_is_followed_from_its_snapshot_to_its_end(api: httpx.Client) -> No
     states = [json.loads(event.data)["state"] for event in seen if event.event in ("snapshot", "run")]
     assert states[-1] == "completed"
     assert states == sorted(states, key=["queued", "running", "completed"].index)
-    drawings = [json.loads(event.data) for event in seen if event.event == "timeline"]
-    assert len(drawings) >= 2  # it grew while it ran
-    assert all("<svg" in drawing for drawing in drawings)
     assert all(event.id for event in seen)
     assert json.loads(seen[-1].data) == {"state": "completed"}
 
 
-def test_a_run_that_is_over_is_told_at_once(api: httpx.Client) -> None:
+def test_ended_run_ends_at_once(api: httpx.Client) -> None:
     run = finished_run(api)
-    assert [event.event for event in events(api, run["links"]["events"])] == ["snapshot", "timeline", "end"]
+    assert [event.event for event in events(api, run["links"]["events"])] == ["snapshot", "end"]
 
 
-def test_who_comes_back_with_the_newest_id_has_missed_nothing(api: httpx.Client) -> None:
+def test_newest_id_skips_the_snapshot(api: httpx.Client) -> None:
     run = finished_run(api)
     seen = list(events(api, run["links"]["events"]))
     again = [event.event for event in events(api, run["links"]["events"], last_id=seen[-1].id)]
-    assert again == ["timeline", "end"]
+    assert again == ["end"]
     for stale in ("0", "x-1", seen[-1].id.partition("-")[0] + "-0", "-" * 90):
         assert next(events(api, run["links"]["events"], last_id=stale)).event == "snapshot"
 
 
-def test_events_are_not_sent_more_often_than_the_interval(settings: Settings) -> None:
+def test_events_keep_the_interval(settings: Settings) -> None:
     with embedded(replace(settings, push_interval_s=0.25)) as url, httpx.Client(base_url=url, timeout=30) as api:
         run = start(api, [{"send": "^ab$"}, {"wait_s": 1.0}])
         told = [event for event in events(api, run["links"]["events"]) if event.event == "run"]
@@ -78,7 +75,7 @@ def test_events_are_not_sent_more_often_than_the_interval(settings: Settings) ->
         assert all(later - earlier > 0.2 for earlier, later in pairwise(elapsed))
 
 
-def test_the_lists_are_told_when_they_change(api: httpx.Client) -> None:
+def test_changed_lists_are_sent(api: httpx.Client) -> None:
     stream = events(api, "/api/v1/events")
     first = next(stream)
     assert first.event == "snapshot"
@@ -94,7 +91,7 @@ def test_the_lists_are_told_when_they_change(api: httpx.Client) -> None:
     stream.close()  # type: ignore[attr-defined]  # a generator
 
 
-def test_a_deleted_run_ends_its_streams(api: httpx.Client) -> None:
+def test_deleted_run_has_no_stream(api: httpx.Client) -> None:
     run = start(api, LONG)
     stream = events(api, run["links"]["events"])
     next(stream)
@@ -105,7 +102,7 @@ def test_a_deleted_run_ends_its_streams(api: httpx.Client) -> None:
         assert other.get(run["links"]["events"]).status_code == 404
 
 
-def test_the_lab_ending_ends_every_stream(settings: Settings) -> None:
+def test_shutdown_ends_streams(settings: Settings) -> None:
     ended = threading.Event()
     with httpx.Client(timeout=30) as api, embedded(settings) as url:
         stream = events(api, f"{url}api/v1/events")
@@ -121,7 +118,7 @@ def test_the_lab_ending_ends_every_stream(settings: Settings) -> None:
     assert ended.is_set()
 
 
-def test_streams_have_a_limit_that_names_itself_and_is_given_back(settings: Settings) -> None:
+def test_number_of_streams_is_limited(settings: Settings) -> None:
     with embedded(replace(settings, max_streams=2)) as url, httpx.Client(base_url=url, timeout=30) as api:
         open_ones = [events(httpx.Client(base_url=url, timeout=30), "/api/v1/events") for _ in range(2)]
         for stream in open_ones:
@@ -133,7 +130,7 @@ def test_streams_have_a_limit_that_names_itself_and_is_given_back(settings: Sett
         assert api.get("/healthz").status_code == 200
         for stream in open_ones:
             stream.close()  # type: ignore[attr-defined]
-        wait_until(lambda: _opens(api), "the places are given back")
+        wait_until(lambda: _opens(api), "the streams are freed")
 
 
 def _opens(api: httpx.Client) -> bool:
@@ -141,7 +138,7 @@ def _opens(api: httpx.Client) -> bool:
         return answer.status_code == 200
 
 
-def test_peers_that_vanish_give_their_places_back(settings: Settings) -> None:
+def test_reset_connections_free_streams(settings: Settings) -> None:
     with embedded(replace(settings, max_streams=2)) as url, httpx.Client(base_url=url, timeout=30) as api:
         address = (urlsplit(url).hostname, urlsplit(url).port)
         request = f"GET /api/v1/events HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\n\r\n".encode()
@@ -149,11 +146,10 @@ def test_peers_that_vanish_give_their_places_back(settings: Settings) -> None:
             with socket.create_connection(address) as peer:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close() resets
                 peer.sendall(request)
-        wait_until(lambda: _opens(api), "the places are given back")
+        wait_until(lambda: _opens(api), "the streams are freed")
 
 
-def test_a_place_is_given_back_when_the_body_never_begins() -> None:
-    """The peer is gone before the first byte: `send` fails at once."""
+def test_failed_send_frees_stream() -> None:
     streams = Streams(limit=1)
 
     async def no_events() -> Any:
@@ -177,43 +173,43 @@ def test_a_place_is_given_back_when_the_body_never_begins() -> None:
 # --- the feed --------------------------------------------------------------------------------------------------------
 
 
-def test_a_change_before_the_wait_is_not_missed() -> None:
+def test_change_before_wait_is_seen() -> None:
     async def story() -> None:
         feed = Feed()
         seen = feed.version("x")
         feed.touch("x")
-        await asyncio.wait_for(feed.wait("x", seen, 60), 5)
+        await asyncio.wait_for(feed.wait(["x"], seen, 60), 5)
 
     asyncio.run(story())
 
 
-def test_a_change_from_another_thread_wakes_all_who_wait_for_that_topic() -> None:
+def test_change_wakes_waiters_of_its_topic() -> None:
     async def story() -> None:
         feed = Feed()
-        waiting = [asyncio.create_task(feed.wait("x", 0, 60)) for _ in range(3)]
-        other = asyncio.create_task(feed.wait("y", 0, 60))
+        waiting = [asyncio.create_task(feed.wait(["x", "z"], 0, 60)) for _ in range(3)]
+        other = asyncio.create_task(feed.wait(["y"], 0, 60))
         await asyncio.sleep(0)
         await asyncio.to_thread(feed.touch, "x")
         await asyncio.wait_for(asyncio.gather(*waiting), 5)
         assert not other.done()
         feed.close()
         await asyncio.wait_for(other, 5)
-        await asyncio.wait_for(feed.wait("y", 0, 60), 5)  # nobody waits in a closed feed
+        await asyncio.wait_for(feed.wait(["y"], 0, 60), 5)  # a closed feed does not wait
         assert feed.is_closed
 
     asyncio.run(story())
 
 
-def test_a_wait_ends_with_its_time() -> None:
+def test_wait_times_out() -> None:
     async def story() -> None:
         feed = Feed()
-        await feed.wait("x", 0, 0.01)
+        await feed.wait(["x"], 0, 0.01)
         assert feed.version("x") == 0
 
     asyncio.run(story())
 
 
-def test_who_joins_late_is_told_what_was_before(api: httpx.Client) -> None:
+def test_snapshot_has_the_history(api: httpx.Client) -> None:
     run = start(api, [{"send": "^ab$"}, {"wait_s": 1.5}])
     for event in events(api, run["links"]["events"]):
         progress = json.loads(event.data).get("progress") if event.event == "run" else None
@@ -230,7 +226,7 @@ def test_who_joins_late_is_told_what_was_before(api: httpx.Client) -> None:
     api.post(f"{run['links']['self']}/cancel")
 
 
-def test_a_queued_run_is_told_its_place(api: httpx.Client) -> None:
+def test_queued_run_has_a_position(api: httpx.Client) -> None:
     first, second, third = start(api, LONG), start(api), start(api)
     assert api.get(third["links"]["self"]).json()["stage"]["before"] == 2
     api.post(f"{first['links']['self']}/cancel")

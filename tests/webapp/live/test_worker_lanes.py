@@ -1,4 +1,4 @@
-"""Lanes, squares and charts of a server's page, from records written by hand."""
+"""Lanes, squares and sparklines of a server's page, from records written by hand."""
 
 from __future__ import annotations
 
@@ -83,45 +83,45 @@ def look(
         (look("asyncio", [], 1, None), ["loop idle"]),
     ],
 )
-def test_every_thread_that_serves_has_a_lane(seen: Look, lanes: list[str]) -> None:
+def test_serving_threads_have_lanes(seen: Look, lanes: list[str]) -> None:
     assert [f"{lane.name} {lane.does}" for lane in list_lanes(seen).shown] == lanes
 
 
-def test_the_workers_left_of_a_pool_that_shrank_are_those_that_served_last() -> None:
+def test_shrunk_pool_keeps_latest_workers() -> None:
     served = (record(1, "worker-1", 980, 981), record(2, "worker-9", 981, 982), record(3, "worker-4", 982, 983))
     names = [lane.name for lane in list_lanes(look("elastic_pool", [], 4, 0, ended=served)).shown]
     assert names == ["acceptor", "worker-4", "worker-9"]
 
 
-def test_a_loop_has_one_lane_for_all_it_serves_and_shows_the_longest() -> None:
+def test_loop_shows_its_longest_connection() -> None:
     [lane] = list_lanes(look("asyncio", [record(n, "loop", 900 + n) for n in range(1, 51)], 1, None)).shown
     assert (lane.serving, lane.record and lane.record.number) == (50, 1)
 
 
-def test_lanes_beyond_a_screenful_are_counted() -> None:
+def test_further_lanes_are_counted() -> None:
     found = list_lanes(look("thread_per_client", [record(n, f"client-{n}") for n in range(1, 2001)], 2001, 2000))
     assert [lane.name for lane in found.shown[:3]] == ["acceptor", "client-1", "client-2"]
     assert len(found.shown) == MAX_LANES
     assert (found.more, found.more_serving) == (2001 - MAX_LANES, 2001 - MAX_LANES)
 
 
-def test_a_server_that_is_not_up_has_no_lanes() -> None:
+def test_stopped_server_has_no_lanes() -> None:
     server = FakeLab().add_server(state="stopped")
     assert list_lanes(Look(NOW, server)).shown == ()
 
 
-def test_busy_spans_a_breath_apart_are_one() -> None:
+def test_close_busy_spans_are_joined() -> None:
     ended = [record(1, "a", 1, 2), record(2, "a", 2.05, 3), record(3, "a", 4, 5), record(4, "b", 1, 2)]
     assert busy_spans(ended, ["a"]) == {"a": [(NS_PER_S, 3 * NS_PER_S), (4 * NS_PER_S, 5 * NS_PER_S)]}
 
 
-def test_a_lane_is_drawn_on_a_minute_of_six_hundred_units() -> None:
+def test_lane_has_600_units() -> None:
     spans = [(int(930 * NS_PER_S), int(935 * NS_PER_S)), (int(930 * NS_PER_S), int(950 * NS_PER_S))]
     assert busy_path(spans, int(990 * NS_PER_S), NOW) == "M0 0h100v10h-100zM500 0h100v10h-100z"
 
 
 @pytest.mark.parametrize(("number", "drawn", "each"), [(0, 0, 1), (120, 120, 1), (121, 61, 2), (2000, 100, 20)])
-def test_a_square_stands_for_one_connection_or_for_a_round_number(number: int, drawn: int, each: int) -> None:
+def test_squares_stand_for_round_numbers(number: int, drawn: int, each: int) -> None:
     path, every = squares(number)
     assert (path.count("z"), every) == (drawn, each)
 
@@ -135,12 +135,12 @@ SAMPLE = Sample(
 )  # fmt: skip
 
 
-def test_the_cpu_share_is_a_difference_over_half_a_second() -> None:
+def test_cpu_share_covers_half_a_second() -> None:
     samples = [replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, cpu_s=1 + n * 0.05) for n in range(7)]
     assert [row[6] for row in sample_rows(samples)] == [None] * 5 + [50.0] * 2
 
 
-def test_context_switches_are_told_a_second() -> None:
+def test_context_switches_are_rates() -> None:
     samples = [
         replace(SAMPLE, at_ns=NOW + n * NS_PER_S // 10, voluntary_switches=9 + n * 20, involuntary_switches=n * 3)
         for n in range(6)
@@ -148,7 +148,7 @@ def test_context_switches_are_told_a_second() -> None:
     assert [row[10:] for row in sample_rows(samples)] == [(None, None)] * 5 + [(200.0, 30.0)]
 
 
-def test_charts_say_in_words_what_they_draw() -> None:
+def test_sparklines_have_descriptions() -> None:
     found = {chart.columns[0]: chart for chart in server_sparklines(sample_rows([SAMPLE]), NOW, is_alone=True)}
     assert found["in_service"].words == "in service, the last minute: now 2, at most 2"
     assert found["accept_queue"].value == "\N{EM DASH}"
@@ -159,7 +159,7 @@ def test_charts_say_in_words_what_they_draw() -> None:
     )
 
 
-def test_what_began_after_the_look_has_lasted_no_time() -> None:
+def test_age_is_never_negative() -> None:
     assert age(-1) == age(0) == "0.0\N{NARROW NO-BREAK SPACE}s"
 
 
@@ -168,7 +168,7 @@ def test_scales_end_at_round_numbers(highest: float, top: float) -> None:
     assert nice_top(highest) == top
 
 
-def test_what_is_not_known_breaks_a_line_and_leaves_no_area() -> None:
+def test_unknown_value_leaves_a_gap() -> None:
     rows = [(940.0, 0), (970.0, 1), (985.0, None), (1000.0, 1)]
     broken = line(rows, 1, 1, NOW)
     assert broken == "M0 100.0L300 0.0M600 0.0"
@@ -178,7 +178,7 @@ def test_what_is_not_known_breaks_a_line_and_leaves_no_area() -> None:
     assert area_under("") == ""
 
 
-def test_what_was_seen_is_not_seen_again() -> None:
+def test_seen_records_are_not_new() -> None:
     before = Seen(5, 5, 5)
     assert Look(NOW, FakeLab().add_server()).seen(before) == before
     seen = Look(NOW, FakeLab().add_server(), ended=(record(1, "a", 1, 2),), samples=(SAMPLE,)).seen(before)

@@ -117,11 +117,11 @@ def test_timelines_of_very_many_connections_come_when_they_are_asked_for(
     monkeypatch.setattr("webapp.pages.compare.DRAWN_AT_ONCE", 5)
     page = see(visitor, "/compare?run=1&run=2")
     assert not page.all("svg", class_="timeline timeline--rows")
-    part = page.one(data_part="timelines")
+    part = page.one(id="timeline-drawings")
     assert part.text == "Draw the timelines of 6 connections ; it takes some seconds."
     page = see(visitor, part.attributes["data-later"])
     assert len(page.all("svg", class_="timeline timeline--rows")) == 4  # a wide and a narrow one each
-    assert "data-later" not in page.one(data_part="timelines").attributes
+    assert "data-later" not in page.one(id="timeline-drawings").attributes
 
 
 def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(

@@ -22,8 +22,8 @@ from webapp.problems import Conflict, FieldError, Invalid, NotFound, Quota
 
 def test_an_empty_dashboard_says_what_to_do_next(visitor: TestClient) -> None:
     page = see(visitor, "/")
-    assert "No server stands yet. Choose a design" in page.text
-    assert "No run yet." in page.text
+    assert "No servers yet. Choose a design" in page.text
+    assert "No runs yet." in page.text
     assert page.one("head").one("title").text == "Dashboard · Serverlab"
 
 
@@ -59,7 +59,7 @@ def test_the_dashboard_lists_servers_and_runs_with_their_states_in_words(visitor
     assert "completed valid" in page.text
     targets = [option.text for option in page.one(id="server").all("option")]
     assert targets == [
-        "a fresh bounded_pool as set up above, for this run only",
+        "a new bounded_pool with the options above, for this run only",
         "pool of two (bounded_pool, port 9001)",
     ]
 
@@ -257,20 +257,20 @@ def test_a_server_shows_who_is_served_by_whom_and_who_waits(visitor: TestClient,
     assert lanes[0] == "acceptor accepts"
     assert re.match(r"worker-1 serves 5 127\.0\.0\.1:50005 [1-9]", lanes[1])
     assert len(lanes) == 3
-    assert "7 127.0.0.1:50007" in page.one(aria_label="Table: Waiting for a worker").text
-    assert "0 wait in the kernel's queue" in page.text
+    assert "7 127.0.0.1:50007" in page.one(aria_label="Table: Queue").text
+    assert "0 wait in the backlog" in page.text
     assert page.one("table", data_events="").text.endswith("to 2")  # the newest first
     assert "completed 4" in page.text
-    assert "a process of its own, pid 4242, loop uvloop 1.0" in page.text
+    assert "its own process, pid 4242, loop uvloop 1.0" in page.text
     assert "class BoundedPool(" in page.one("pre").text
 
 
 def test_a_server_that_is_not_up_has_no_lanes(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(state="stopped")
     page = see(visitor, "/servers/1")
-    assert "nobody is connected" in page.text
+    assert "The server is not running, so it has no connections." in page.text
     assert page.one("tbody", data_lanes="").text == ""
-    assert "hidden" in page.one("section", data_part="minute").attributes
+    assert "hidden" in page.one("section", id="server-minute").attributes
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestCl
     lab.add_run("running", progress=RunProgress(elapsed_s=1.5, counts=counts))
     page = see(visitor, "/runs/1")
     shown = {fact.one("dt").text: fact.one("dd").text for fact in page.one("dl").all("div")}
-    assert shown["elapsed"].split() == ["1.50", "s"]
+    assert shown["elapsed"].split() == ["1.5", "s"]
     assert (shown["waiting"], shown["in service"], shown["completed"], shown["failed"]) == ("1", "2", "4", "1")
     assert page.one("progress").attributes["value"] == "5"
-    assert page.all(data_live_run="/api/v1/runs/1/events")
+    assert page.all(data_fragment="runs/1/progress", data_from="/live/runs/1/progress")
     assert visitor.post("/runs/1/cancel").headers["location"] == "/runs/1"
     assert lab.runs.get(1).state == "cancelled"
 
@@ -57,7 +57,7 @@ def test_a_run_under_way_tells_its_stage_and_what_went_wrong(visitor: TestClient
     lab.add_run("running", progress=progress, stage=stage)
     page = see(visitor, "/runs/1")
     assert page.one(data_run_phase="finishing").text == "Nothing new is begun."
-    assert page.one(data_figure="expected").text.split() == ["about", "2.0", "s,", "over", "by", "1.0", "s"]
+    assert page.one(data_figure="expected").text.split() == ["about", "2.0", "s,", "exceeded", "by", "1.0", "s"]
     assert page.one(data_figure="messages_per_s").text.split() == ["12", "345"]
     assert [cell.text for cell in page.all(data_errors="")[0].all("td")][1] == "no greeting"
     assert "and 7 more" in page.one(data_errors_untold="").text
