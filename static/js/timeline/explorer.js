@@ -124,7 +124,7 @@ class Explorer {
   /** Load the viewport that a person chose, and announce it. Updates of the run are not announced. */
   async #go() {
     await this.load();
-    if (this.found) this.root.querySelector("[data-explore-said]").textContent = shown(this.found);
+    if (this.found) this.root.querySelector("[data-explore-said]").textContent = extent(this.found);
   }
 
   #time(now, factor, at) {
