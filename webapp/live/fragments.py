@@ -52,11 +52,11 @@ PACES = {
     "lab/servers": Pace(1.0, 20),
     "lab/runs": Pace(0.0, 20),
     "state": Pace(0.0, 20),
-    "now": Pace(0.2, 40),  # together with the last minute a twentieth of the time: the same machine serves
+    "now": Pace(0.15, 40),  # together with the last minute a twentieth of the time: the same machine serves
     "minute": Pace(1.0, 40),
     "page": Pace(0.0, 20),
-    "progress": Pace(0.2, 20),
-    "timeline": Pace(0.25, 50),  # the run is measured while its timeline is drawn
+    "progress": Pace(0.15, 20),
+    "timeline": Pace(0.2, 50),  # the run is measured while its timeline is drawn
 }
 
 
