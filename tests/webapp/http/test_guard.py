@@ -156,6 +156,7 @@ def test_every_answer_carries_the_headers(url: str, path: str) -> None:
     assert policy == {
         "default-src": "'none'",
         "script-src": "'self'",
+        "worker-src": "'self'",
         "style-src": "'self'",
         "img-src": "'self' data:",
         "connect-src": "'self'",
