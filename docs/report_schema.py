@@ -1,4 +1,4 @@
-"""Writes `docs/report.schema.json`, the JSON Schema of a report: `python -m docs.report_schema`."""
+"""Write `docs/report.schema.json`, the JSON Schema of a report: `python -m docs.report_schema`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILE = Path(__file__).parent / "report.schema.json"
 
 
 def text() -> str:
-    """What the file has to hold."""
+    """Return the present JSON Schema as the text of the file."""
     return json.dumps(json_schema(), indent=2) + "\n"
 
 

@@ -156,8 +156,9 @@ def _differences(found: Any, expected: Any, path: str) -> Iterator[str]:
     """Compare two parts of a report, without the optional figures that an older program did not write."""
     if isinstance(expected, Shape):
         for name, field in type(expected).model_fields.items():
-            if field.is_required() or name in found.model_fields_set:
-                yield from _differences(getattr(found, name), getattr(expected, name), f"{path}{name}.")
+            value = getattr(found, name)
+            if field.is_required() or value is not None:
+                yield from _differences(value, getattr(expected, name), f"{path}{name}.")
     elif found is None or expected is None:
         if found is not expected:
             yield path.rstrip(".")
