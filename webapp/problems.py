@@ -16,7 +16,7 @@ ServerlabError                    coreserver.errors; the message is shown to a p
 ├── DataDirInUse                  webapp.storage.data_dir: another lab uses the data directory
 ├── DatabaseError                 webapp.storage.database: the database cannot be opened
 ├── TargetUnavailable             webapp.lab.run_target: the server of a run does not listen
-├── CouldNotDraw, ProcessEnded, ProcessStuck    webapp.charts.rendering.worker_handle: the chart helper failed
+├── RenderFailed, ProcessEnded, ProcessStuck    webapp.charts.rendering.worker_handle: the chart helper failed
 ├── LabError                      webapp.client: the lab refused a request of the client
 │   └── LabUnreachable            … or does not answer
 └── CommandError                  webapp.cli.exit_codes: ends a command with an exit code

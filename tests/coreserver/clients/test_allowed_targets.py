@@ -24,7 +24,7 @@ CONTROL_PORT = 8123
         ("localhost:9000", ("127.0.0.1", 9000)),
     ],
 )
-def test_an_address_on_the_list_is_taken_as_its_numbers(text: str, expected: tuple[str, int]) -> None:
+def test_listed_address_is_allowed(text: str, expected: tuple[str, int]) -> None:
     assert allowed_target(text, EVERYWHERE, CONTROL_PORT) == expected
 
 
@@ -78,7 +78,7 @@ def test_an_address_on_the_list_is_taken_as_its_numbers(text: str, expected: tup
         "",
     ],
 )
-def test_some_addresses_are_refused_whatever_the_list_says(text: str) -> None:
+def test_some_addresses_are_always_refused(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         allowed_target(text, EVERYWHERE, CONTROL_PORT)
     assert refused.value.field == "address"
@@ -95,12 +95,12 @@ def test_some_addresses_are_refused_whatever_the_list_says(text: str) -> None:
         ("[fd01::1]:9000", ["[fd00::/16]:9000"]),
     ],
 )
-def test_what_is_not_on_the_list_is_refused(text: str, allow: list[str]) -> None:
+def test_unlisted_address_is_refused(text: str, allow: list[str]) -> None:
     with pytest.raises(ConfigError, match="--allow-target"):
         allowed_target(text, allow, CONTROL_PORT)
 
 
-def test_a_name_is_resolved_once_and_judged_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["10.0.0.1", "169.254.169.254"])
 
     def resolve(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -116,12 +116,12 @@ def test_a_name_is_resolved_once_and_judged_by_its_address(monkeypatch: pytest.M
     "text",
     ["127.0.0.1", "127.0.0.1:80", "127.0.0.1:9000-8000", "127.0.0.1/8:9000", "name:9000", "[::1:9000", "1.2.3.4:70000"],
 )
-def test_an_entry_of_the_list_must_be_exact(text: str) -> None:
+def test_malformed_entry_is_refused(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
         allowed_entry(text)
     assert refused.value.field == "allow_target"
 
 
-def test_a_client_process_asks_again() -> None:
+def test_client_process_checks_its_target() -> None:
     with pytest.raises(ConfigError):
         ClientTarget("169.254.169.254", 9000)

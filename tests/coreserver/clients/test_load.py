@@ -42,7 +42,7 @@ def measure(config: LoadConfig, tmp_path: Path, on_progress: Any = lambda _clien
         return clients.measure(threading.Event(), lambda progress: on_progress(clients, progress))
 
 
-def test_three_processes_find_what_one_would(tmp_path: Path) -> None:
+def test_processes_share_the_load(tmp_path: Path) -> None:
     lines: list[Progress] = []
     config = load(OPEN, CLOSED, client_processes=3)
     result = measure(config, tmp_path, lambda _, progress: lines.append(progress))
@@ -78,7 +78,7 @@ def test_three_processes_find_what_one_would(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_clients_are_pinned_where_they_were_asked_to_run(tmp_path: Path) -> None:
+def test_clients_run_on_the_given_cpus(tmp_path: Path) -> None:
     cpu = min(os.sched_getaffinity(0))
     seen: set[frozenset[int]] = set()
 
@@ -90,7 +90,7 @@ def test_clients_are_pinned_where_they_were_asked_to_run(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("number", "how"), [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGSTOP, "no sign of")])
-def test_one_dead_process_ends_the_run_and_the_others_results_are_kept(
+def test_dead_process_keeps_other_results(
     number: signal.Signals, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_handle, "SILENCE_S", 1.5)
@@ -119,7 +119,7 @@ def test_one_dead_process_ends_the_run_and_the_others_results_are_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stopped_process_is_noticed_within_five_seconds() -> None:
+def test_stopped_process_is_found_within_5_s() -> None:
     assert worker_handle.SILENCE_S + TICK_S < 4.5  # the others' ends and the result come on top
 
 
@@ -152,19 +152,19 @@ def test_cancel_reaches_every_process(tmp_path: Path) -> None:
         (7, {"kind": "closed", "count": 2}, 7),
     ],
 )
-def test_the_default_leaves_a_core_to_the_server(
+def test_default_leaves_one_core_to_server(
     asked: int | None, group: dict[str, Any], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2, 3})
     assert processes_for(load(group, client_processes=asked)) == expected
 
 
-def test_a_cpu_that_is_named_twice_is_one_cpu() -> None:
+def test_repeated_cpu_counts_once() -> None:
     cpu = min(os.sched_getaffinity(0))
     assert processes_for(load({"kind": "closed", "count": 1000}, client_cpus=[cpu] * 100)) == 1
 
 
-def test_a_share_that_does_not_fit_the_descriptors_is_refused_with_the_limit_and_the_command(
+def test_too_few_descriptors_are_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _which: (1000, 20_000))
@@ -175,7 +175,7 @@ def test_a_share_that_does_not_fit_the_descriptors_is_refused_with_the_limit_and
         reserve_connections(load({"kind": "idle", "count": 50_000}), 2)
 
 
-def test_source_addresses_are_nobody_else_s() -> None:
+def test_processes_use_distinct_sources() -> None:
     """Every process counts its connections by itself, and a source address has ports for only so many."""
     used: list[set[str]] = []
     for process in range(2):
@@ -189,7 +189,7 @@ def test_source_addresses_are_nobody_else_s() -> None:
     assert used[1] == {"127.0.0.2", "127.0.0.4", "127.0.0.6"}
 
 
-def test_a_table_of_plain_records_is_the_same_as_of_views(tmp_path: Path) -> None:
+def test_table_of_records_equals_table_of_views(tmp_path: Path) -> None:
     result = measure(load(CLOSED), tmp_path)
     table = table_of(result.records)
     for record in result.records:

@@ -35,9 +35,7 @@ from coreserver.protocols.article import ProtocolEngine
         pytest.param([(0, 4, 1.0), (4, 4, 0.5)], [0, 707.106781, 1000, 1250], id="ramp, then constant"),
     ],
 )
-def test_a_constant_law_puts_arrivals_where_the_integral_of_the_rate_is_whole(
-    segments: list[Segment], expected_ms: list[float]
-) -> None:
+def test_constant_arrivals_follow_the_rate(segments: list[Segment], expected_ms: list[float]) -> None:
     assert list(arrivals(segments, "constant", Random(1))) == [round(ms * NS_PER_MS) for ms in expected_ms]
 
 
@@ -49,7 +47,7 @@ def test_a_constant_law_puts_arrivals_where_the_integral_of_the_rate_is_whole(
         pytest.param([(500, 500, 10.0), (0, 0, 3.0), (2500, 2500, 2.0)], 10_000, id="stages"),
     ],
 )
-def test_poisson_counts_scatter_as_they_must(segments: list[Segment], mean: int) -> None:
+def test_poisson_counts_have_poisson_variance(segments: list[Segment], mean: int) -> None:
     offsets = list(arrivals(segments, "poisson", Random(7)))
     assert offsets == sorted(offsets)
     assert offsets[0] >= 0
@@ -67,7 +65,7 @@ def test_poisson_gaps_are_exponential() -> None:
 
 
 @pytest.mark.parametrize("payload_bytes", [1, 14, 5000, 1 << 20])
-def test_messages_are_what_the_protocol_takes_for_one_message(payload_bytes: int) -> None:
+def test_pool_entries_are_single_messages(payload_bytes: int) -> None:
     pool = message_pool(payload_bytes, Random(5))
     assert len(pool) == max(1, min(MAX_POOL_MESSAGES, MAX_POOL_BYTES // payload_bytes))
     for data, reply in pool[:20]:
@@ -87,7 +85,7 @@ def hash_of(config: LoadConfig) -> str:
 OPEN = {"kind": "open", "rate_per_s": 100.0, "duration_s": 2.0}
 
 
-def test_the_same_settings_and_seed_make_the_same_schedule() -> None:
+def test_same_seed_makes_same_schedule() -> None:
     assert hash_of(load(OPEN)) == hash_of(load(OPEN))
 
 
@@ -102,18 +100,18 @@ def test_the_same_settings_and_seed_make_the_same_schedule() -> None:
         load(OPEN, {"kind": "closed"}),
     ],
 )
-def test_any_difference_shows_in_the_hash(other: LoadConfig) -> None:
+def test_hash_shows_any_difference(other: LoadConfig) -> None:
     assert hash_of(other) != hash_of(load(OPEN))
 
 
-def test_a_group_keeps_its_schedule_whatever_is_sent_beside_it_or_with_it() -> None:
+def test_groups_have_independent_schedules() -> None:
     alone = plan_of(load(OPEN).clients[0], 1)
     beside = load({"kind": "flood"}, OPEN)
     assert plan_of(beside.clients[1], 1) == alone
     assert plan_of(load(OPEN | {"message_bytes": 900}).clients[0], 1).due_ns == alone.due_ns
 
 
-def test_counted_clients_are_all_due_at_their_group_s_start() -> None:
+def test_counted_clients_are_due_at_start() -> None:
     plan = plan_of(load({"kind": "closed", "count": 3, "start_s": 0.25}).clients[0], 1)
     assert list(plan.due_ns) == [250 * NS_PER_MS] * 3
     assert all(0 <= first < len(plan.pool) for first in plan.first)

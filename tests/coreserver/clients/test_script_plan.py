@@ -22,7 +22,7 @@ def sends(*texts: str) -> list[tuple[bytes, tuple[int | None, ...]]]:
     return [(action.reply, action.replies_end) for action in actions if isinstance(action, Say)]
 
 
-def test_the_article_says_three_things_and_expects_1111() -> None:
+def test_article_script_has_three_sends() -> None:
     assert actions_of(group()) == (
         Say(b"^abc$de^abte$f", b"bcdbcuf", (3, 7)),
         Pause(1_000_000_000),
@@ -47,14 +47,14 @@ def test_the_article_says_three_things_and_expects_1111() -> None:
         pytest.param(["^a^b$"], [(b"b_c", (3,))], id="a caret inside is data"),
     ],
 )
-def test_each_send_knows_its_reply_and_the_messages_it_completes(
+def test_sends_carry_replies_and_message_ends(
     texts: list[str], expected: list[tuple[bytes, tuple[int | None, ...]]]
 ) -> None:
     assert sends(*texts) == expected
 
 
 @given(st.lists(st.text("^$ab", min_size=1, max_size=12), min_size=1, max_size=8))
-def test_all_sends_together_owe_what_the_engine_answers(texts: list[str]) -> None:
+def test_replies_equal_those_of_the_engine(texts: list[str]) -> None:
     engine = ProtocolEngine()
     whole = engine.receive("".join(texts).encode())
     plan = sends(*texts)
@@ -64,6 +64,6 @@ def test_all_sends_together_owe_what_the_engine_answers(texts: list[str]) -> Non
     assert ends == sorted(set(ends))
 
 
-def test_text_is_sent_as_utf_8_and_hex_as_its_bytes() -> None:
+def test_text_is_utf_8_and_hex_is_bytes() -> None:
     actions = actions_of(group({"send": "é"}, {"send_hex": "5eFF24"}))
     assert actions == (Say("é".encode(), b"", ()), Say(b"^\xff$", b"\x00", (1,)))

@@ -44,7 +44,7 @@ def is_in_service(progress: Progress, clients: int) -> bool:
     return progress.counts["in_service"] == clients
 
 
-def test_the_result_has_every_client_whole(tmp_path: Path) -> None:
+def test_result_has_every_record(tmp_path: Path) -> None:
     with peer(honest) as address:
         result = measure(address, script({"send": "^ab$"}, {"expect": "bc"}, count=20), tmp_path)
     assert result.complete
@@ -61,7 +61,7 @@ def test_the_result_has_every_client_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_adds_up_to_the_result(tmp_path: Path) -> None:
+def test_progress_adds_up_to_result(tmp_path: Path) -> None:
     lines: list[Progress] = []
     with peer(honest) as address:
         load = script({"send": "^ab$"}, {"wait_s": 0.3}, count=300)
@@ -76,7 +76,7 @@ def test_progress_adds_up_to_the_result(tmp_path: Path) -> None:
     assert all(row.log == [] and len(row.messages) == 0 for row in seen)
 
 
-def test_it_starts_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_starts_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even one full of files with the names of modules can confuse it."""
     (tmp_path / "coreserver").mkdir()
     (tmp_path / "coreserver" / "__init__.py").write_text("raise SystemExit('the wrong package')")
@@ -86,7 +86,7 @@ def test_it_starts_from_any_directory(tmp_path: Path, monkeypatch: pytest.Monkey
         assert measure(address, QUICK, Path()).complete
 
 
-def test_cancel_ends_the_traffic_and_keeps_what_was_gathered(tmp_path: Path) -> None:
+def test_cancel_keeps_recorded_results(tmp_path: Path) -> None:
     cancel = threading.Event()
     asked_at: list[float] = []
 
@@ -103,7 +103,7 @@ def test_cancel_ends_the_traffic_and_keeps_what_was_gathered(tmp_path: Path) -> 
     assert all(record.messages[0].replied_ns for record in result.records)
 
 
-def test_a_cancel_that_was_there_before_it_started_sends_nothing(tmp_path: Path) -> None:
+def test_early_cancel_sends_nothing(tmp_path: Path) -> None:
     cancel = threading.Event()
     cancel.set()
     with peer(honest) as address:
@@ -111,7 +111,7 @@ def test_a_cancel_that_was_there_before_it_started_sends_nothing(tmp_path: Path)
     assert [record.outcome for record in result.records] == [ClientOutcome.NOT_STARTED]
 
 
-def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Path) -> None:
+def test_killed_process_leaves_reported_rows(tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill_in_service(clients: LoadProcesses, progress: Progress) -> None:
@@ -128,7 +128,7 @@ def test_a_killed_process_is_a_death_with_the_rows_it_had_reported(tmp_path: Pat
     assert all(record.greeted_ns and record.greeted_ns > partial.started_ns for record in partial.records)
 
 
-def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_handle, "SILENCE_S", 1.5)
     stopped: list[tuple[int, float]] = []
 
@@ -144,9 +144,7 @@ def test_a_stopped_process_is_noticed_and_killed(tmp_path: Path, monkeypatch: py
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_lab_that_was_stopped_itself_does_not_take_its_own_silence_for_theirs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paused_lab_kills_no_client_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(selectors.DefaultSelector):
         """Once in service: a wait that a stop signal makes longer than was asked for, and that has seen nothing."""
 
@@ -179,14 +177,14 @@ def test_a_lab_that_was_stopped_itself_does_not_take_its_own_silence_for_theirs(
     assert stopped
 
 
-def test_a_process_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_is_reported_with_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", "raise RuntimeError('a bug of ours')"))
     with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug of ours") as died:
         measure(("127.0.0.1", 9), QUICK, tmp_path)
     assert died.value.partial.records == []
 
 
-def test_a_flood_on_stderr_and_a_stray_print_hurt_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stray_output_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = (
         "import sys\n"
         "from coreserver.clients.worker import __main__ as worker\n"
@@ -199,7 +197,7 @@ def test_a_flood_on_stderr_and_a_stray_print_hurt_nobody(tmp_path: Path, monkeyp
         assert measure(address, QUICK, tmp_path).complete
 
 
-def test_a_parent_slow_to_listen_does_not_slow_the_clients(tmp_path: Path) -> None:
+def test_slow_parent_does_not_delay_clients(tmp_path: Path) -> None:
     def dawdle(_clients: LoadProcesses, _progress: Progress) -> None:
         threading.Event().wait(0.3)
 
@@ -210,9 +208,7 @@ def test_a_parent_slow_to_listen_does_not_slow_the_clients(tmp_path: Path) -> No
     assert max(lateness) < 200_000_000
 
 
-def test_more_clients_than_descriptors_are_refused_before_any_traffic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_few_descriptors_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = (
         "import resource, runpy\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
@@ -228,9 +224,7 @@ def test_more_clients_than_descriptors_are_refused_before_any_traffic(
     assert connects == []
 
 
-def test_a_soft_limit_is_raised_for_as_many_as_the_hard_one_allows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_soft_descriptor_limit_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = (
         "import resource, runpy\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 1000))\n"
@@ -242,7 +236,7 @@ def test_a_soft_limit_is_raised_for_as_many_as_the_hard_one_allows(
     assert {record.outcome for record in result.records} == {ClientOutcome.COMPLETED}
 
 
-def test_the_end_of_stdin_is_the_end_of_the_process(tmp_path: Path) -> None:
+def test_process_exits_when_stdin_ends(tmp_path: Path) -> None:
     """A killed lab can send no cancel; its children end by themselves."""
     greeted = threading.Event()
     gone = threading.Event()

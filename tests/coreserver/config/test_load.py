@@ -42,7 +42,7 @@ def load(group: dict[str, Any], **more: Any) -> LoadConfig:
         ({"kind": "flood", "rate_per_s": 50_001.0}, "rate_per_s"),
     ],
 )
-def test_an_impossible_field_is_refused_by_its_name(group: dict[str, Any], field: str) -> None:
+def test_invalid_field_is_named(group: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
         load(group)
     (error,) = refused.value.errors()
@@ -57,14 +57,14 @@ def test_an_impossible_field_is_refused_by_its_name(group: dict[str, Any], field
         [{"kind": "idle"}, {"kind": "idle"}],
     ],
 )
-def test_what_only_all_groups_together_exceed_is_theirs(groups: list[dict[str, Any]]) -> None:
+def test_limits_apply_to_all_groups_together(groups: list[dict[str, Any]]) -> None:
     with pytest.raises(ValidationError) as refused:
         LoadConfig.model_validate({"clients": groups})
     (error,) = refused.value.errors()
     assert error["loc"] == ("clients",)
 
 
-def test_a_cpu_that_is_not_there_is_refused() -> None:
+def test_unavailable_cpu_is_refused() -> None:
     missing = max(os.sched_getaffinity(0)) + 1
     with pytest.raises(ValidationError, match=f"CPU {missing} is not available"):
         load({"kind": "closed"}, client_cpus=[missing])
@@ -85,7 +85,7 @@ def test_a_cpu_that_is_not_there_is_refused() -> None:
         {"kind": "flood"},
     ],
 )
-def test_a_load_survives_the_way_to_a_client_process(group: dict[str, Any]) -> None:
+def test_load_survives_json_round_trip(group: dict[str, Any]) -> None:
     config = load(group)
     assert LoadConfig.model_validate_json(config.model_dump_json()) == config
 

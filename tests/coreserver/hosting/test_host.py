@@ -28,7 +28,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[ServerHost]:
         yield host
 
 
-def test_the_records_of_a_day_are_the_same_everywhere(server: ServerHost) -> None:
+def test_records_are_equal_in_every_placement(server: ServerHost) -> None:
     subscription = server.subscribe()
     ended: list[ConnectionRecord] = []
 
@@ -77,7 +77,7 @@ def test_the_records_of_a_day_are_the_same_everywhere(server: ServerHost) -> Non
     assert [(event.kind, event.detail) for event in server.events()] == [("cut_off", "connections still open: 1")]
 
 
-def test_samples_come_ten_times_a_second_on_the_one_clock(server: ServerHost) -> None:
+def test_samples_come_ten_times_a_second(server: ServerHost) -> None:
     overflows_before = listen_overflows()
     began = now_ns()
     with Peer(server) as peer:
@@ -103,7 +103,7 @@ def test_samples_come_ten_times_a_second_on_the_one_clock(server: ServerHost) ->
     assert samples[0].voluntary_switches <= samples[-1].voluntary_switches
 
 
-def test_the_pid_is_of_the_process_that_serves(server: ServerHost) -> None:
+def test_pid_is_of_the_serving_process(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.greeted()
         inodes = set()
@@ -121,7 +121,7 @@ def test_the_pid_is_of_the_process_that_serves(server: ServerHost) -> None:
         assert server.pid is None
 
 
-def test_any_thread_may_stop_a_host_that_another_drains(server: ServerHost) -> None:
+def test_stop_during_drain_from_other_thread(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.greeted()
         drain = threading.Thread(target=server.drain, args=(0.5,))
@@ -133,7 +133,7 @@ def test_any_thread_may_stop_a_host_that_another_drains(server: ServerHost) -> N
         assert peer.receive_to_end() == b""
 
 
-def test_seeds_and_laws_of_work_reach_the_server() -> None:
+def test_work_settings_reach_the_server() -> None:
     """The C program draws numbers of its own; their mean and their repeatability are what a seed promises."""
 
     def times(model: str, seed: int) -> list[int]:
@@ -153,7 +153,7 @@ def test_seeds_and_laws_of_work_reach_the_server() -> None:
     assert 2_000_000 < sum(first) / len(first) < 8_000_000
 
 
-def test_a_host_is_chosen_by_the_placement() -> None:
+def test_placement_selects_the_host() -> None:
     hosts = [host_for(server_config(model, placement=placement)) for model, placement in PLACES]
     assert [type(host).__name__ for host in hosts] == ["ThreadHost", "ProcessHost", "ProcessHost"]
     assert [host.pid for host in hosts] == [os.getpid(), None, None]
@@ -163,7 +163,7 @@ def test_a_host_is_chosen_by_the_placement() -> None:
 
 
 @pytest.mark.parametrize("model", ["thread_per_client", "c_threads"])
-def test_a_process_takes_its_cpus_and_has_all_descriptors(model: str) -> None:
+def test_process_gets_cpus_and_descriptors(model: str) -> None:
     cpu = max(os.sched_getaffinity(0))
     with running(model, placement="process", cpus=[cpu]) as server:
         assert server.pid is not None

@@ -80,7 +80,7 @@ def assert_nothing_left(server: ServerHost) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
-def test_t29_a_killed_process_is_a_failed_server_with_its_code(server: ServerHost, sent: signal.Signals) -> None:
+def test_killed_process_is_a_failed_server(server: ServerHost, sent: signal.Signals) -> None:
     subscription = server.subscribe()
     with Peer(server) as peer:
         peer.greeted()
@@ -94,7 +94,7 @@ def test_t29_a_killed_process_is_a_failed_server_with_its_code(server: ServerHos
     assert server.state is State.STOPPED
 
 
-def test_t29_a_paused_process_is_a_failed_server_and_does_not_come_back(server: ServerHost) -> None:
+def test_paused_process_is_a_failed_server(server: ServerHost) -> None:
     with Peer(server) as peer:
         peer.greeted()
         os.kill(pid_of(server), signal.SIGSTOP)
@@ -103,7 +103,7 @@ def test_t29_a_paused_process_is_a_failed_server_and_does_not_come_back(server: 
     assert_nothing_left(server)
 
 
-def test_a_paused_process_can_be_stopped_in_time(server: ServerHost) -> None:
+def test_paused_process_can_be_stopped(server: ServerHost) -> None:
     os.kill(pid_of(server), signal.SIGSTOP)
     began = time.monotonic()
     server.stop()
@@ -112,7 +112,7 @@ def test_a_paused_process_can_be_stopped_in_time(server: ServerHost) -> None:
     assert_nothing_left(server)
 
 
-def test_a_drain_ends_when_the_process_dies_under_it(server: ServerHost) -> None:
+def test_drain_ends_when_process_dies(server: ServerHost) -> None:
     pid = pid_of(server)
     with Peer(server) as peer:
         peer.greeted()
@@ -127,7 +127,7 @@ def test_a_drain_ends_when_the_process_dies_under_it(server: ServerHost) -> None
     assert_nothing_left(server)
 
 
-def test_t29_the_same_port_serves_again_after_a_kill(model: str, server: ServerHost) -> None:
+def test_port_is_usable_after_a_kill(model: str, server: ServerHost) -> None:
     assert server.address is not None
     os.kill(pid_of(server), signal.SIGKILL)
     assert_failed_soon(server)
@@ -135,11 +135,11 @@ def test_t29_the_same_port_serves_again_after_a_kill(model: str, server: ServerH
         assert_healthy(again)
 
 
-def test_ctrl_c_in_a_terminal_does_not_reach_the_process(server: ServerHost) -> None:
+def test_process_has_its_own_session(server: ServerHost) -> None:
     assert os.getsid(pid_of(server)) == pid_of(server)
 
 
-def test_c01_when_the_lab_is_killed_its_servers_end(model: str) -> None:
+def test_servers_end_with_killed_lab(model: str) -> None:
     lab = subprocess.Popen(
         [
             sys.executable,
@@ -167,7 +167,7 @@ def test_c01_when_the_lab_is_killed_its_servers_end(model: str) -> None:
         assert_healthy(again)
 
 
-def test_t06_at_the_descriptor_limit_a_process_neither_spins_nor_floods(server: ServerHost) -> None:
+def test_descriptor_limit_causes_no_spin(server: ServerHost) -> None:
     process = psutil.Process(pid_of(server))
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (process.num_fds() + 8, 20_000))
     with ExitStack() as stack:
@@ -182,7 +182,7 @@ def test_t06_at_the_descriptor_limit_a_process_neither_spins_nor_floods(server: 
     assert_healthy(server)
 
 
-def test_t07_a_c_thread_that_cannot_start_costs_its_client() -> None:
+def test_failed_c_thread_costs_one_client() -> None:
     with running("c_threads", backlog=256) as server:
         process = psutil.Process(pid_of(server))
         assert_healthy(server)
@@ -200,7 +200,7 @@ def test_t07_a_c_thread_that_cannot_start_costs_its_client() -> None:
 # --- starting --------------------------------------------------------------------------------------------------------
 
 
-def test_t29_a_program_that_says_nothing_is_given_up() -> None:
+def test_silent_program_cannot_start() -> None:
     silent = Program("sleep", "60")
     silent.start_deadline_s = 0.3  # type: ignore[misc]
     with pytest.raises(CannotStart, match=r"did not begin to listen within 0\.3 s"):
@@ -209,14 +209,14 @@ def test_t29_a_program_that_says_nothing_is_given_up() -> None:
     assert silent.pid is None
 
 
-def test_t29_a_wrong_program_is_found_out() -> None:
+def test_wrong_program_cannot_start() -> None:
     chatty = Program("sh", "-c", "echo Hello, I serve web pages; cat")
     with pytest.raises(CannotStart, match="invalid telemetry"):
         chatty.start()
     assert chatty.pid is None
 
 
-def test_t29_a_program_that_exits_tells_its_code_and_its_last_words() -> None:
+def test_exit_is_reported_with_last_words() -> None:
     dying = Program("sh", "-c", "for n in $(seq 50); do echo line $n >&2; done; exit 7")
     with pytest.raises(CannotStart, match="exit code 7") as raised:
         dying.start()
@@ -225,19 +225,19 @@ def test_t29_a_program_that_exits_tells_its_code_and_its_last_words() -> None:
     assert "line 30 |" not in str(raised.value)
 
 
-def test_a_program_that_is_not_there_cannot_start() -> None:
+def test_missing_program_cannot_start() -> None:
     with pytest.raises(CannotStart, match="no-such-program"):
         Program("/no-such-program").start()
 
 
-def test_c28_a_program_may_write_a_megabyte_to_stderr() -> None:
+def test_large_stderr_does_no_harm() -> None:
     loud = python(f"import sys; sys.stderr.write('x' * 999_999 + chr(10)); sys.stderr.flush(); {CHILD}")
     loud.start()
     loud.stop()
     assert (loud.state, loud.failure) == (State.STOPPED, None)
 
 
-def test_a_print_in_a_model_does_not_disturb_the_telemetry() -> None:
+def test_print_does_not_disturb_telemetry() -> None:
     printing = python(
         "import sys; from coreserver.hosting import server_process as child\n"
         "from coreserver.telemetry import frame_sender; note = frame_sender.ReportingRecorder._add\n"
@@ -252,7 +252,7 @@ def test_a_print_in_a_model_does_not_disturb_the_telemetry() -> None:
     assert printing.failure is None
 
 
-def test_the_switch_interval_is_set_in_the_process_alone() -> None:
+def test_switch_interval_is_set_in_process_only() -> None:
     before = sys.getswitchinterval()
     telling = python(
         "import sys; from coreserver.hosting import server_process as child\n"
@@ -265,7 +265,7 @@ def test_the_switch_interval_is_set_in_the_process_alone() -> None:
     assert sys.getswitchinterval() == before
 
 
-def test_refusals_come_back_as_the_errors_they_were(model: str, server: ServerHost) -> None:
+def test_port_in_use_is_reported(model: str, server: ServerHost) -> None:
     assert server.address is not None
     with pytest.raises(PortInUse) as in_use, running(model, placement="process", port=server.address.port):
         pass
@@ -286,7 +286,7 @@ def no_such_address() -> ServerHost:
 
 
 @pytest.mark.parametrize("made", [refusing, no_such_address])
-def test_an_address_that_cannot_be_had_is_a_fault_of_the_settings(made: Callable[[], ServerHost | Program]) -> None:
+def test_unusable_address_is_a_config_error(made: Callable[[], ServerHost | Program]) -> None:
     host = made()
     with pytest.raises(ConfigError) as refused:
         host.start()

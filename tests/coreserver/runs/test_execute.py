@@ -63,7 +63,7 @@ def assert_both_sides_agree(result: RunResult) -> None:
         assert client.connect_start_ns <= record.accepted_ns <= record.started_ns <= client.greeted_ns
 
 
-def test_thread_per_client_greets_the_article_s_three_clients_at_once(tmp_path: Path) -> None:
+def test_thread_per_client_greets_all_at_once(tmp_path: Path) -> None:
     with running("thread_per_client") as host:
         result = run(host, ARTICLE, tmp_path)
     assert (result.outcome, result.failure, result.failure_detail) == ("completed", None, None)
@@ -75,7 +75,7 @@ def test_thread_per_client_greets_the_article_s_three_clients_at_once(tmp_path: 
     assert (result.load.ended_ns - result.load.started_ns) / 1e9 >= 2.2
 
 
-def test_a_pool_of_two_greets_the_third_client_when_one_has_gone(tmp_path: Path) -> None:
+def test_pool_of_two_serves_third_client_later(tmp_path: Path) -> None:
     with running("bounded_pool", workers=2) as host:
         result = run(host, BRISK, tmp_path)
     assert result.outcome == "completed"
@@ -94,14 +94,14 @@ def test_samples_cover_the_run(tmp_path: Path) -> None:
     assert any(sample.in_service == 1 for sample in result.samples)
 
 
-def test_progress_is_told_in_the_caller_s_thread(tmp_path: Path) -> None:
+def test_progress_is_reported_in_callers_thread(tmp_path: Path) -> None:
     threads: set[threading.Thread] = set()
     with running("thread_per_client") as host:
         run(host, script({"send": "^a$"}), tmp_path, on_progress=lambda _: threads.add(threading.current_thread()))
     assert threads == {threading.current_thread()}
 
 
-def test_somebody_else_s_connections_are_counted_as_foreign(tmp_path: Path) -> None:
+def test_other_connections_count_as_foreign(tmp_path: Path) -> None:
     visited: list[bytes] = []
 
     def visit(progress: Progress) -> None:
@@ -116,7 +116,7 @@ def test_somebody_else_s_connections_are_counted_as_foreign(tmp_path: Path) -> N
     assert (result.foreign, len(result.connections)) == (1, 1)
 
 
-def test_a_cancelled_run_keeps_both_sides_of_what_had_begun(tmp_path: Path) -> None:
+def test_cancelled_run_keeps_both_sides(tmp_path: Path) -> None:
     cancel = threading.Event()
     asked: list[float] = []
 
@@ -133,7 +133,7 @@ def test_a_cancelled_run_keeps_both_sides_of_what_had_begun(tmp_path: Path) -> N
     assert all(connection.server and connection.server.messages == 1 for connection in result.connections)
 
 
-def test_a_dead_client_process_fails_the_run_and_keeps_what_is_known(tmp_path: Path) -> None:
+def test_dead_client_process_fails_the_run(tmp_path: Path) -> None:
     before = set(psutil.Process().children())
 
     def kill_in_service(progress: Progress) -> None:
@@ -158,7 +158,7 @@ class Elsewhere(ThreadHost):
         return ServerAddress(*closed_port())
 
 
-def test_a_target_that_refuses_everybody_could_not_be_connected_to(tmp_path: Path) -> None:
+def test_refusing_target_fails_the_run(tmp_path: Path) -> None:
     host = Elsewhere(TypeAdapter(ServerConfig).validate_python({"model": "sequential"}))
     host.start()
     result = run(host, ARTICLE, tmp_path)
@@ -168,7 +168,7 @@ def test_a_target_that_refuses_everybody_could_not_be_connected_to(tmp_path: Pat
     assert {connection.client.outcome for connection in result.connections} == {ClientOutcome.REFUSED}
 
 
-def test_where_some_clients_met_only_themselves_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_self_connects_mean_no_listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = ClientRecord("conn1", "script", 1, 1, outcome=ClientOutcome.REFUSED, detail="ECONNREFUSED")
     itself = ClientRecord("conn2", "script", 1, 1, 1, outcome=ClientOutcome.SELF_CONNECT)
     records = [refused, itself]
@@ -182,13 +182,13 @@ def test_where_some_clients_met_only_themselves_nobody_listens(tmp_path: Path, m
         assert run(host, ARTICLE, tmp_path).outcome == "completed"
 
 
-def test_a_server_that_was_never_started_could_not_be_connected_to(tmp_path: Path) -> None:
+def test_unstarted_server_fails_the_run(tmp_path: Path) -> None:
     host = ThreadHost(TypeAdapter(ServerConfig).validate_python({"model": "sequential"}))
     result = run(host, ARTICLE, tmp_path)
     assert (result.outcome, result.failure) == ("failed", "could_not_connect")
 
 
-def test_a_server_stopped_under_a_run_fails_it(tmp_path: Path) -> None:
+def test_stopped_server_fails_the_run(tmp_path: Path) -> None:
     def stop_in_service(progress: Progress) -> None:
         if progress.counts["in_service"] == 3:
             host.stop()
@@ -199,7 +199,7 @@ def test_a_server_stopped_under_a_run_fails_it(tmp_path: Path) -> None:
     assert {connection.client.outcome for connection in result.connections} == {ClientOutcome.RESET}
 
 
-def test_what_the_machine_cannot_do_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_descriptors_fail_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = (
         "import resource, runpy\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))\n"

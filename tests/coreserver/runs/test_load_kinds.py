@@ -30,7 +30,7 @@ def outcomes(result: RunResult) -> set[ClientOutcome | None]:
     return {connection.client.outcome for connection in result.connections}
 
 
-def test_every_arrival_of_an_open_run_is_joined_and_its_parts_sum(tmp_path: Path) -> None:
+def test_open_arrivals_are_joined_and_add_up(tmp_path: Path) -> None:
     group = {"kind": "open", "rate_per_s": 400.0, "duration_s": 0.5, "messages_per_connection": 2}
     with running("asyncio", backlog=4096) as host:
         result = run(host, load(group, client_processes=2), tmp_path)
@@ -47,7 +47,7 @@ def test_every_arrival_of_an_open_run_is_joined_and_its_parts_sum(tmp_path: Path
         assert None not in whole
 
 
-def test_a_probe_is_served_beside_an_attack(tmp_path: Path) -> None:
+def test_probe_is_served_during_an_attack(tmp_path: Path) -> None:
     attack = [
         {"kind": "idle", "name": "idle", "count": 20, "hold_s": 0.8},
         {"kind": "reset", "name": "reset", "count": 10},
@@ -67,7 +67,7 @@ def test_a_probe_is_served_beside_an_attack(tmp_path: Path) -> None:
     )
 
 
-def test_cancel_ends_a_busy_run_within_a_second(tmp_path: Path) -> None:
+def test_cancel_ends_a_busy_run_soon(tmp_path: Path) -> None:
     cancel = threading.Event()
     asked: list[float] = []
     lines: list[Progress] = []
@@ -90,7 +90,7 @@ def test_cancel_ends_a_busy_run_within_a_second(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_fifteen_thousand_connections_at_a_time(tmp_path: Path) -> None:
+def test_fifteen_thousand_connections_are_open(tmp_path: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 15_500:
         pytest.skip("RLIMIT_NOFILE is too low")
     most: list[int] = []
@@ -109,7 +109,7 @@ def test_fifteen_thousand_connections_at_a_time(tmp_path: Path) -> None:
 # --- servers of somebody else ----------------------------------------------------------------------------------------
 
 
-def test_a_server_of_somebody_else_is_measured_from_outside(tmp_path: Path) -> None:
+def test_external_server_is_measured(tmp_path: Path) -> None:
     with peer(honest) as address:
         result = run(None, load({"kind": "closed", "count": 2, "duration_s": 0.2}), tmp_path, address=address)
     assert (result.outcome, result.failure) == ("completed", None)
@@ -119,7 +119,7 @@ def test_a_server_of_somebody_else_is_measured_from_outside(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("first_words", [b"", b"-ERR unknown command\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_a_listener_that_speaks_something_else_hears_nothing(first_words: bytes, tmp_path: Path) -> None:
+def test_foreign_protocol_receives_nothing(first_words: bytes, tmp_path: Path) -> None:
     heard: list[bytes] = []
 
     def listen(sock: socket.socket) -> None:
@@ -139,7 +139,7 @@ def test_a_listener_that_speaks_something_else_hears_nothing(first_words: bytes,
     assert heard == []
 
 
-def test_an_address_that_is_always_refused_gets_no_connect(tmp_path: Path) -> None:
+def test_refused_address_gets_no_connect(tmp_path: Path) -> None:
     result = run(None, load({"kind": "closed"}), tmp_path, address=("169.254.169.254", 9000))
     assert (result.outcome, result.failure) == ("failed", "cannot_start")
     assert "link-local" in (result.failure_detail or "")

@@ -54,7 +54,7 @@ def codes(of: dict[str, Any]) -> dict[str, str]:
     return {reason["code"]: reason["severity"] for reason in of["verdict"]["reasons"]}
 
 
-def test_a_healthy_run_is_valid(tmp_path: Path) -> None:
+def test_healthy_run_is_valid(tmp_path: Path) -> None:
     for _ in range(RUNS):  # beside other tests a client may really have had to wait for its CPU
         found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
         assert found["totals"]["messages"]["verified"] >= 100
@@ -83,7 +83,7 @@ class Starver(threading.Thread):
                 client.send_signal(number)
 
 
-def test_a_generator_that_is_starved_makes_its_run_invalid(tmp_path: Path) -> None:
+def test_starved_generator_is_invalid(tmp_path: Path) -> None:
     starver = Starver()
 
     def begin(_: Progress) -> None:
@@ -99,7 +99,7 @@ def test_a_generator_that_is_starved_makes_its_run_invalid(tmp_path: Path) -> No
     assert codes(found)["client_saturated"] == "invalid"
 
 
-def test_an_accept_queue_that_is_too_small_is_seen(tmp_path: Path) -> None:
+def test_small_backlog_is_suspect(tmp_path: Path) -> None:
     hold = {"kind": "script", "count": 5, "timeout_s": 5, "script": [{"send": "^a$"}, {"wait_s": 0.2}]}
     found = report(tmp_path, {"model": "sequential", "backlog": 1}, hold)
     assert codes(found)["listen_overflow"] == "suspect"
@@ -108,12 +108,12 @@ def test_an_accept_queue_that_is_too_small_is_seen(tmp_path: Path) -> None:
     assert found["waits"]["connect_ms"]["max"] > 900  # a lost SYN is sent again after a second
 
 
-def test_a_backlog_beyond_the_kernels_limit_is_noted(tmp_path: Path) -> None:
+def test_capped_backlog_is_noted(tmp_path: Path) -> None:
     found = report(tmp_path, {"model": "sequential", "backlog": 65535}, {"kind": "script", "script": [{"send": "^a$"}]})
     assert codes(found)["backlog_capped"] == "note"
 
 
-def test_a_pool_with_random_arrivals_is_held_against_theory(tmp_path: Path) -> None:
+def test_pool_is_compared_with_theory(tmp_path: Path) -> None:
     group = {"kind": "open", "rate_per_s": 200.0, "duration_s": 1.5, "warm_up_s": 0.1}
     for _ in range(RUNS):  # a machine that is busy elsewhere hands over late, and theory does not know of it
         found = report(tmp_path, POOL, group)["theory"]
@@ -125,20 +125,20 @@ def test_a_pool_with_random_arrivals_is_held_against_theory(tmp_path: Path) -> N
     assert found["erlang_c_wait_ms"] > 0
 
 
-def test_a_server_that_is_asked_for_too_much_drifts(tmp_path: Path) -> None:
+def test_overloaded_server_drifts(tmp_path: Path) -> None:
     slow = {"kind": "sleep", "mean_ms": 5.0, "per": "connection"}  # 200 a second, one at a time
     group = {"kind": "open", "rate_per_s": 400.0, "arrivals": "constant", "duration_s": 1.0}
     found = report(tmp_path, {"model": "sequential", "backlog": 4096, "work": slow}, group)
     assert codes(found)["drift"] == "suspect"
 
 
-def test_server_records_that_did_not_fit_make_a_run_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_records_are_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coreserver.telemetry.recorder.Subscription", lambda: Subscription(limit=1))
     found = report(tmp_path, {"model": "event_loop"}, {"kind": "script", "count": 100, "script": [{"send": "^a$"}]})
     assert codes(found)["records_lost"] == "invalid"
 
 
-def test_a_machine_that_works_for_somebody_else_is_seen(tmp_path: Path) -> None:
+def test_busy_machine_is_suspect(tmp_path: Path) -> None:
     spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # what other tests leave of the machine
     with subprocess.Popen(spin) as stranger:
         try:

@@ -16,7 +16,7 @@ def slowest_ms(statistics: Statistics) -> float:
     return statistics.max
 
 
-def test_an_open_load_sees_the_freeze_in_its_response_times() -> None:
+def test_open_load_shows_the_freeze() -> None:
     report, _ = run_frozen(OPEN, backlog=4096)
     assert report.totals.messages.verified == 1250
     assert 800 < (report.latency.response_ms.p99 or 0) < 2000  # beside other tests catching up takes longer
@@ -24,7 +24,7 @@ def test_an_open_load_sees_the_freeze_in_its_response_times() -> None:
     assert slowest_ms(report.waits.connect_ms) < 950  # no SYN was sent twice: the kernel's queue took everybody
 
 
-def test_a_closed_load_hardly_sees_it() -> None:
+def test_closed_load_hardly_shows_it() -> None:
     brisk = CLOSED | {"think_s": 0.003}  # so that a busy machine too answers the 1,000 messages that a p99 takes
     report, _ = run_frozen(brisk, backlog=4096)
     latency = report.latency
@@ -32,7 +32,7 @@ def test_a_closed_load_hardly_sees_it() -> None:
     assert 800 < slowest_ms(latency.round_trip_ms) < 1500  # one message of each client was under way
 
 
-def test_a_small_backlog_turns_the_freeze_into_connects_of_a_second() -> None:
+def test_small_backlog_delays_connects() -> None:
     report, _ = run_frozen(OPEN, backlog=64)
     assert slowest_ms(report.waits.connect_ms) > 950  # a lost SYN is sent again after a second
     assert "listen_overflow" in codes(report)

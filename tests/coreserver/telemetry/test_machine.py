@@ -13,7 +13,7 @@ BURN_S = 0.3
 BURN = f"import time\nwhile time.process_time() < {BURN_S}: pass"
 
 
-def test_our_own_work_is_seen_as_busy_and_as_ours() -> None:
+def test_own_work_counts_as_busy_and_own() -> None:
     watch = MachineWatch()
     end = time.process_time() + BURN_S
     while time.process_time() < end:
@@ -26,7 +26,7 @@ def test_our_own_work_is_seen_as_busy_and_as_ours() -> None:
     assert use.cores >= 1
 
 
-def test_a_child_is_ours_when_it_has_ended() -> None:
+def test_ended_child_counts_as_own() -> None:
     watch = MachineWatch()
     subprocess.run([sys.executable, "-c", BURN], check=True)
     use = watch.so_far()
@@ -34,7 +34,7 @@ def test_a_child_is_ours_when_it_has_ended() -> None:
     assert use.own_s >= BURN_S
 
 
-def test_a_child_that_still_runs_is_somebody_else() -> None:
+def test_running_child_is_not_own() -> None:
     watch = MachineWatch()
     with subprocess.Popen([sys.executable, "-c", f"{BURN}\nprint(flush=True)\ninput()"], stdin=-1, stdout=-1) as child:
         assert child.stdout is not None
@@ -45,7 +45,7 @@ def test_a_child_that_still_runs_is_somebody_else() -> None:
     assert use.busy_s - use.own_s >= BURN_S - 0.1
 
 
-def test_where_the_kernel_does_not_say_nothing_is_known() -> None:
+def test_unreadable_kernel_files_give_none() -> None:
     with patch("builtins.open", side_effect=FileNotFoundError):
         watch = MachineWatch()
     assert watch.so_far() is None

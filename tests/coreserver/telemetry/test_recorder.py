@@ -54,7 +54,7 @@ def assert_conserved(totals: Totals) -> None:
     assert totals.in_service >= 0
 
 
-def test_the_mirror_equals_the_recorder_with_its_stamps() -> None:
+def test_remote_recorder_equals_the_original() -> None:
     with outbox_to_mirror() as (sender, remote, may_read):
         may_read.set()
         recorder = ReportingRecorder(sender)
@@ -71,7 +71,7 @@ def test_the_mirror_equals_the_recorder_with_its_stamps() -> None:
     assert remote.events() == recorder.events()
 
 
-def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody() -> None:
+def test_stalled_reader_costs_whole_records() -> None:
     connections = 20_000
     with outbox_to_mirror(limit=1000) as (sender, remote, may_read):
         subscription = remote.subscribe()
@@ -88,7 +88,7 @@ def test_a_reader_that_stalls_costs_whole_records_and_stops_nobody() -> None:
     assert remote.totals() == recorder.totals()
 
 
-def test_a_connection_that_was_reported_is_reported_to_its_end() -> None:
+def test_reported_connection_is_completed() -> None:
     with outbox_to_mirror(limit=100) as (sender, remote, may_read):
         recorder = ReportingRecorder(sender)
         first = recorder.accepted(PEER)
@@ -101,7 +101,7 @@ def test_a_connection_that_was_reported_is_reported_to_its_end() -> None:
     assert remote.totals().active == 0
 
 
-def test_conservation_holds_after_every_single_frame() -> None:
+def test_counts_add_up_after_every_frame() -> None:
     remote = RemoteRecorder()
     for frame in (
         Accepted(1, 10, PEER),
@@ -122,6 +122,6 @@ def test_conservation_holds_after_every_single_frame() -> None:
     assert_conserved(remote.totals())
 
 
-def test_a_frame_about_an_unknown_connection_is_nonsense() -> None:
+def test_unknown_connection_is_an_error() -> None:
     with pytest.raises(WireError, match="7"):
         RemoteRecorder().apply(Started(7, 1, "w"))

@@ -1,4 +1,4 @@
-"""Pictures that were drawn once, on disk, up to so many bytes: those unused for longest go first."""
+"""A cache of files on disk with a maximum size; the least recently used files are removed first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 from webapp.charts.rendering.vega_version import CONVERTER
 
 
-def key_of(request: Mapping[str, Any]) -> str:
-    """A name that another request, or another version of the converter, would not have."""
-    said = json.dumps([CONVERTER, request], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(said.encode()).hexdigest()
+def cache_key(request: Mapping[str, Any]) -> str:
+    """Return the cache key of a request to this version of the converter."""
+    text = json.dumps([CONVERTER, request], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class FileCache:
-    """A folder of files by key. A disk that is full or failing makes it forget, and nothing worse."""
+    """A folder with one file per key. Disk errors count as cache misses."""
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
-        self._folder, self._limit_bytes = folder, limit_bytes
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder, self._max_bytes = folder, max_bytes
 
     def get(self, key: str) -> bytes | None:
-        """What was kept under this key; None of what was not, or has been dropped."""
+        """Return the data of `key`; None if it is not in the cache."""
         path = self._folder / key
         try:
             data = path.read_bytes()
@@ -37,7 +37,7 @@ class FileCache:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep `data`; readers, in other processes too, see all of it or nothing."""
+        """Store `data`; readers, also in other processes, see all of it or nothing."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor, draft = tempfile.mkstemp(dir=self._folder, prefix=".new-")
@@ -55,5 +55,5 @@ class FileCache:
         total = 0
         for status, path in found:
             total += status.st_size
-            if total > self._limit_bytes:
+            if total > self._max_bytes:
                 path.unlink(missing_ok=True)

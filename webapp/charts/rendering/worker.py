@@ -1,13 +1,12 @@
-"""Render charts in a helper process: `python -m webapp.charts.rendering.worker`, started by `worker_handle`.
+"""The chart helper, a process that renders images: `python -m webapp.charts.rendering.worker`.
 
-stdin:   a request a line, JSON: {"do": "svg", "spec": …}, {"do": "png", "spec": …}, {"do": "png_of_svg", "svg": …} or
-         {"do": "bundle"}; its end is ours, at once
-stdout:  an answer a line, JSON: {"done": base64} or {"error": text}
-stderr:  for people
+stdin:   one request per line, JSON: {"do": "svg", "spec": …}, {"do": "png", "spec": …},
+         {"do": "png_of_svg", "svg": …} or {"do": "bundle"}; the process exits at once when stdin ends
+stdout:  one answer per line, JSON: {"done": base64} or {"error": text}
+stderr:  messages for people
 
-vl-convert keeps the interpreter to itself for as long as it works, up to a second a picture, and the JavaScript engine
-in it brings threads and 35 GB of virtual memory. In the lab's own process that would stop servers in threads and spoil
-the figures that the lab takes of itself.
+vl-convert holds the interpreter lock while it works, up to a second per image, and its JavaScript engine adds threads
+and 35 GB of virtual memory. In the process of the lab that would stop servers in threads and distort the lab's samples.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ import vl_convert
 from coreserver.process_setup import claim_stdout, stdin_lines
 from webapp.charts.rendering.vega_version import VEGA_LITE
 
-PNG_SCALE = 2.0  # pixels a unit: sharp on a projector and in print
-NICE = 5  # pictures wait for whatever else the machine does
+PNG_SCALE = 2.0  # pixels per unit: sharp on a projector and in print
+NICE = 5  # images have a lower priority than other work
 
 
 def main() -> int:
@@ -44,12 +43,12 @@ def main() -> int:
 
 def _answer(line: bytes) -> dict[str, str]:
     try:
-        return {"done": base64.b64encode(_done(json.loads(line))).decode("ascii")}
-    except Exception as error:  # whatever a converter in another language may raise, the next request may be fine
+        return {"done": base64.b64encode(_render(json.loads(line))).decode("ascii")}
+    except Exception as error:  # the converter may raise anything; the next request may succeed
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _done(request: dict[str, Any]) -> bytes:
+def _render(request: dict[str, Any]) -> bytes:
     match request["do"]:
         case "svg":
             return vl_convert.vegalite_to_svg(request["spec"], vl_version=VEGA_LITE, allowed_base_urls=[]).encode()
@@ -62,13 +61,13 @@ def _done(request: dict[str, Any]) -> bytes:
         case "bundle":
             script = vl_convert.javascript_bundle(vl_version=VEGA_LITE)  # type: ignore[call-arg] # its stub is wrong
             return gzip.compress(script.encode(), mtime=0)
-    raise ValueError("no such request")
+    raise ValueError("unknown request")
 
 
 def _follow_lifeline(requests: queue.SimpleQueue[bytes]) -> None:
     for line in stdin_lines():
         requests.put(line)
-    os._exit(0)  # nobody is left to read an answer
+    os._exit(0)  # the parent is gone
 
 
 if __name__ == "__main__":

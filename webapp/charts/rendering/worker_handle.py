@@ -24,7 +24,7 @@ class ProcessStuck(ServerlabError):
     """No answer within the deadline. End the helper: its answer would be taken for that to the next request."""
 
 
-class CouldNotDraw(ServerlabError):
+class RenderFailed(ServerlabError):
     """The helper cannot render the chart; the message is the converter's."""
 
 
@@ -55,7 +55,7 @@ class ChartProcess:
         """Return the file that the helper makes of `request`, which `webapp.charts.rendering.worker` describes.
 
         Raises:
-            CouldNotDraw, ProcessEnded, ProcessStuck
+            RenderFailed, ProcessEnded, ProcessStuck
         """
         until_s = time.monotonic() + deadline_s
         with self._asking:
@@ -66,7 +66,7 @@ class ChartProcess:
             self._wait_answer(until_s)
             answer = json.loads(b"".join(self._pieces))
         if "error" in answer:
-            raise CouldNotDraw(answer["error"])
+            raise RenderFailed(answer["error"])
         return base64.b64decode(answer["done"])
 
     def end(self) -> Ending:

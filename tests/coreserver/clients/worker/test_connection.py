@@ -18,7 +18,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 IP_LOCAL_PORT_RANGE = 51  # linux/in.h, since Linux 6.3
 
 
-def test_a_port_without_listener_refuses(loop: LoopFactory) -> None:
+def test_port_without_listener_refuses(loop: LoopFactory) -> None:
     (record,) = play(closed_port(), script({"send": "^a$"}), loop)
     assert (record.outcome, record.detail) == (ClientOutcome.REFUSED, "ECONNREFUSED")
     assert record.connect_start_ns is not None
@@ -27,9 +27,7 @@ def test_a_port_without_listener_refuses(loop: LoopFactory) -> None:
     assert record.log == []
 
 
-def test_a_machine_without_descriptors_leaves_the_client_not_started(
-    monkeypatch: pytest.MonkeyPatch, loop: LoopFactory
-) -> None:
+def test_missing_descriptor_is_not_started(monkeypatch: pytest.MonkeyPatch, loop: LoopFactory) -> None:
     def out_of_descriptors(_target: ClientTarget, _number: int) -> socket.socket:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -57,7 +55,7 @@ class OnePort(ClientTarget):
         return sock
 
 
-def test_t24_a_client_without_a_free_port_is_not_started(loop: LoopFactory) -> None:
+def test_missing_port_is_not_started(loop: LoopFactory) -> None:
     free_port = closed_port()[1]
     with peer(honest) as address:
         load = script({"send": "^a$"}, {"wait_s": 0.2}, count=2)
@@ -67,7 +65,7 @@ def test_t24_a_client_without_a_free_port_is_not_started(loop: LoopFactory) -> N
     assert second.connect_start_ns is None
 
 
-def test_t23_a_socket_connected_to_itself_is_noticed(loop: LoopFactory) -> None:
+def test_self_connect_is_detected(loop: LoopFactory) -> None:
     address = closed_port()
     (record,) = play(OnePort(address, address[1]), script({"send": "^a$"}), loop)
     assert record.outcome is ClientOutcome.SELF_CONNECT

@@ -26,7 +26,7 @@ def outcomes(records: list[ClientRecord]) -> set[ClientOutcome | None]:
 # --- closed ----------------------------------------------------------------------------------------------------------
 
 
-def test_closed_clients_send_one_after_the_other_s_reply(loop: LoopFactory) -> None:
+def test_closed_clients_wait_for_each_reply(loop: LoopFactory) -> None:
     records = played({"kind": "closed", "count": 3, "duration_s": 1.0, "message_bytes": 100}, loop=loop)
     assert [record.name for record in records] == ["conn1", "conn2", "conn3"]
     assert outcomes(records) == {ClientOutcome.COMPLETED}
@@ -56,7 +56,7 @@ def test_closed_clients_think(loop: LoopFactory) -> None:
 
 
 @pytest.mark.parametrize(("count", "think_ms"), [(2, 10), (1, 10), (1, 0)])
-def test_closed_clients_connect_anew_after_their_messages_until_the_time_is_over(count: int, think_ms: int) -> None:
+def test_closed_clients_reconnect(count: int, think_ms: int) -> None:
     ends = {"duration_s": 0.4, "messages_per_connection": 3, "think_s": think_ms / 1000}
     records = played({"kind": "closed", "count": count, **ends})
     assert outcomes(records) == {ClientOutcome.COMPLETED}
@@ -69,7 +69,7 @@ def test_closed_clients_connect_anew_after_their_messages_until_the_time_is_over
 
 
 @pytest.mark.parametrize("messages_per_connection", [1, 2, None])
-def test_a_client_s_pauses_go_on_where_its_last_connection_left_them(messages_per_connection: int | None) -> None:
+def test_think_times_continue_after_reconnect(messages_per_connection: int | None) -> None:
     group = {"kind": "closed", "count": 1, "duration_s": 0.4, "think_s": 0.02, "think": "exponential"}
     config = load({**group, "messages_per_connection": messages_per_connection})
     with peer(honest) as address:
@@ -80,7 +80,7 @@ def test_a_client_s_pauses_go_on_where_its_last_connection_left_them(messages_pe
     assert pauses == plan_of(config.clients[0], config.seed).think_ns[: len(pauses)].tolist()
 
 
-def test_a_message_that_was_due_is_followed_to_its_end() -> None:
+def test_due_message_is_completed() -> None:
     held = threading.Event()
 
     def slow(sock: socket.socket) -> None:
@@ -95,7 +95,7 @@ def test_a_message_that_was_due_is_followed_to_its_end() -> None:
     assert record.messages[0].replied_ns is not None
 
 
-def test_replies_in_parts_and_large_messages_are_checked_all_the_same(loop: LoopFactory) -> None:
+def test_partial_and_large_replies_are_checked(loop: LoopFactory) -> None:
     def byte_by_byte(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.sendall(GREETING)
@@ -124,7 +124,7 @@ def test_one_wrong_byte_is_found(spoil: Callable[[bytes], bytes], loop: LoopFact
     assert sum(message.replied_ns is not None for message in record.messages) in (5, 6)
 
 
-def test_warm_up_is_marked_and_nothing_is_left_out() -> None:
+def test_warm_up_is_marked_and_kept() -> None:
     records = played({"kind": "closed", "count": 2, "duration_s": 0.8, "warm_up_s": 0.3, "think_s": 0.02})
     table = table_of(records)
     assert all(record.is_warm_up for record in records)
@@ -137,7 +137,7 @@ def test_warm_up_is_marked_and_nothing_is_left_out() -> None:
 # --- open ------------------------------------------------------------------------------------------------------------
 
 
-def test_open_clients_come_when_they_are_due_whether_they_are_served_or_not() -> None:
+def test_open_clients_ignore_slow_service() -> None:
     """The peer never greets: a closed loop would stop at its first client."""
     group = {"kind": "open", "rate_per_s": 100.0, "duration_s": 0.5, "arrivals": "constant", "timeout_s": 0.3}
     records = played(group, talk=says(b""))
@@ -149,7 +149,7 @@ def test_open_clients_come_when_they_are_due_whether_they_are_served_or_not() ->
         assert record.due_ns <= record.connect_start_ns < record.due_ns + 2 * NS_PER_S
 
 
-def test_open_clients_follow_their_plan_to_the_nanosecond(loop: LoopFactory) -> None:
+def test_open_clients_follow_their_plan(loop: LoopFactory) -> None:
     config = load({"kind": "open", "rate_per_s": 300.0, "duration_s": 0.3, "messages_per_connection": 2}, seed=9)
     plan = plan_of(config.clients[0], 9)
     with peer(honest) as address:
@@ -161,7 +161,7 @@ def test_open_clients_follow_their_plan_to_the_nanosecond(loop: LoopFactory) -> 
     assert all(record.messages[0].due_ns == record.due_ns for record in records)
 
 
-def test_groups_run_side_by_side_from_their_own_starts() -> None:
+def test_groups_start_at_their_own_times() -> None:
     probe = {"kind": "open", "name": "probe", "rate_per_s": 50.0, "duration_s": 0.3, "arrivals": "constant"}
     crowd = {"kind": "closed", "name": "crowd", "count": 2, "duration_s": 0.2, "start_s": 0.1}
     records = played(probe, crowd)
@@ -174,7 +174,7 @@ def test_groups_run_side_by_side_from_their_own_starts() -> None:
 # --- personas --------------------------------------------------------------------------------------------------------
 
 
-def test_idle_clients_hold_their_connection_in_silence() -> None:
+def test_idle_clients_hold_their_connection() -> None:
     records = played({"kind": "idle", "count": 3, "hold_s": 0.2})
     assert outcomes(records) == {ClientOutcome.COMPLETED}
     for record in records:
@@ -183,12 +183,12 @@ def test_idle_clients_hold_their_connection_in_silence() -> None:
         assert (record.bytes_sent, record.bytes_received) == (0, 1)
 
 
-def test_an_idle_client_that_was_never_greeted_says_so() -> None:
+def test_idle_client_without_greeting_times_out() -> None:
     (record,) = played({"kind": "idle", "hold_s": 0.1}, talk=says(b""))
     assert (record.outcome, record.detail) == (ClientOutcome.TIMED_OUT, "held for 0.1 s without a greeting")
 
 
-def test_a_reset_client_vanishes_in_the_middle_of_a_message() -> None:
+def test_reset_client_sends_rst_in_a_message() -> None:
     seen: list[bytes] = []
     ends: list[type[BaseException]] = []
 
@@ -206,7 +206,7 @@ def test_a_reset_client_vanishes_in_the_middle_of_a_message() -> None:
     assert b"".join(seen)[:1] in (b"^", b"")
 
 
-def test_a_half_closing_client_gets_its_whole_reply(loop: LoopFactory) -> None:
+def test_half_closed_client_gets_whole_reply(loop: LoopFactory) -> None:
     after_eof: list[int] = []
 
     def patient(sock: socket.socket) -> None:
@@ -227,7 +227,7 @@ def test_a_half_closing_client_gets_its_whole_reply(loop: LoopFactory) -> None:
     assert message.replied_ns > after_eof[0]
 
 
-def test_a_flood_connects_and_goes() -> None:
+def test_flood_resets_every_connection() -> None:
     greeted: list[bool] = []
 
     def greet(sock: socket.socket) -> None:
@@ -280,7 +280,7 @@ def test_cancel_ends_every_kind_of_client(loop: LoopFactory) -> None:
     assert sum(record.group == "open" for record in records) < 1000
 
 
-def test_no_more_are_open_than_the_process_may_hold() -> None:
+def test_open_connections_are_limited() -> None:
     with peer(honest) as address:
         records = play(address, load({"kind": "idle", "count": 5, "hold_s": 0.1}), max_open=3)
     assert [record.outcome for record in records].count(ClientOutcome.COMPLETED) == 3

@@ -29,7 +29,7 @@ def run(loop: LoopFactory, story: Callable[[LoopTimers, asyncio.Event], object])
         runner.run(body())
 
 
-def test_callbacks_come_in_order_and_never_early(loop: LoopFactory) -> None:
+def test_callbacks_run_in_order_and_not_early(loop: LoopFactory) -> None:
     came: list[tuple[int, int]] = []
     due: list[int] = []
 
@@ -45,7 +45,7 @@ def test_callbacks_come_in_order_and_never_early(loop: LoopFactory) -> None:
     assert all(at_ns >= due[number] for number, at_ns in came)
 
 
-def test_a_crowd_of_callbacks_lets_the_loop_do_other_work_between(
+def test_many_callbacks_do_not_block_the_loop(
     loop: LoopFactory,
 ) -> None:
     events: list[str] = []
@@ -63,7 +63,7 @@ def test_a_crowd_of_callbacks_lets_the_loop_do_other_work_between(
     assert events.index("other work") == MAX_BATCH - 1
 
 
-def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
+def test_callback_may_add_a_callback(loop: LoopFactory) -> None:
     left = [5]
 
     def story(timers: LoopTimers, over: asyncio.Event) -> None:
@@ -80,9 +80,7 @@ def test_a_callback_may_ask_for_the_next_one(loop: LoopFactory) -> None:
     assert left == [0]
 
 
-def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(
-    loop: LoopFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_due_callbacks_precede_ready_sockets(loop: LoopFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "coreserver.clients.worker.loop_timers.FAR_BEHIND_NS", 10 * NS_PER_S
     )  # also on a machine that stalls
@@ -114,7 +112,7 @@ def test_what_comes_due_does_not_wait_for_all_sockets_that_are_ready(
     assert order.index("due") == 1
 
 
-def test_who_is_far_behind_reads_replies_all_the_same(loop: LoopFactory) -> None:
+def test_late_process_still_reads_replies(loop: LoopFactory) -> None:
     def story(timers: LoopTimers, over: asyncio.Event) -> None:
         called: list[str] = []
         assert not timers.catch_up()

@@ -14,7 +14,7 @@ from coreserver.records.client import ClientOutcome
 from tests.support.peers import LoopFactory, played
 
 
-def test_a_slow_writer_trickles(loop: LoopFactory) -> None:
+def test_slow_writer_sends_small_pieces(loop: LoopFactory) -> None:
     pieces: list[bytes] = []
 
     def listen(sock: socket.socket) -> None:
@@ -33,7 +33,7 @@ def test_a_slow_writer_trickles(loop: LoopFactory) -> None:
     assert all(message.replied_ns for message in record.messages)
 
 
-def test_a_slow_reader_lets_the_server_s_buffers_fill() -> None:
+def test_slow_reader_fills_server_buffers() -> None:
     blocked = threading.Event()
 
     def push(sock: socket.socket) -> None:
@@ -56,7 +56,7 @@ def test_a_slow_reader_lets_the_server_s_buffers_fill() -> None:
     assert record.bytes_sent > 50 * record.bytes_received > 0
 
 
-def test_a_slow_reader_is_not_timed_out_by_its_own_slowness() -> None:
+def test_slow_reading_is_no_timeout() -> None:
     group = {"kind": "slow_reader", "bytes_per_s": 2.5, "duration_s": 0.9, "timeout_s": 0.1}
     (record,) = played(group)
     assert (record.outcome, record.detail) == (ClientOutcome.COMPLETED, "")
@@ -64,7 +64,7 @@ def test_a_slow_reader_is_not_timed_out_by_its_own_slowness() -> None:
 
 
 @pytest.mark.parametrize("kind", ["slow_writer", "slow_reader"])
-def test_a_slow_client_s_time_is_over_before_its_next_step(kind: str) -> None:
+def test_slow_client_ends_between_steps(kind: str) -> None:
     (record,) = played({"kind": kind, "bytes_per_s": 0.1, "duration_s": 0.1})  # a step is 10 s
     assert record.outcome is ClientOutcome.COMPLETED
     assert record.greeted_ns is not None
@@ -72,7 +72,7 @@ def test_a_slow_client_s_time_is_over_before_its_next_step(kind: str) -> None:
     assert 0.1 <= (record.closed_ns - record.greeted_ns) / NS_PER_S < 5
 
 
-def test_a_slow_reader_whose_peer_says_nothing_times_out() -> None:
+def test_slow_reader_with_silent_peer_times_out() -> None:
     def be_silent(sock: socket.socket) -> None:
         sock.sendall(GREETING)
         with contextlib.suppress(OSError):

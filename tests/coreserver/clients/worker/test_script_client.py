@@ -26,7 +26,7 @@ def play_one(talk: Talk, load: LoadConfig, loop_factory: LoopFactory | None = No
 # --- the honest way --------------------------------------------------------------------------------------------------
 
 
-def test_a_script_runs_to_its_end_and_every_stamp_is_in_order(loop: LoopFactory) -> None:
+def test_stamps_of_a_script_are_in_order(loop: LoopFactory) -> None:
     load = script({"send": "^ab$x^c$"}, {"wait_s": 0.02}, {"send": "^d$"}, {"expect": "e"})
     record = play_one(honest, load, loop)
     assert (record.outcome, record.detail) == (ClientOutcome.COMPLETED, "")
@@ -38,7 +38,7 @@ def test_a_script_runs_to_its_end_and_every_stamp_is_in_order(loop: LoopFactory)
     assert known == sorted(known)
 
 
-def test_messages_know_when_they_were_due_sent_and_answered(loop: LoopFactory) -> None:
+def test_messages_have_all_stamps(loop: LoopFactory) -> None:
     load = script({"wait_s": 0.01}, {"send": "^ab$^$"}, {"wait_s": 0.02}, {"send": "^c"}, {"send": "$"})
     record = play_one(honest, load, loop)
     first, empty, last = record.messages
@@ -52,7 +52,7 @@ def test_messages_know_when_they_were_due_sent_and_answered(loop: LoopFactory) -
         assert message.due_ns <= message.sent_ns <= message.replied_ns
 
 
-def test_the_log_tells_the_article_s_story(loop: LoopFactory) -> None:
+def test_article_script_is_logged(loop: LoopFactory) -> None:
     record = play_one(honest, script({"send": "^ab$"}, {"expect": "bc"}), loop)
     assert [(event.kind, event.data) for event in record.log] == [
         (LogKind.CONNECTED, b""),
@@ -64,7 +64,7 @@ def test_the_log_tells_the_article_s_story(loop: LoopFactory) -> None:
     assert record.log[-1].at_ns == record.closed_ns
 
 
-def test_nothing_is_sent_before_the_greeting() -> None:
+def test_nothing_is_sent_before_greeting() -> None:
     early: list[bytes] = []
 
     def slow_to_greet(sock: socket.socket) -> None:
@@ -79,14 +79,14 @@ def test_nothing_is_sent_before_the_greeting() -> None:
     assert early == []
 
 
-def test_a_client_waits_for_every_reply_it_is_owed() -> None:
+def test_client_waits_for_every_reply() -> None:
     """Nothing in the script asks for the reply."""
     record = play_one(honest, script({"send": "^" + "a" * 1000 + "$"}))
     assert record.outcome is ClientOutcome.COMPLETED
     assert record.bytes_received == 1001
 
 
-def test_an_expectation_matches_across_chunks_and_uses_up_what_it_saw() -> None:
+def test_expectation_consumes_what_it_matches() -> None:
     """The second `bb` is not in the `bbb` of which the first took two."""
     gate = threading.Event()
 
@@ -110,7 +110,7 @@ def test_an_expectation_matches_across_chunks_and_uses_up_what_it_saw() -> None:
     assert all(message.replied_ns for message in record.messages)
 
 
-def test_more_than_the_kernel_takes_waits_for_a_peer_that_reads_late(loop: LoopFactory) -> None:
+def test_large_send_waits_for_slow_peer(loop: LoopFactory) -> None:
     def late(sock: socket.socket) -> None:
         threading.Event().wait(0.1)
         honest(sock)
@@ -123,7 +123,7 @@ def test_more_than_the_kernel_takes_waits_for_a_peer_that_reads_late(loop: LoopF
     assert len(record.messages) == 100
 
 
-def test_clients_are_due_when_their_group_starts_and_late_is_only_what_is_ours() -> None:
+def test_clients_are_due_when_group_starts() -> None:
     load = LoadConfig.model_validate(
         {
             "clients": [
@@ -140,7 +140,7 @@ def test_clients_are_due_when_their_group_starts_and_late_is_only_what_is_ours()
     assert later.connect_start_ns >= later.due_ns
 
 
-def test_many_connections_are_spread_over_source_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_addresses_are_used_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target_module, "MAX_PER_SOURCE_ADDRESS", 2)
     with peer(honest) as address:
         records = play(address, script({"send": "^a$"}, count=5))
@@ -148,7 +148,7 @@ def test_many_connections_are_spread_over_source_addresses(monkeypatch: pytest.M
     assert sources == ["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.3"]
 
 
-def test_ipv6_works_too(loop: LoopFactory) -> None:
+def test_ipv6_target_is_reached(loop: LoopFactory) -> None:
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
@@ -179,9 +179,7 @@ def test_ipv6_works_too(loop: LoopFactory) -> None:
         pytest.param([b"*b"], "reply byte 1: expected nothing, saw b'b'", id="a reply to nothing"),
     ],
 )
-def test_a_wrong_first_word_is_corrupted_and_nothing_is_sent(
-    replies: list[bytes], detail: str, loop: LoopFactory
-) -> None:
+def test_wrong_greeting_is_corrupted(replies: list[bytes], detail: str, loop: LoopFactory) -> None:
     record = play_one(says(*replies), script({"send": "^a$"}), loop)
     assert (record.outcome, record.detail) == (ClientOutcome.CORRUPTED, detail)
     assert record.bytes_sent == 0
@@ -196,7 +194,7 @@ def test_a_wrong_first_word_is_corrupted_and_nothing_is_sent(
         pytest.param(b"bcd!" + b"?" * 20, f"reply byte 4: expected nothing, saw b'!{'?' * 15}'…", id="too many"),
     ],
 )
-def test_a_wrong_reply_byte_ends_the_client_and_says_what_it_saw(reply: bytes, detail: str, loop: LoopFactory) -> None:
+def test_wrong_reply_byte_ends_client(reply: bytes, detail: str, loop: LoopFactory) -> None:
     record = play_one(says(b"*", reply), script({"send": "^a$^bc$"}, {"wait_s": 5.0}), loop)
     assert (record.outcome, record.detail) == (ClientOutcome.CORRUPTED, detail)
     first, second = record.messages
@@ -218,7 +216,7 @@ def test_a_wrong_reply_byte_ends_the_client_and_says_what_it_saw(reply: bytes, d
     ],
     ids=["close before the greeting", "reset before the greeting", "close", "reset"],
 )
-def test_a_peer_that_leaves_early_is_named(
+def test_early_close_is_reported(
     greeting: bytes, leave: Talk, outcome: ClientOutcome, detail: str, loop: LoopFactory
 ) -> None:
     attached = threading.Event()
@@ -244,7 +242,7 @@ def test_a_peer_that_leaves_early_is_named(
     assert record.closed_ns is not None
 
 
-def test_a_silent_peer_times_out_the_greeting(loop: LoopFactory) -> None:
+def test_missing_greeting_times_out(loop: LoopFactory) -> None:
     record = play_one(says(b""), script({"send": "^a$"}, timeout_s=0.1), loop)
     assert (record.outcome, record.detail) == (
         ClientOutcome.TIMED_OUT,
@@ -253,7 +251,7 @@ def test_a_silent_peer_times_out_the_greeting(loop: LoopFactory) -> None:
     assert record.bytes_sent == 0
 
 
-def test_a_reply_that_never_comes_times_out(loop: LoopFactory) -> None:
+def test_missing_reply_times_out(loop: LoopFactory) -> None:
     record = play_one(says(b"*", b"b"), script({"send": "^ab$"}, timeout_s=0.1), loop)
     assert (record.outcome, record.detail) == (
         ClientOutcome.TIMED_OUT,
@@ -262,7 +260,7 @@ def test_a_reply_that_never_comes_times_out(loop: LoopFactory) -> None:
     assert [message.replied_ns for message in record.messages] == [None]
 
 
-def test_progress_puts_the_timeout_off() -> None:
+def test_progress_defers_timeout() -> None:
     pause = threading.Event()
 
     def drip(sock: socket.socket) -> None:
@@ -275,12 +273,12 @@ def test_progress_puts_the_timeout_off() -> None:
     assert play_one(drip, script({"send": f"^{'a' * 10}$"}, timeout_s=0.5)).outcome is ClientOutcome.COMPLETED
 
 
-def test_a_deliberate_pause_is_no_timeout() -> None:
+def test_pause_of_script_is_no_timeout() -> None:
     load = script({"send": "^a$"}, {"wait_s": 0.3}, {"send": "^b$"}, timeout_s=0.1)
     assert play_one(honest, load).outcome is ClientOutcome.COMPLETED
 
 
-def test_a_connect_that_hangs_times_out(loop: LoopFactory) -> None:
+def test_hanging_connect_times_out(loop: LoopFactory) -> None:
     """A listener's full accept queue drops the SYN."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
@@ -295,7 +293,7 @@ def test_a_connect_that_hangs_times_out(loop: LoopFactory) -> None:
 # --- cancel ----------------------------------------------------------------------------------------------------------
 
 
-def test_cancel_ends_clients_wherever_they_are(loop: LoopFactory) -> None:
+def test_cancel_ends_clients_in_any_state(loop: LoopFactory) -> None:
     load = LoadConfig.model_validate(
         {
             "clients": [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from webapp.charts.rendering.file_cache import FileCache, key_of
+from webapp.charts.rendering.file_cache import FileCache, cache_key
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.problems import Problem, Unavailable
 
@@ -39,7 +39,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         idle_s: float = 60.0,
     ) -> ChartRenderer:
         command = [sys.executable, "-c", f"import base64, json, os, sys\n{program}"]
-        folders = tmp_path / "pictures", tmp_path / "bundles"
+        folders = tmp_path / "images", tmp_path / "bundles"
         made.append(ChartRenderer(*folders, is_busy, command=command, deadline_s=deadline_s, idle_s=idle_s))
         return made[-1]
 
@@ -56,26 +56,26 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_one_process_draws_all_pictures(make: Make) -> None:
+def test_one_process_renders_all_images(make: Make) -> None:
     charts = make(WILLING)
     assert charts.svg(SPEC) == charts.svg({"mark": "line"})
 
 
-def test_a_picture_that_was_drawn_is_given_out_again_without_a_process(make: Make) -> None:
+def test_cached_image_needs_no_process(make: Make) -> None:
     drawn = make(WILLING).svg(SPEC)
     during_a_run = make(DYING, is_busy=lambda: True)
     assert during_a_run.svg(SPEC) == drawn
-    with pytest.raises(Unavailable, match="queued or under way") as refused:
+    with pytest.raises(Unavailable, match="queued or in progress") as refused:
         during_a_run.png(SPEC)
     assert int(refused.value.headers["Retry-After"]) > 0
 
 
-def test_a_run_that_begins_ends_the_process_in_the_middle_of_a_picture(make: Make) -> None:
+def test_run_ends_process_during_an_image(make: Make) -> None:
     is_busy, refusals = threading.Event(), []
     charts = make(STUCK, is_busy=is_busy.is_set, deadline_s=60)
 
     def draw() -> None:
-        with pytest.raises(Unavailable, match="under way") as refused:
+        with pytest.raises(Unavailable, match="in progress") as refused:
             charts.svg(SPEC)
         refusals.append(refused.value)
 
@@ -88,7 +88,7 @@ def test_a_run_that_begins_ends_the_process_in_the_middle_of_a_picture(make: Mak
     assert len(refusals) == 1
 
 
-def test_a_process_that_is_stuck_is_ended_and_replaced(make: Make, tmp_path: Path) -> None:
+def test_stuck_process_is_replaced(make: Make, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     stuck_once = (
         f"import pathlib, time\nf = pathlib.Path({str(flag)!r})\nif not f.exists(): f.touch(); time.sleep(600)\n"
@@ -100,20 +100,20 @@ def test_a_process_that_is_stuck_is_ended_and_replaced(make: Make, tmp_path: Pat
     assert int(charts.svg(SPEC)) > 0
 
 
-def test_a_process_that_ended_by_itself_is_replaced(make: Make) -> None:
+def test_ended_process_is_replaced(make: Make) -> None:
     charts = make(BRIEF)
     assert charts.svg(SPEC) != charts.png(SPEC).decode()
     with pytest.raises(Unavailable, match="unexpectedly"):
         make(DYING).svg({"mark": "area"})
 
 
-def test_what_cannot_be_drawn_is_a_problem_and_is_not_kept(make: Make) -> None:
-    with pytest.raises(Problem, match="could not be drawn"):
+def test_failed_image_is_not_cached(make: Make) -> None:
+    with pytest.raises(Problem, match="could not be rendered"):
         make(UNABLE).svg(SPEC)
     assert make(WILLING).svg(SPEC)
 
 
-def test_an_idle_process_is_ended(make: Make) -> None:
+def test_idle_process_is_ended(make: Make) -> None:
     charts = make(WILLING, idle_s=0.05)
     pid = int(charts.svg(SPEC))
     for thread in threading.enumerate():
@@ -122,7 +122,7 @@ def test_an_idle_process_is_ended(make: Make) -> None:
     assert not is_alive(pid)
 
 
-def test_a_closed_renderer_draws_nothing_and_leaves_no_process(make: Make) -> None:
+def test_closed_renderer_has_no_process(make: Make) -> None:
     charts = make(WILLING)
     pid = int(charts.svg(SPEC))
     charts.close()
@@ -131,14 +131,14 @@ def test_a_closed_renderer_draws_nothing_and_leaves_no_process(make: Make) -> No
         charts.png(SPEC)
 
 
-def test_the_script_for_pages_is_made_once_for_all_labs(make: Make) -> None:
+def test_labs_share_the_chart_script(make: Make) -> None:
     first = make(WILLING)
     first.prepare()
     assert first.bundle() == make(DYING).bundle()
 
 
-def test_the_cache_forgets_what_was_unused_for_longest(tmp_path: Path) -> None:
-    cache = FileCache(tmp_path, limit_bytes=25)
+def test_cache_removes_least_recently_used(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path, max_bytes=25)
     for number, key in enumerate("abc"):
         cache.put(key, b"ten bytes!")
         if key in "ab":
@@ -146,20 +146,20 @@ def test_the_cache_forgets_what_was_unused_for_longest(tmp_path: Path) -> None:
     assert [cache.get(key) for key in "abc"] == [None, b"ten bytes!", b"ten bytes!"]
 
 
-def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
+def test_unwritable_cache_only_misses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    cache = FileCache(tmp_path / "file" / "folder", limit_bytes=100)
+    cache = FileCache(tmp_path / "file" / "folder", max_bytes=100)
     cache.put("a", b"picture")
     assert cache.get("a") is None
 
 
-def test_keys_tell_requests_apart() -> None:
-    assert len({key_of(request) for request in ({"do": "svg"}, {"do": "png"}, {"do": "svg", "spec": {}})}) == 3
-    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+def test_cache_keys_differ_by_request() -> None:
+    assert len({cache_key(request) for request in ({"do": "svg"}, {"do": "png"}, {"do": "svg", "spec": {}})}) == 3
+    assert cache_key({"a": 1, "b": 2}) == cache_key({"b": 2, "a": 1})
 
 
-def test_the_real_process_draws_and_dies_with_its_lifeline(tmp_path: Path) -> None:
-    charts = ChartRenderer(tmp_path / "pictures", tmp_path / "bundles", lambda: False)
+def test_real_process_ends_with_its_lifeline(tmp_path: Path) -> None:
+    charts = ChartRenderer(tmp_path / "images", tmp_path / "bundles", lambda: False)
     spec = {"data": {"values": [{"a": 1}]}, "mark": "bar", "encoding": {"x": {"field": "a", "type": "quantitative"}}}
     try:
         svg = charts.svg(spec)
