@@ -194,6 +194,11 @@ def _differs(setting: Difference) -> bool:
 # --- remarks ---------------------------------------------------------------------------------------------------------
 
 
+def _known_values(differences: Sequence[Difference], path: str) -> set[Any]:
+    """The different values of a setting, without null: a report of an earlier version may not have recorded it."""
+    return {one.value for setting in differences if setting.path == path for one in setting.values} - {None}
+
+
 def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> Iterator[Remark]:
     for run in runs:
         if run.verdict.status == "invalid":
@@ -206,11 +211,10 @@ def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> 
         if run.state != "completed":
             detail = f"run {run.id} {run.state}: its figures cover the part that was executed"
             yield Remark(code="not_completed", severity="suspect", detail=detail)
-    paths = {difference.path for difference in differences}
     if any(difference.part == "environment" for difference in differences):
         detail = "the runs used different machines or software"
         yield Remark(code="environments_differ", severity="suspect", detail=detail)
-    if "schedule_sha256" in paths:
+    if len(_known_values(differences, "schedule_sha256")) > 1:
         detail = "arrivals and messages were not the same: another seed, or other clients"
         yield Remark(code="schedules_differ", severity="note", detail=detail)
     if any(run.placement == "thread" for run in runs):

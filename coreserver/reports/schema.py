@@ -204,7 +204,8 @@ class Environment(Shape):
 class Report(Shape):
     """Report of a run. Times are seconds from the run's start unless a name says otherwise.
 
-    A pure function of the records: `build_report` computes it, and the JSON form is `model_dump(mode="json")`.
+    A pure function of the records: `build_report` computes it, and the JSON form is `model_dump(mode="json")`. In a
+    report that was upgraded from an earlier version, parts that its program did not record are null.
     """
 
     schema_version: Annotated[int, equals(SCHEMA_VERSION)] = constant(SCHEMA_VERSION, "version of this schema")

@@ -123,6 +123,13 @@ def test_what_differs_is_told_by_its_path_and_the_rest_is_the_same() -> None:
     assert "environments_differ" in [remark.code for remark in found.remarks]
 
 
+def test_unknown_schedule_is_no_difference() -> None:
+    hashes = "a" * 64, "b" * 64
+    for second_hash, differs in ((hashes[0], False), (hashes[1], True), (None, False)):
+        found = compare([report(1, run__schedule_sha256=hashes[0]), report(2, run__schedule_sha256=second_hash)])
+        assert ("schedules_differ" in [remark.code for remark in found.remarks]) is differs
+
+
 def test_groups_of_the_same_names_are_set_side_by_side() -> None:
     lab = FakeLab()
     for name in ("conn", "conn", "other"):

@@ -1,4 +1,4 @@
-"""A run taken from one lab to another: whole, marked, and harmless whatever the file says."""
+"""Import of a run from another lab: complete, marked as imported, and safe with hostile files."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SHOWN = (
 
 @pytest.fixture(scope="module")
 def shared(shared_url: str) -> Iterator[httpx.Client]:
-    fresh = httpx.Limits(max_keepalive_connections=0)  # a connection that is kept would pass for left behind
+    fresh = httpx.Limits(max_keepalive_connections=0)  # a kept connection would count as left behind
     with httpx.Client(base_url=shared_url, timeout=30, trust_env=False, limits=fresh) as client:
         client.headers["Origin"] = shared_url.rstrip("/")
         yield client
 
 
 def made(connections: list[JoinedConnection] | None = None) -> bytes:
-    """A small file of a run that was never made."""
+    """Return a small file of a constructed run."""
     joined = connections or pool_of_two()
     records = Records(FORMAT, ZERO_NS, 1_505_889_116.632, encode_connections(joined))
     return b"".join(write_report(report_of(result(joined, ended=4500)), records))
@@ -77,7 +77,9 @@ def test_run_is_the_same_in_another_lab(shared: httpx.Client, tmp_path: Path) ->
             assert other.get(there["links"]["self"] + part).text == shared.get(path + part).text
         assert "imported" in other.get("/runs").text
         again = other.post(f"/runs/{there['id']}/again", headers={"Origin": url.rstrip("/")})
-        assert again.headers["location"] == "/runs/2"  # with a server of its own: that other one is not here
+        assert (
+            again.headers["location"] == "/runs/2"
+        )  # with its own server, because the original one is in the other lab
         assert other.get("/api/v1/runs/2").json()["config"]["server"]["model"] == "bounded_pool"
     shared.delete(server["links"]["self"])
 
@@ -142,7 +144,7 @@ def test_file_size_is_limited(tmp_path: Path) -> None:
         assert (answer.status_code, "max_body_bytes" in answer.text) == (413, True)
 
 
-# --- by hand, without script -----------------------------------------------------------------------------------------
+# --- the form --------------------------------------------------------------------------------------------------------
 
 
 def test_form_imports_a_file(shared: httpx.Client) -> None:
@@ -190,7 +192,7 @@ def test_other_routes_refuse_files(shared: httpx.Client) -> None:
 
 
 def hostile() -> dict[str, Any]:
-    """A file that fits, with markup in every text that takes any."""
+    """Return a valid file with markup in every text that allows it."""
     joined = [
         JoinedConnection(
             replace(one.client, name=f"{HOSTILE}{place}", group=HOSTILE, detail=HOSTILE),
@@ -239,7 +241,7 @@ def test_imported_run_can_be_edited_and_deleted(shared: httpx.Client) -> None:
     assert shared.get(path).status_code == 404
 
 
-# --- from a shell and from a script ----------------------------------------------------------------------------------
+# --- command line and client -----------------------------------------------------------------------------------------
 
 
 def test_command_imports_files(shared: httpx.Client, shared_url: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run as a trace: what the Trace Event Format asks for, of every event and of every track."""
+"""A run as a trace that follows the rules of the Trace Event Format for events and tracks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Event = dict[str, Any]
 
 
 def events_of(joined: list[JoinedConnection], **more: Any) -> list[Event]:
-    """The events of a file as a viewer reads them, after a look at the rules for each."""
+    """Return the events of a file after a check of the rules for each."""
     report = report_of(result(joined, ended=7000, **more))
     document = json.loads(b"".join(trace_file("Run 1: three", report, joined, ZERO_NS)))
     events: list[Event] = document["traceEvents"]
@@ -54,7 +54,7 @@ def names_of(events: Iterable[Event], what: str = "thread") -> dict[Any, str]:
 
 
 def check_nesting(slices: list[Event]) -> None:
-    """Slices of one track stand beside or within one another."""
+    """Check that slices of one track follow each other or are nested."""
     open_until: list[int] = []
     for event in sorted(slices, key=lambda event: (event["ts"], -event["dur"])):
         begin, end = round(event["ts"] * 1000), round((event["ts"] + event["dur"]) * 1000)

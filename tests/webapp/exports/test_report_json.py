@@ -1,4 +1,4 @@
-"""A run as one file: what is written can be read back, and nothing else can."""
+"""A run as one file: an export can be read back, and invalid content is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILE: dict[str, Any] = json.loads(b"".join(write_report(REPORT, RECORDS)))
 
 
 def refusal(document: Any) -> list[str]:
-    """The fields that are named when this is no file of ours."""
+    """Return the fields that are named when this content is refused."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     with pytest.raises(Invalid) as found:
         read_report(body)
@@ -41,7 +41,7 @@ def refusal(document: Any) -> list[str]:
 
 
 def bundled(connections: list[JoinedConnection], **more: Any) -> dict[str, Any]:
-    """The file with other connections in it."""
+    """Return the file with other connections."""
     data = base64.b64encode(encode_connections(connections)).decode()
     return {**FILE, "bundle": {**FILE["bundle"], "connections": data, **more}}
 
@@ -72,7 +72,7 @@ def test_server_id_becomes_its_settings() -> None:
     assert read_report(json.dumps(DOCUMENT).encode()).config == DOCUMENT["run"]["config"]
 
 
-# --- what is not a file of ours --------------------------------------------------------------------------------------
+# --- invalid files ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_deep_nesting_is_refused() -> None:
     "data",
     [
         *("", "no base64!", base64.b64encode(b"no deflate").decode(), base64.b64encode(zlib.compress(b"[]")).decode()),
-        base64.b64encode(zlib.compress(bytes(300_000_000), 9)).decode(),  # a bomb
+        base64.b64encode(zlib.compress(bytes(300_000_000), 9)).decode(),  # a deflate bomb
         base64.b64encode(RECORDS.connections[:-4]).decode(),
     ],
     ids=["empty", "text", "raw", "no records", "bomb", "cut"],
@@ -202,7 +202,7 @@ def test_report_of_other_records_is_refused() -> None:
     assert "totals.connections.due" in refusal(bundled(pool_of_two()[:2]))
     later = pool_of_two()
     later[2].client.closed_ns = at(4401)
-    wrong = ["totals.duration_s", "waits.session_ms.mean", "waits.session_ms.min"]  # the last one's was the shortest
+    wrong = ["totals.duration_s", "waits.session_ms.mean", "waits.session_ms.min"]  # the last one was the shortest
     assert refusal(bundled(later)) == [*wrong, *(f"groups.0.{name}" for name in wrong)]
     renamed = [JoinedConnection(replace(one.client, group="else"), one.server) for one in pool_of_two()]
     assert "groups" in refusal(bundled(renamed))

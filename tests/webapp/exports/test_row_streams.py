@@ -1,4 +1,4 @@
-"""Rows as text in pieces: the whole is what one call would have written."""
+"""Rows as text in pieces: all pieces together are equal to the result of one call."""
 
 from __future__ import annotations
 

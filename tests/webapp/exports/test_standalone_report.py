@@ -1,4 +1,4 @@
-"""A run as one page: whole without the lab, without script, without any network."""
+"""A run as one page that needs no lab, no script and no network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOADS = {"src", "srcset", "data", "action", "formaction", "poster", "background"
 
 
 class _Watch(HTMLParser):
-    """What would reach out of the file, or run in it; and the ids."""
+    """Collects ids, and everything that loads from elsewhere or runs as script."""
 
     def __init__(self) -> None:
         super().__init__()

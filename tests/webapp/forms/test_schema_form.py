@@ -1,4 +1,4 @@
-"""Settings to fields and back: whatever the settings say, the form shows and reads."""
+"""Settings to form fields and back, for every settings class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Instant(FrozenSettings):
 
 
 class Kettle(FrozenSettings):
-    """A settings class that no form was ever written for."""
+    """Settings class that no form knows."""
 
     model: Literal["kettle"] = "kettle"
     cups: int = Field(default=2, ge=1, le=9, description="how many to fill")
@@ -52,7 +52,7 @@ class Kettle(FrozenSettings):
 
 def test_unknown_settings_class_becomes_a_form() -> None:
     shown = {field.name: field for field in fields_of(Kettle, {}, {})}
-    assert list(shown) == ["cups", "heat_ms", "lid", "tea", "plates", "way.kind"]  # `model` can only be one thing
+    assert list(shown) == ["cups", "heat_ms", "lid", "tea", "plates", "way.kind"]  # `model` has one possible value
     cups = shown["cups"]
     assert (cups.kind, cups.value, cups.minimum, cups.maximum, cups.help) == (
         "number",
@@ -306,4 +306,4 @@ def test_links_change_the_groups() -> None:
     assert (first.without, second.without) == ("idle", "open")
     assert one_more({"kinds": "open,idle"}) == "open,idle,closed"
     assert one_more({"kinds": ",".join(["open"] * 15)}).count("open") == 15
-    assert one_more({"kinds": ",".join(["open"] * 16)}) == ""  # as many as a run may have
+    assert one_more({"kinds": ",".join(["open"] * 16)}) == ""  # the maximum of a run

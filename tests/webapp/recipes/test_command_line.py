@@ -1,4 +1,4 @@
-"""The lines that repeat a run from a shell: run by a real `sh`, read by the real `serverlab run`, they ask the same."""
+"""The shell command that repeats a run: a real `sh` splits it, and `serverlab run` reads the same run from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from webapp.schemas.run_spec import RunSpec
 
 BASE = "http://127.0.0.1:8000"
 CPU = min(os.sched_getaffinity(0))
-# In place of the command: its words, each ended by a NUL, and then what it would read.
+# Replaces the command: prints its arguments, each followed by a NUL, then its standard input.
 SHELL = """serverlab() { printf '%s\\0' "$@"; printf '\\0'; cat; }\n"""
 
 SLEEP = {"kind": "sleep", "mean_ms": 5.0, "distribution": "exponential", "per": "connection"}
@@ -51,7 +51,7 @@ EVERYTHING = {"seed": 9, "label": "-x", "note": "it's\ntwo lines", "client_proce
 
 
 def repeated(config: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """The words of the command, and the run that it would ask a lab for, every default filled in."""
+    """Return the arguments of the command, and the run it would request, with all defaults filled in."""
     (text,) = (recipe.text for recipe in recipes(BASE, config) if recipe.key == "cli")
     said = subprocess.run(["sh", "-c", SHELL + text], stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
     words, _, read = said.partition(b"\0\0")

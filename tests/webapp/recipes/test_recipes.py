@@ -1,4 +1,4 @@
-"""What a run's page says about repeating it is short, and true."""
+"""The recipes of a run's page are short and repeat the same run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BASE = "http://127.0.0.1:8000"
 
 
 def filled_in(**body: Any) -> dict[str, Any]:
-    """The body as the lab keeps it: every default filled in."""
+    """Return the body as the lab stores it, with all defaults filled in."""
     return RunSpec.model_validate(body).model_dump(mode="json")
 
 

@@ -1,4 +1,4 @@
-"""The list of runs: every order and filter, a page at a time, while runs come and go."""
+"""The list of runs: sort orders, filters and pages, also while runs are added and deleted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERDICTS: Final = ("valid", "suspect", "invalid")
 @contextlib.contextmanager
 def opened(folder: Path) -> Iterator[Store]:
     with contextlib.closing(Store(folder)) as store:
-        store._database._writer.execute("PRAGMA synchronous = OFF")  # hundreds of runs, and no power cut to fear
+        store._database._writer.execute("PRAGMA synchronous = OFF")  # hundreds of runs; an fsync for each is slow
         yield store
 
 
@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store with the runs 1 to 23, for questions that change nothing."""
+    """Store with the runs 1 to 23, for tests that change nothing."""
     with opened(tmp_path_factory.mktemp("listed")) as store:
         for number in range(23):
             add(store, number)
@@ -54,7 +54,7 @@ PLAIN = report_of(visitors(20))
 
 
 def report(number: int) -> Report:
-    """Every third run has no percentiles; some figures are the same in several runs."""
+    """Figures of run `number`: every third run has no percentiles, and several runs share figures."""
     percentiles = {"p50": None, "p99": None} if number % 3 == 0 else {"p50": number % 2 + 0.5, "p99": 9.5}
     throughput = None if number % 5 == 0 else number / 7
     totals = {"duration_s": float(number % 4), "throughput_messages_per_s": throughput}
@@ -69,7 +69,7 @@ def report(number: int) -> Report:
 
 
 def add(store: Store, number: int) -> int:
-    """A run of which much follows from its number; every fourth one ended without a report."""
+    """Add run `number`, whose values follow from its number; every fourth run has no report."""
     run_id = store.add_run(
         {},
         label=("", "beta", "Alpha", f"run {number}")[number % 4],
@@ -114,7 +114,7 @@ def key(sort: str) -> Callable[[StoredRun], Any]:
 
 
 def in_order(rows: list[StoredRun], sort: str) -> list[StoredRun]:
-    """The same by Python: those without the figure last, equals by their id."""
+    """Sort in Python: rows without the figure last, equal figures by id."""
     of = key(sort)
     turned = sort.startswith("-")
     have = sorted((row for row in rows if of(row) is not None), key=lambda row: (of(row), row.id), reverse=turned)
@@ -143,7 +143,7 @@ def test_pages_list_each_run_once(listed: Store, sort: str) -> None:
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_concurrent_changes_shift_nothing(store: Store, sort: str) -> None:
-    """What was there from beginning to end is listed once, though each page's last run is deleted behind it."""
+    """Runs that exist all the time are listed once, although the last run of each page is deleted after it."""
     before = [add(store, number) for number in range(20)]
     doomed = [row.id for row in pages(store, {"sort": sort, "limit": 3})][2::3]
     kept = [run_id for run_id in before if run_id not in doomed]
@@ -200,7 +200,7 @@ def test_cursor_with_a_bad_label_is_refused(listed: Store, label: Any) -> None:
 
 @pytest.mark.parametrize("sort", SORTS)
 def test_queries_read_only_listed_rows(listed: Store, sort: str) -> None:
-    """The page's ids come from an index alone, at its place in the index: 10,000 runs are no more work than 100."""
+    """The ids of a page come from a range of an index alone, so 10,000 runs take no more work than 100."""
     asked: list[str] = []
     _, cursor = listed.find_runs(RunFilter(sort=sort, limit=1))
     with listed._database.read() as db:

@@ -1,4 +1,4 @@
-"""What is stored: migrated, asked for by the page, ended once, and left alone where it is not ours."""
+"""The store: states of runs, pages of the list, failures of the disk, and files of other programs."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_foreign_cursor_is_refused(store: Store, cursor: str) -> None:
     assert [error.field for error in caught.value.errors] == ["cursor"]
 
 
-# --- files that must not be touched ----------------------------------------------------------------------------------
+# --- files that must not be changed ----------------------------------------------------------------------------------
 
 
 def _newer(path: Path) -> None:
@@ -213,7 +213,7 @@ def test_locked_database_is_reported_after_a_wait(tmp_path: Path, monkeypatch: p
         with pytest.raises(Unavailable) as caught:
             store.start_run(run_id, AT)
         assert caught.value.headers["Retry-After"]
-        assert store.get_run(run_id).state == "queued"  # reading goes on
+        assert store.get_run(run_id).state == "queued"  # reading still works
         other.rollback()
         store.start_run(run_id, AT)
         assert store.get_run(run_id).state == "running"

@@ -1,4 +1,4 @@
-"""The rows of a run: kept while there is room, and read once for a page that holds on to them."""
+"""The cache of timeline rows: its limit, and rows that a page holds."""
 
 import contextlib
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The size of everything that was decoded."""
+    """Return the list that gets the size of every decoded blob."""
     sizes: list[int] = []
 
     def decode(data: bytes, *, messages: bool = True) -> object:
@@ -57,7 +57,7 @@ def test_rows_are_cached_up_to_the_limit(store: Store, reads: list[int], monkeyp
         assert [row.name for row in rows.of(run_id)] == ["conn1", "conn2", "conn3"]
     assert len(reads) == 2
     rows.of(first)
-    rows.of(third)  # in the place of the second, which was not asked for as lately as the first
+    rows.of(third)  # replaces the second, which is the least recently used
     assert len(reads) == 3
     rows.of(first)
     assert len(reads) == 3

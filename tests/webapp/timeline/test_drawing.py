@@ -1,9 +1,9 @@
-"""The timeline: where the signs stand, what the words say, what untrusted names can do."""
+"""The timeline: positions of marks, texts, and untrusted names."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET  # we parse our own output
+import xml.etree.ElementTree as ET  # parses only the project's own output
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -26,7 +26,7 @@ def test_phases_match_their_stamps() -> None:
     assert picture.span_s(third, "tl-queue") == (1.0, 2.0)
     assert picture.span_s(third, "tl-served") == (2.0, 4.0)
     left, right = picture.span_s(third, "tl-arrival") or (9, 9)
-    assert left + right == pytest.approx(0.0, abs=0.02)  # the diamond's middle
+    assert left + right == pytest.approx(0.0, abs=0.02)  # centre of the diamond
 
 
 def test_no_wait_has_no_line() -> None:
@@ -86,11 +86,11 @@ def test_drawings_can_share_an_axis(drawing: Callable[..., str]) -> None:
     assert picture.texts("tl-tick")[-1] == "20 s"
     assert picture.span_s(picture.rows()[0], "tl-served") == pytest.approx(
         (0.1, 2.0), abs=0.05
-    )  # a hairline parts neighbours
+    )  # a gap separates neighbours
     assert Picture(drawing(POOL, horizon_s=1.0, title="t")).texts("tl-tick")[-1] == "4 s"
 
 
-# --- a run under way -----------------------------------------------------------------------------------------------
+# --- a run in progress ---------------------------------------------------------------------------------------------
 
 
 def test_unfinished_row_ends_open_at_now() -> None:
@@ -225,7 +225,7 @@ def test_stylesheet_has_every_class() -> None:
         draw(rows, now_s=4, title="t") + draw(many(300), title="t") + draw(many(3000), title="t") + draw([], title="t")
     )
     used = {name for names in re.findall(r'class="([^"]+)"', svg) for name in names.split()}
-    unruled = {"tl-row", "timeline--rows"}  # handles for the page's script, nothing to look at
+    unruled = {"tl-row", "timeline--rows"}  # for scripts of the page, without styles
     assert {name for name in used - unruled if f".{name}" not in stylesheet()} == set()
 
 
@@ -235,7 +235,7 @@ def test_page_gets_two_widths() -> None:
     assert [svg.attrib["viewBox"].split()[2] for svg in pair] == ["1040", "380"]
 
 
-# --- the small pieces ----------------------------------------------------------------------------------------------
+# --- texts and numbers ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Spans that overlap stand on different levels, as few as can be."""
+"""Overlapping spans get different levels, as few as possible."""
 
 import pytest
 from hypothesis import given

@@ -1,8 +1,8 @@
-"""Parts of the timeline and the lanes: which rows a span of time and a band have, and what is said of each."""
+"""Parts of the timeline and of the worker lanes: their rows, and the facts about each connection."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # we parse our own output
+import xml.etree.ElementTree as ET  # parses only the project's own output
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_marks_end_at_the_edges_of_the_span(drawing: object, rows: list[Timeline
     assert top < bottom
     assert shown_s == [1.5, 3.0]
     marks = [absolute_xs(path.attrib["d"]) for path in root.findall("./g/path") if path.get("class") == "tl-served"]
-    marks = [xs for xs in marks if max(xs) > 26]  # the legend's
+    marks = [xs for xs in marks if max(xs) > 26]  # not in the legend
     assert marks
     for xs in marks:
         assert left - 1 <= min(xs) < max(xs) <= right + 2
@@ -83,7 +83,7 @@ def test_few_of_many_rows_are_single() -> None:
 
 def test_rows_and_span_combine() -> None:
     part = explored(many(20_000), first=4000, rows=500, from_s=42.0, to_s=42.5)
-    assert column(part, "name") == [f"conn{k}" for k in range(4100, 4251)]  # each is there for a second
+    assert column(part, "name") == [f"conn{k}" for k in range(4100, 4251)]  # each of them lasts one second
     assert (part.from_s, part.to_s) == (42.0, 42.5)
 
 
@@ -135,7 +135,7 @@ def test_rows_without_stamps_have_no_parts() -> None:
     assert column(explored(POOL), "session_ms") == [None] * 3
 
 
-# --- what cannot be shown ------------------------------------------------------------------------------------------
+# --- invalid parts -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

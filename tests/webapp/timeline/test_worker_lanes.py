@@ -1,8 +1,8 @@
-"""The worker lanes: who served whom when, with a level for each that was served at the same time."""
+"""The worker lanes: one lane per worker, with levels for connections served at the same time."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET  # we parse our own output
+import xml.etree.ElementTree as ET  # parses only the project's own output
 from dataclasses import replace
 from itertools import pairwise
 
@@ -40,12 +40,12 @@ def test_remark_explains_omitted_workers() -> None:
 
 
 def at_once(count: int, worker: str = "loop") -> list[TimelineRow]:
-    """Clients that one worker serves at the same time, each starting 10 ms after the one before."""
+    """Return clients that one worker serves at the same time; each starts 10 ms after the previous one."""
     return [TimelineRow(f"c{k}", "g", 0, 0, 0, 0.01 * k, 2.0, "completed", worker) for k in range(count)]
 
 
 def middles(picture: Picture) -> list[float]:
-    """How far down each row's bar is: a path begins at its upper edge."""
+    """Return the y of each bar; a path begins at its upper edge."""
     paths = [path for row in picture.rows() for path in row.iter(f"{NS}path") if path.get("class") == "tl-served"]
     return [float(path.attrib["d"].split()[1].split("H")[0]) for path in paths]
 
