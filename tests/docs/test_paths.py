@@ -10,9 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FOLDERS = ("benchmarks", "coreserver", "docs", "static", "templates", "tests", "webapp")
-CREATED_BY_PAGE = re.compile(
-    r"^`([^`\n]+)`:\n\n```", re.M
-)  # a path on a line of its own above the contents of the file
+CREATED_BY_PAGE = re.compile(r"`([^`\s]+)`:\n\n```")  # a path that introduces the contents of the file
 FILE_NAME = re.compile(r"[\w-]+\.(?:py|c|js|css|html|md|toml)")
 DOWNLOADS = {"report.html"}  # a file of a run, not of the repository
 
