@@ -9,7 +9,7 @@ from tests.support.servers import server_config
 from webapp.client import LabClient, LabError, LabUnreachable, closed, open_loop
 
 
-def test_a_script_starts_a_server_runs_clients_and_reads_what_came_of_it(lab_url: str) -> None:
+def test_client_runs_and_reads_results(lab_url: str) -> None:
     with LabClient(lab_url) as lab:
         assert "bounded_pool" in [model.name for model in lab.models()]
         server = lab.start_server(model="bounded_pool", workers=2, name="mine")
@@ -29,7 +29,7 @@ def test_a_script_starts_a_server_runs_clients_and_reads_what_came_of_it(lab_url
         assert lab.runs().runs == []
 
 
-def test_servers_and_groups_may_be_settings_objects_or_plain_documents(lab_url: str) -> None:
+def test_settings_objects_or_documents(lab_url: str) -> None:
     with LabClient(lab_url) as lab:
         config = server_config("sequential", backlog=5)
         assert lab.start_server(config, name="named").config["backlog"] == 5
@@ -39,7 +39,7 @@ def test_servers_and_groups_may_be_settings_objects_or_plain_documents(lab_url: 
         assert lab.wait(lab.run(1, clients=1, script=QUICK).id).server_id == 1
 
 
-def test_groups_can_be_written_as_calls(lab_url: str) -> None:
+def test_group_functions_build_groups(lab_url: str) -> None:
     with LabClient(lab_url) as lab:
         groups = [closed(2, duration_s=0.2, message_bytes=5), open_loop(50, name="probe", duration_s=0.2, start_s=0.1)]
         looks: list[str] = []
@@ -57,7 +57,7 @@ def test_groups_can_be_written_as_calls(lab_url: str) -> None:
         assert lab.timeline(run.id, lanes=True).of == "lanes"
 
 
-def test_a_refusal_carries_the_problem(lab_url: str) -> None:
+def test_refusal_carries_problem(lab_url: str) -> None:
     with LabClient(lab_url) as lab:
         with pytest.raises(LabError, match="no such field") as caught:
             lab.start_server(model="sequential", workers=2)
@@ -67,7 +67,7 @@ def test_a_refusal_carries_the_problem(lab_url: str) -> None:
         assert caught.value.status == 404
 
 
-def test_waiting_has_an_end_and_a_run_can_be_cancelled(lab_url: str) -> None:
+def test_wait_times_out_and_run_is_cancelled(lab_url: str) -> None:
     with LabClient(lab_url) as lab:
         run = lab.run({"model": "sequential"}, clients=1, script=LONG)
         with pytest.raises(TimeoutError, match=f"run {run.id} is still"):
@@ -76,6 +76,6 @@ def test_waiting_has_an_end_and_a_run_can_be_cancelled(lab_url: str) -> None:
         assert lab.wait(run.id).state == "cancelled"
 
 
-def test_nobody_there_is_said() -> None:
+def test_unreachable_lab_is_reported() -> None:
     with LabClient("http://127.0.0.1:1") as lab, pytest.raises(LabUnreachable, match="no answer"):
         lab.version()

@@ -32,7 +32,7 @@ def one(found: Figures, name: str, **labels: str) -> float:
     return found[name, tuple(sorted(labels.items()))]
 
 
-def test_what_the_lab_holds_is_told(shared: httpx.Client) -> None:
+def test_metrics_show_runs_and_servers(shared: httpx.Client) -> None:
     server = shared.post("/api/v1/servers", json={"model": "bounded_pool", "workers": 2, "name": "secret words"}).json()
     run = shared.post("/api/v1/runs?wait_s=30", json=script_run({"id": server["id"]}, count=3, label="mine")).json()
     found = figures(shared)
@@ -55,7 +55,7 @@ def test_what_the_lab_holds_is_told(shared: httpx.Client) -> None:
     shared.delete(server["links"]["self"])
 
 
-def test_counters_only_grow_and_requests_are_counted_by_route(shared: httpx.Client) -> None:
+def test_requests_are_counted_by_route(shared: httpx.Client) -> None:
     finished_run(shared)
     before = figures(shared)
     shared.get("/api/v1/runs/999999")
@@ -79,7 +79,7 @@ def test_counters_only_grow_and_requests_are_counted_by_route(shared: httpx.Clie
             assert after[name, labels] >= value, name
 
 
-def test_it_comes_in_both_formats(shared: httpx.Client) -> None:
+def test_both_metric_formats_are_served(shared: httpx.Client) -> None:
     plain = shared.get("/metrics", headers={"Accept": "text/plain"})
     assert plain.headers["content-type"].startswith("text/plain; version=")
     modern = shared.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
@@ -88,6 +88,6 @@ def test_it_comes_in_both_formats(shared: httpx.Client) -> None:
     assert modern.text.endswith("# EOF\n")
 
 
-def test_two_labs_in_a_process_count_apart(shared: httpx.Client, api: httpx.Client) -> None:
+def test_two_labs_have_separate_registries(shared: httpx.Client, api: httpx.Client) -> None:
     assert not any(name == "serverlab_runs" for name, _ in figures(api))
     assert figures(shared)

@@ -60,7 +60,7 @@ def stored_runs(data_dir: Path) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_busy_lab_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_ends_busy_lab_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path) as (process, url), httpx.Client(base_url=url, timeout=30) as api:
         assert (tmp_path / "address").read_text().strip() == url
         run = busy(api)
@@ -98,7 +98,7 @@ def test_a_signal_ends_a_busy_lab_in_order_and_leaves_nothing(tmp_path: Path, nu
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+def test_second_signal_exits_at_once(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, url), httpx.Client(base_url=url, timeout=30) as api:
         busy(api)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -110,7 +110,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert not psutil.wait_procs(children, timeout=3)[1]
 
 
-def test_a_killed_lab_takes_its_clients_along_and_its_run_is_interrupted(tmp_path: Path) -> None:
+def test_killed_lab_ends_its_children(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, url), httpx.Client(base_url=url, timeout=30) as api:
         busy(api)
         api.post("/api/v1/runs", json=script_run({"model": "sequential"}))
@@ -131,7 +131,7 @@ def test_a_killed_lab_takes_its_clients_along_and_its_run_is_interrupted(tmp_pat
         assert process.wait(10) == 0
 
 
-def test_two_labs_never_share_a_data_dir(tmp_path: Path) -> None:
+def test_data_dir_belongs_to_one_lab(tmp_path: Path) -> None:
     with embedded(Settings(port=0, data_dir=tmp_path)):
         second = serverlab("serve", "--port", "0", "--data-dir", tmp_path)
     assert second.returncode == 1
@@ -139,7 +139,7 @@ def test_two_labs_never_share_a_data_dir(tmp_path: Path) -> None:
     assert len(second.stderr.splitlines()) == 1
 
 
-def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+def test_port_in_use_is_one_error_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = serverlab("serve", "--port", str(taken.getsockname()[1]), "--data-dir", tmp_path)
     assert ended.returncode == 1
@@ -149,14 +149,14 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])  # noqa: S104
-def test_addresses_that_others_can_reach_are_refused_before_anything_is_opened(tmp_path: Path, host: str) -> None:
+def test_non_loopback_host_is_refused(tmp_path: Path, host: str) -> None:
     ended = serverlab("serve", "--host", host, "--port", "0", "--data-dir", tmp_path / "new")
     assert ended.returncode == 2
     assert "loopback" in ended.stderr
     assert not (tmp_path / "new").exists()
 
 
-def test_a_database_of_a_newer_lab_is_left_alone(tmp_path: Path) -> None:
+def test_newer_database_is_left_unchanged(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as db:
         db.execute(f"PRAGMA user_version = {len(migrations()) + 1}")
     before = (tmp_path / FILE_NAME).read_bytes()
@@ -168,18 +168,18 @@ def test_a_database_of_a_newer_lab_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 on this machine")
-def test_ipv6_loopback_is_served_by_its_name(tmp_path: Path) -> None:
+def test_ipv6_loopback_is_served(tmp_path: Path) -> None:
     with embedded(Settings(host="::1", port=0, data_dir=tmp_path)) as url:
         assert url.startswith("http://[::1]:")
         assert httpx.get(f"{url}healthz").json() == {"status": "ok"}
 
 
-def test_the_version_is_printed() -> None:
+def test_version_flag_prints_version() -> None:
     ended = serverlab("--version")
     assert (ended.returncode, ended.stdout.split()[0]) == (0, "serverlab")
 
 
-def test_a_bad_variable_is_named() -> None:
+def test_invalid_variable_is_named() -> None:
     ended = serverlab("serve", SERVERLAB_PORT="many")
     assert ended.returncode == 2
     assert "SERVERLAB_PORT" in ended.stderr

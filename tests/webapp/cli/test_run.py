@@ -34,7 +34,7 @@ def quick(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_a_lab_it_brings_its_own(tmp_path: Path, quick: Path) -> None:
+def test_command_starts_own_lab(tmp_path: Path, quick: Path) -> None:
     ended = serverlab("run", "--clients", "2", "--script", quick, "--data-dir", tmp_path / "none")
     assert ended.returncode == 0, ended.stderr
     log = [line for line in ended.stdout.splitlines() if line.startswith("INFO:")]
@@ -47,7 +47,7 @@ def test_without_a_lab_it_brings_its_own(tmp_path: Path, quick: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_json_is_one_document_and_nothing_else(tmp_path: Path, quick: Path) -> None:
+def test_json_output_is_one_document(tmp_path: Path, quick: Path) -> None:
     options = ("--model", "bounded_pool", "--workers", "2", "--queue-limit", "0", "--when-full", "wait")
     more = ("--option", "nodelay=false", "--option", "idle-timeout-s=5", "--seed", "4", "--label", "mine")
     ended = serverlab("run", *options, *more, "--script", quick, "--format", "json", "--data-dir", tmp_path / "none")
@@ -61,7 +61,7 @@ def test_json_is_one_document_and_nothing_else(tmp_path: Path, quick: Path) -> N
     assert ended.stderr == ""
 
 
-def test_it_uses_the_running_lab_of_the_data_dir_or_the_one_it_is_told(settings: Settings, quick: Path) -> None:
+def test_command_uses_running_lab_or_url(settings: Settings, quick: Path) -> None:
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         found = serverlab("run", "--script", quick, "--data-dir", settings.data_dir, "--label", "found")
         told = serverlab("run", "--script", quick, "--url", url, "--label", "told")
@@ -73,12 +73,12 @@ def test_it_uses_the_running_lab_of_the_data_dir_or_the_one_it_is_told(settings:
         assert [(run["label"], run["server_id"]) for run in runs] == [("found", None), ("told", None), ("env", 1)]
 
 
-def test_an_address_left_by_a_killed_lab_is_passed_over(tmp_path: Path, quick: Path) -> None:
+def test_stale_address_is_ignored(tmp_path: Path, quick: Path) -> None:
     write_address(tmp_path, "http://127.0.0.1:1/")
     assert serverlab("run", "--script", quick, "--data-dir", tmp_path).returncode == 0
 
 
-def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Path) -> None:
+def test_other_server_at_address_is_ignored(tmp_path: Path, quick: Path) -> None:
     class Stranger(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -138,16 +138,14 @@ def test_a_stranger_at_the_left_address_is_passed_over(tmp_path: Path, quick: Pa
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_done_is_said_on_stderr_alone(
-    shared_url: str, arguments: list[str], code: int, said: str
-) -> None:
+def test_errors_go_to_stderr_only(shared_url: str, arguments: list[str], code: int, said: str) -> None:
     ended = serverlab("run", *arguments, "--format", "json", SERVERLAB_URL=shared_url)
     assert ended.returncode == code, ended.stderr
     assert said in ended.stderr
     assert ended.stdout == ""
 
 
-def test_steps_are_read_strictly(tmp_path: Path) -> None:
+def test_script_file_is_strict_json(tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     for text, said in (("{", "not JSON"), ("{}", "a list of steps"), ('[{"wait_s": NaN}]', "0.wait_s: must be")):
         bad.write_text(text)
@@ -156,13 +154,13 @@ def test_steps_are_read_strictly(tmp_path: Path) -> None:
         assert said in ended.stderr
 
 
-def test_a_spec_from_a_closed_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spec_needs_open_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.cli.run_body.sys", SimpleNamespace(stdin=None))
     ended = serverlab("run", "--spec", "-")
     assert (ended.returncode, ended.stderr) == (2, "serverlab: --spec -: there is no standard input\n")
 
 
-def test_a_run_that_cannot_be_believed_ends_with_4_and_its_report(tmp_path: Path) -> None:
+def test_invalid_run_exits_4_with_report(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps([{"send": "^ab$"}, {"expect": "never"}]))
     arguments = ("--option", "idle_timeout_s=0.3", "--script", wrong, "--clients", "1", "--data-dir", tmp_path / "none")
@@ -173,9 +171,7 @@ def test_a_run_that_cannot_be_believed_ends_with_4_and_its_report(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_still_writes_its_partial_report(
-    tmp_path: Path, lab_url: str, number: signal.Signals
-) -> None:
+def test_interrupted_run_prints_partial_report(tmp_path: Path, lab_url: str, number: signal.Signals) -> None:
     script = tmp_path / "long.json"
     script.write_text(json.dumps(LONG))
     with httpx.Client(base_url=lab_url, timeout=30) as api:
@@ -197,7 +193,7 @@ def test_an_interrupted_run_still_writes_its_partial_report(
 # --- other loads than scripts; whether their figures can be believed depends on what else this machine does -----------
 
 
-def test_a_closed_group_prints_the_verdict_first_and_no_log(tmp_path: Path) -> None:
+def test_closed_group_prints_verdict_first(tmp_path: Path) -> None:
     load = ("--clients", "4", "--duration", "300ms", "--message-bytes", "20", "--client-processes", "1", "--seed", "5")
     more = ("--warm-up", "50ms", "--messages-per-connection", "1", "--think", "30ms")
     ended = serverlab("run", "--model", "asyncio", *load, *more, "--data-dir", tmp_path / "none")
@@ -218,7 +214,7 @@ def test_a_closed_group_prints_the_verdict_first_and_no_log(tmp_path: Path) -> N
     assert ended.stderr == ""
 
 
-def test_an_open_group_and_another_one_as_one_json_document(tmp_path: Path) -> None:
+def test_two_groups_in_one_json_document(tmp_path: Path) -> None:
     load = ("--rate", "100", "--arrivals", "constant", "--duration", "500ms", "--warm-up", "100ms")
     more = (
         "--group",
@@ -240,7 +236,7 @@ def test_an_open_group_and_another_one_as_one_json_document(tmp_path: Path) -> N
     assert report["objectives"] == [judged]
 
 
-def test_a_missed_objective_ends_with_99(tmp_path: Path, quick: Path) -> None:
+def test_missed_objective_exits_99(tmp_path: Path, quick: Path) -> None:
     objectives = ("--slo", "completed_connections==1", "--slo", "response_p99_ms<60000")
     ended = serverlab("run", "--clients", "1", "--script", quick, *objectives, "--data-dir", tmp_path / "none")
     assert ended.returncode == 99, ended.stderr
@@ -248,7 +244,7 @@ def test_a_missed_objective_ends_with_99(tmp_path: Path, quick: Path) -> None:
     assert "objective    response_p99_ms<60000 missed: 1 samples are too few (1,000 needed)" in ended.stdout
 
 
-def test_a_server_that_is_not_ours(tmp_path: Path, quick: Path) -> None:
+def test_run_against_external_target(tmp_path: Path, quick: Path) -> None:
     with running("thread_per_client") as host:
         assert host.address is not None
         target = f"127.0.0.1:{host.address.port}"
@@ -259,7 +255,7 @@ def test_a_server_that_is_not_ours(tmp_path: Path, quick: Path) -> None:
     assert "clients      2 of 2 completed\n" in ended.stdout
 
 
-def test_nobody_at_the_target_ends_with_3(tmp_path: Path) -> None:
+def test_unreachable_target_exits_3(tmp_path: Path) -> None:
     target = ("--target", "127.0.0.1:1111", "--allow-target", "127.0.0.1:1111")
     ended = serverlab("run", *target, "--duration", "200ms", "--slo", "failed_connections<1", "--data-dir", tmp_path)
     assert ended.returncode == 3, ended.stdout

@@ -65,19 +65,19 @@ def test_further_groups_are_json() -> None:
 
 
 @pytest.mark.parametrize("flags", [{"stages": "100"}, {"stages": "x:5s"}, {"stages": "1:2s,"}, {"ramp": True}])
-def test_stages_are_rates_and_times(flags: dict[str, Any]) -> None:
+def test_invalid_stages_are_refused(flags: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"--(stages|ramp)"):
         build_groups(LoadFlags(**flags))
 
 
-def test_cpus_are_numbers_with_commas() -> None:
+def test_cpus_are_comma_separated() -> None:
     assert parse_cpus("0,12") == [0, 12]
     for bad in ("", "0-1", "0,", "a"):
         with pytest.raises(UsageError, match="--client-cpus"):
             parse_cpus(bad)
 
 
-def test_a_spec_is_the_whole_run(tmp_path: Path) -> None:
+def test_spec_excludes_other_flags(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text('{"server": {"id": 1}, "clients": []}')
     assert read_spec(str(path), {}) == {"server": {"id": 1}, "clients": []}
@@ -91,7 +91,7 @@ def test_a_spec_is_the_whole_run(tmp_path: Path) -> None:
         read_spec(str(tmp_path / "none"), {})
 
 
-def test_a_server_is_a_design_or_an_id_or_an_address() -> None:
+def test_server_is_design_id_or_address() -> None:
     assert build_server(ServerFlags()) == {"model": "sequential"}
     assert build_server(ServerFlags(model="bounded_pool", workers=2, option=["when-full=refuse"])) == {
         "model": "bounded_pool",
@@ -133,7 +133,7 @@ def seen(state: str, elapsed_s: float | None = None, **counts: int) -> RunResour
     )
 
 
-def test_a_terminal_sees_one_line_that_is_gone_in_the_end() -> None:
+def test_progress_line_is_erased_at_end() -> None:
     terminal = Terminal()
     line = ProgressLine(terminal)
     line.show(seen("queued"))
@@ -150,7 +150,7 @@ def test_a_terminal_sees_one_line_that_is_gone_in_the_end() -> None:
     ]
 
 
-def test_elsewhere_nothing_is_written() -> None:
+def test_no_progress_line_without_terminal() -> None:
     stream = io.StringIO()
     line = ProgressLine(stream)
     line.show(seen("running", 0.5, messages=1))
@@ -158,7 +158,7 @@ def test_elsewhere_nothing_is_written() -> None:
     assert stream.getvalue() == ""
 
 
-def test_a_run_that_was_cancelled_in_the_queue_has_a_verdict_of_the_usual_shape() -> None:
+def test_cancelled_run_has_substitute_report() -> None:
     run = seen("cancelled").model_copy(update={"reason": Reason(code="cancelled", detail="somebody asked")})
     document = json.loads(_document(run, None, []))
     assert document["schema_version"] == SCHEMA_VERSION
@@ -183,7 +183,7 @@ def test_a_run_that_was_cancelled_in_the_queue_has_a_verdict_of_the_usual_shape(
         ("failed", "storage", None, 4),
     ],
 )
-def test_the_exit_code_says_how_a_run_ended(state: str, code: str | None, verdict: Any, exit_code: int) -> None:
+def test_exit_code_follows_from_run(state: str, code: str | None, verdict: Any, exit_code: int) -> None:
     run = seen(state).model_copy(
         update={
             "reason": Reason(code=code, detail="why") if code else None,

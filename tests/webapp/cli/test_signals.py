@@ -26,7 +26,7 @@ def press(number: signal.Signals = signal.SIGINT) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(number: signal.Signals) -> None:
+def test_first_signal_waits_for_safe_place(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with SignalGuard() as signals:
         with signals.interruptible():
@@ -41,7 +41,7 @@ def test_it_is_heard_where_work_may_be_broken_off_and_remembered_elsewhere(numbe
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_second_one_is_heard_everywhere_but_not_what_arrives_twice() -> None:
+def test_second_signal_interrupts_anywhere() -> None:
     now = [0.0]
     with SignalGuard(clock=lambda: now[0]) as signals:
         press()
@@ -80,7 +80,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], None]:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_from_the_request_on_there_is_a_report(
+def test_interrupted_request_prints_report(
     shared_url: str, interrupt_at: Callable[[Any, str], None], owner: Any, name: str, state: str
 ) -> None:
     interrupt_at(owner, name)
@@ -90,7 +90,7 @@ def test_from_the_request_on_there_is_a_report(
 
 
 @pytest.mark.parametrize("name", ["version", "__enter__"])
-def test_before_it_there_is_nothing_to_report(
+def test_interrupt_before_request_has_no_report(
     shared_url: str, interrupt_at: Callable[[Any, str], None], name: str
 ) -> None:
     interrupt_at(LabClient, name)
@@ -99,9 +99,7 @@ def test_before_it_there_is_nothing_to_report(
     assert ended.stderr == "serverlab: interrupted before there was anything to report\n"
 
 
-def test_a_run_that_does_not_end_when_it_is_cancelled_is_left_to_the_lab(
-    shared_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_that_ignores_cancel_is_abandoned(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(_: LabClient, run_id: int, timeout_s: float, **__: Any) -> None:
         if timeout_s == run.CANCEL_S:
             raise TimeoutError(f"run {run_id} is still running after {timeout_s:g} s")
@@ -113,7 +111,7 @@ def test_a_run_that_does_not_end_when_it_is_cancelled_is_left_to_the_lab(
     assert re.fullmatch(r"serverlab: interrupted, but run \d+ is still running after 15 s\n", ended.stderr)
 
 
-def test_while_it_is_still_importing_it_ends_without_a_word() -> None:
+def test_interrupt_during_import_is_silent() -> None:
     code = """
 import os, signal, sys
 class Press:

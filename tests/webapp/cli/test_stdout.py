@@ -31,19 +31,19 @@ def put(output: Any) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
-def test_a_full_disk_is_said_once() -> None:
+def test_full_disk_is_reported_once() -> None:
     with Path("/dev/full").open("w") as full:
         assert put(full) == (1, "the output could not be written: No space left on device\n")
 
 
-def test_who_closes_the_pipe_has_read_enough() -> None:
+def test_closed_pipe_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
         assert put(closed) == (0, "")
 
 
-def test_a_closed_output_is_no_place_for_the_next_socket() -> None:
+def test_closed_streams_are_reopened() -> None:
     code = (
         "import os; from webapp.cli.main import _open_missing_streams as f; f(); raise SystemExit(str(os.open('/', 0)))"
     )
@@ -52,7 +52,7 @@ def test_a_closed_output_is_no_place_for_the_next_socket() -> None:
     assert int(ended.stderr) > 2
 
 
-def test_a_command_that_could_not_print_ends_with_1(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_error_exits_1(shared_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: str) -> None:
         raise CannotWrite("the output could not be written: No space left on device")
 

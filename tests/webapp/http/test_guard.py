@@ -26,7 +26,7 @@ def get(url: str, *lines: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]"])
-def test_our_own_names_with_our_port_are_served(url: str, name: str) -> None:
+def test_own_host_names_are_accepted(url: str, name: str) -> None:
     assert status_of(get(url, f"Host: {name}:{urlsplit(url).port}")) == 200
 
 
@@ -49,18 +49,18 @@ def test_our_own_names_with_our_port_are_served(url: str, name: str) -> None:
         "",
     ],
 )
-def test_any_other_host_is_refused(url: str, host: str) -> None:
+def test_other_host_is_refused(url: str, host: str) -> None:
     assert status_of(get(url, f"Host: {host.format(port=urlsplit(url).port)}")) == 400
 
 
-def test_no_host_and_two_hosts_are_refused(url: str) -> None:
+def test_missing_or_double_host_is_refused(url: str) -> None:
     own = f"Host: 127.0.0.1:{urlsplit(url).port}"
     assert status_of(get(url)) == 400
     assert status_of(get(url, own, own)) == 400
     assert status_of(raw(url, b"GET /healthz HTTP/1.0\r\n\r\n")) == 400
 
 
-def test_the_host_is_checked_everywhere(url: str) -> None:
+def test_host_is_checked_on_every_path(url: str) -> None:
     for path in ("/", "/static/css/base.css", "/api/v1/events", "/openapi.json", "/nowhere"):
         assert httpx.get(f"{url}{path}", headers={"Host": "evil.com"}).status_code == 400
 
@@ -90,7 +90,7 @@ CHANGING = [
 ]
 
 
-def test_every_change_is_among_those_tried() -> None:
+def test_every_changing_route_is_tested() -> None:
     assert {
         ("POST", "/api/v1/runs"),
         ("DELETE", "/api/v1/servers/1"),
@@ -100,7 +100,7 @@ def test_every_change_is_among_those_tried() -> None:
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_a_page_of_another_origin_changes_nothing(url: str, headers: dict[str, str]) -> None:
+def test_other_origin_changes_nothing(url: str, headers: dict[str, str]) -> None:
     sent = {name: value.format(port=urlsplit(url).port) for name, value in headers.items()}
     with httpx.Client(base_url=url, headers=sent) as page:
         for method, path in [*CHANGING, ("PUT", "/api/v1/runs/1"), ("POST", "/nowhere"), ("OPTIONS", "/api/v1/runs")]:
@@ -109,14 +109,14 @@ def test_a_page_of_another_origin_changes_nothing(url: str, headers: dict[str, s
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", "application/xml", "text/json"])
-def test_bodies_of_other_types_are_refused(url: str, kind: str) -> None:
+def test_other_media_types_are_refused(url: str, kind: str) -> None:
     own = {"Origin": url, "Content-Type": kind}
     for method, path in CHANGING:
         answer = httpx.request(method, f"{url}{path}", headers=own, content=b'{"model": "sequential"}')
         assert answer.status_code == 415, (method, path)
 
 
-def test_the_api_takes_no_forms_and_pages_take_no_json(url: str) -> None:
+def test_api_takes_json_and_pages_take_forms(url: str) -> None:
     form, document = "application/x-www-form-urlencoded", "application/json"
     own = {"Origin": url}
     assert httpx.post(f"{url}/api/v1/servers", headers=own | {"Content-Type": form}).status_code == 415
@@ -126,21 +126,21 @@ def test_the_api_takes_no_forms_and_pages_take_no_json(url: str) -> None:
     assert httpx.post(f"{url}/api/v1/servers", content=b"{}", headers={"Content-Type": latin}).status_code == 415
 
 
-def test_a_form_needs_proof_that_it_is_ours(url: str) -> None:
+def test_form_needs_own_origin(url: str) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert httpx.post(f"{url}/servers", headers=form, content="model=nothing").status_code == 403
     assert httpx.post(f"{url}/servers", headers=form | {"Origin": url}, content="model=nothing").status_code == 422
     assert httpx.post(f"{url}/servers", headers=form | {"Sec-Fetch-Site": "same-origin"}, content="").status_code == 422
 
 
-def test_a_script_and_our_own_page_may_use_the_api(url: str) -> None:
+def test_script_and_own_page_use_api(url: str) -> None:
     for headers in ({}, {"Origin": url}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}):
         answer = httpx.post(f"{url}/api/v1/servers", json={"model": "nothing"}, headers=headers)
         assert answer.status_code == 422
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_another_origin_cannot_read_the_api(url: str, site: str) -> None:
+def test_other_origin_cannot_read_api(url: str, site: str) -> None:
     for path in ("/api/v1/servers", "/api/v1/events", "/api/v1/runs/1/report"):
         assert httpx.get(f"{url}{path}", headers={"Sec-Fetch-Site": site}).status_code == 403
     assert httpx.get(f"{url}/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link to a page is fine
@@ -150,7 +150,7 @@ def test_another_origin_cannot_read_the_api(url: str, site: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/servers", "/nowhere", "/docs", "/static/css/base.css"])
-def test_every_answer_carries_the_headers(url: str, path: str) -> None:
+def test_every_response_has_security_headers(url: str, path: str) -> None:
     headers = httpx.get(f"{url}{path}").headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy == {
@@ -174,7 +174,7 @@ def test_every_answer_carries_the_headers(url: str, path: str) -> None:
     assert not [name for name in headers if name.startswith("access-control-")]
 
 
-def test_static_files_are_asked_for_again_and_not_sent_again(url: str) -> None:
+def test_static_files_are_revalidated(url: str) -> None:
     first = httpx.get(f"{url}/static/css/base.css")
     again = httpx.get(f"{url}/static/css/base.css", headers={"If-None-Match": first.headers["etag"]})
     assert again.status_code == 304
@@ -183,7 +183,7 @@ def test_static_files_are_asked_for_again_and_not_sent_again(url: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/static/../pyproject.toml", "/static/%2e%2e/pyproject.toml", "/static/..%5cx", "/static/%00"]
 )
-def test_static_files_are_only_ours(url: str, path: str) -> None:
+def test_static_path_stays_in_its_folder(url: str, path: str) -> None:
     host = f"127.0.0.1:{urlsplit(url).port}"
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     assert status_of(raw(url, request.encode())) == 404
@@ -199,23 +199,23 @@ def post(url: str, *lines: str, body: bytes) -> bytes:
     return raw(url, "\r\n".join([*head, "Connection: close", *lines, "", ""]).encode() + body)
 
 
-def test_a_body_up_to_the_limit_is_read(url: str) -> None:
+def test_body_at_limit_is_accepted(url: str) -> None:
     body = b'{"model": "sequential", "x": "' + b"a" * LIMIT
     body = body[: LIMIT - 2] + b'"}'
     assert status_of(post(url, f"Content-Length: {len(body)}", body=body)) == 422
 
 
-def test_one_byte_more_is_not(url: str) -> None:
+def test_body_over_limit_is_refused(url: str) -> None:
     assert status_of(post(url, f"Content-Length: {LIMIT + 1}", body=b"a" * (LIMIT + 1))) == 413
 
 
-def test_a_claim_of_too_much_is_refused_unread(url: str) -> None:
+def test_large_content_length_is_refused_unread(url: str) -> None:
     answer = post(url, "Content-Length: 200000000", body=b"")
     assert status_of(answer) == 413
     assert b"max_body_bytes" in answer
 
 
-def test_chunks_are_counted(url: str) -> None:
+def test_chunked_body_is_limited(url: str) -> None:
     chunk = b"8000\r\n" + b"a" * 0x8000 + b"\r\n"
     assert status_of(post(url, "Transfer-Encoding: chunked", body=chunk * 3)) == 413
 
@@ -233,7 +233,7 @@ def test_ambiguous_lengths_are_refused(url: str, lines: list[str]) -> None:
     assert status_of(post(url, *lines, body=b"0\r\n\r\n")) == 400
 
 
-def test_a_huge_head_is_refused(url: str) -> None:
+def test_huge_head_is_refused(url: str) -> None:
     answer = get(url, f"X-Large: {'a' * 200_000}")
     assert not answer or status_of(answer) == 400  # closing with much unread may lose the answer on its way
 
@@ -286,7 +286,7 @@ def test_input_is_never_repeated(url: str) -> None:
         assert "zzmarkerzz" not in answer.text
 
 
-def test_a_person_gets_a_page_and_a_script_a_problem(url: str) -> None:
+def test_errors_are_pages_or_problems(url: str) -> None:
     page = httpx.get(f"{url}/nowhere", headers={"Accept": "text/html"})
     assert page.status_code == 404
     assert "There is nothing" in page.text or "there is nothing" in page.text

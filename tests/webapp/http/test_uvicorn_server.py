@@ -45,7 +45,7 @@ JSON = "Content-Type: application/json"
         "a second request's half",
     ],
 )
-def test_a_request_that_is_never_whole_is_closed(url: str, begin: str) -> None:
+def test_incomplete_request_is_closed(url: str, begin: str) -> None:
     requests = {
         "nothing": b"",
         "half a head": b"GET / HT",
@@ -65,7 +65,7 @@ def test_a_request_that_is_never_whole_is_closed(url: str, begin: str) -> None:
         assert time.monotonic() - began < 8  # ours, or uvicorn's 5 s between two requests
 
 
-def test_drops_of_a_request_gain_no_time(url: str) -> None:
+def test_slow_bytes_do_not_extend_deadline(url: str) -> None:
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=10) as peer:
         began = time.monotonic()
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
@@ -75,14 +75,14 @@ def test_drops_of_a_request_gain_no_time(url: str) -> None:
         assert time.monotonic() - began < 8
 
 
-def test_silent_peers_do_not_keep_others_out(url: str) -> None:
+def test_silent_peers_do_not_block_others(url: str) -> None:
     silent = [socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) for _ in range(14)]
     assert httpx.get(f"{url}healthz").status_code == 200
     for peer in silent:
         peer.close()
 
 
-def test_a_stream_outlives_the_deadline(url: str) -> None:
+def test_stream_outlives_receive_deadline(url: str) -> None:
     with httpx.Client(base_url=url, timeout=30) as api, api.stream("GET", "/api/v1/events") as answer:
         chunks = answer.iter_raw()
         next(chunks)
@@ -93,7 +93,7 @@ def test_a_stream_outlives_the_deadline(url: str) -> None:
             httpx.delete(f"{url}api/v1/servers/{httpx.get(f'{url}api/v1/servers').json()['servers'][0]['id']}")
 
 
-def test_a_connection_may_be_used_again(url: str) -> None:
+def test_connection_is_reused(url: str) -> None:
     with httpx.Client(base_url=url, timeout=30) as api:
         for _ in range(5):
             assert api.get("/healthz").status_code == 200
@@ -101,7 +101,7 @@ def test_a_connection_may_be_used_again(url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/docs", "/healthz", "/api/v1/models", "/static/css/base.css"])
-def test_a_head_is_a_get_without_its_body(url: str, path: str) -> None:
+def test_head_is_get_without_body(url: str, path: str) -> None:
     with httpx.Client(base_url=url, timeout=30) as api:
         asked, got = api.head(path), api.get(path)
     assert asked.status_code == got.status_code == 200
@@ -113,14 +113,14 @@ def test_a_head_is_a_get_without_its_body(url: str, path: str) -> None:
     assert "content-length" in asked.headers
 
 
-def test_a_head_of_a_stream_ends_with_its_head_and_one_of_a_change_is_refused(url: str) -> None:
+def test_head_of_stream_ends_at_once(url: str) -> None:
     with httpx.Client(base_url=url, timeout=30) as api:
         assert api.head("/api/v1/events").headers["content-type"].startswith("text/event-stream")
         assert api.head("/api/v1/runs/1").status_code == 404
         assert api.head("/api/v1/runs/1/cancel").status_code == 405
 
 
-def test_a_reader_who_takes_nothing_is_closed(tmp_path: Path) -> None:
+def test_peer_that_reads_nothing_is_closed(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path, send_deadline_s=0.5, push_interval_s=0.01, max_streams=1)
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         body = script_run({"model": "sequential"}, LONG, note="x" * 2000)
@@ -140,7 +140,7 @@ def test_a_reader_who_takes_nothing_is_closed(tmp_path: Path) -> None:
             wait_until(is_free, "the silent reader's place is given back", deadline_s=40)
 
 
-def test_the_settings_of_the_environment_are_checked() -> None:
+def test_environment_settings_are_checked() -> None:
     env = {"HOME": "/nowhere", "SERVERLAB_PORT": "8123", "SERVERLAB_MAX_RUN_S": "5.5", "SERVERLAB_DATA_DIR": "/data"}
     settings = Settings.load(env, port=None, host="::1")
     assert (settings.port, settings.max_run_s, settings.data_dir, settings.host) == (8123, 5.5, Path("/data"), "::1")

@@ -44,7 +44,7 @@ def hammered(address: tuple[str, int]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "c_threads"])
-def test_t26_the_lab_answers_while_a_server_of_its_own_burns_cpu(api: httpx.Client, model: str) -> None:
+def test_lab_responds_while_server_burns_cpu(api: httpx.Client, model: str) -> None:
     body = {"model": model, "work": {"kind": "cpu", "mean_ms": 50}}
     server = api.post("/api/v1/servers", json=body).raise_for_status().json()
     with hammered((server["address"]["host"], server["address"]["port"])):

@@ -30,7 +30,7 @@ def pool(workers: int, **more: Any) -> dict[str, Any]:
     return {"model": "bounded_pool", "workers": workers, **more}
 
 
-def test_running_servers_share_the_threads(api: httpx.Client) -> None:
+def test_running_servers_share_thread_limit(api: httpx.Client) -> None:
     first = api.post("/api/v1/servers", json=pool(8)).json()
     refused = api.post("/api/v1/servers", json=pool(3))
     assert refused.status_code == 429
@@ -46,7 +46,7 @@ def test_running_servers_share_the_threads(api: httpx.Client) -> None:
     assert run.status_code == 429
 
 
-def test_running_servers_share_the_connections(api: httpx.Client) -> None:
+def test_running_servers_share_connection_limit(api: httpx.Client) -> None:
     event_loop = {"model": "event_loop", "max_connections": 60}
     assert api.post("/api/v1/servers", json=event_loop).status_code == 201
     refused = api.post("/api/v1/servers", json=event_loop)
@@ -54,7 +54,7 @@ def test_running_servers_share_the_connections(api: httpx.Client) -> None:
     assert api.post("/api/v1/servers", json=event_loop | {"max_connections": 40}).status_code == 201
 
 
-def test_a_run_has_at_most_so_many_connections(api: httpx.Client) -> None:
+def test_run_has_connection_limit(api: httpx.Client) -> None:
     def answer(count: int) -> httpx.Response:
         groups = [{"kind": "idle", "count": count, "hold_s": 0.1}, {"kind": "script", "script": QUICK, "start_s": 0.01}]
         body = {"server": {"model": "event_loop"}, "clients": groups}
@@ -66,9 +66,7 @@ def test_a_run_has_at_most_so_many_connections(api: httpx.Client) -> None:
     assert refused.json()["errors"][0]["message"].startswith("max_connections: 101 ")
 
 
-def test_what_the_machine_has_no_descriptors_for_is_refused_with_the_cure(
-    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_few_descriptors_refuse_server(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.lab.limits.max_descriptors", lambda: 300)
     server = {"model": "event_loop", "max_connections": 45}
     refused = api.post("/api/v1/servers", json=server)
@@ -80,7 +78,7 @@ def test_what_the_machine_has_no_descriptors_for_is_refused_with_the_cure(
     assert api.post("/api/v1/servers", json=server | {"max_connections": 44, "placement": "process"}).status_code == 201
 
 
-def test_a_load_that_its_processes_cannot_hold_is_refused(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_descriptors_refuse_load(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.lab.limits.max_descriptors", lambda: 100)
 
     def answer(count: int, **more: Any) -> httpx.Response:
@@ -109,7 +107,7 @@ def test_a_load_that_its_processes_cannot_hold_is_refused(api: httpx.Client, mon
     ],
     ids=lambda value: value if isinstance(value, str) else value["kind"],
 )
-def test_a_run_that_would_last_too_long_is_refused(api: httpx.Client, group: dict[str, Any], field: str) -> None:
+def test_too_long_run_is_refused(api: httpx.Client, group: dict[str, Any], field: str) -> None:
     answer = api.post("/api/v1/runs", json={"server": {"model": "sequential"}, "clients": [group]})
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.json()["errors"]] == [f"clients.0.{field}"]
@@ -129,7 +127,7 @@ def test_a_run_that_would_last_too_long_is_refused(api: httpx.Client, group: dic
     ],
     ids=str,
 )
-def test_threads_are_counted_as_the_settings_promise(config: dict[str, Any], threads: int) -> None:
+def test_threads_are_counted_from_settings(config: dict[str, Any], threads: int) -> None:
     assert max_threads(server_config(**config)) == threads
 
 
@@ -142,7 +140,7 @@ def test_renamed_thread_per_client_is_counted(monkeypatch: pytest.MonkeyPatch) -
     assert max_threads(server_config("sequential", max_connections=500)) == 500
 
 
-def test_serve_takes_all_descriptors_it_may_have(tmp_path: Path) -> None:
+def test_serve_raises_descriptor_limit(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
     try:

@@ -39,7 +39,7 @@ def over(api: httpx.Client, address: str, **more: Any) -> dict[str, Any]:
     return run
 
 
-def test_a_run_against_a_server_that_is_not_ours(api: httpx.Client, other: str) -> None:
+def test_run_against_external_server(api: httpx.Client, other: str) -> None:
     run = over(api, other, count=2, label="theirs")
     assert (run["state"], run["model"], run["server_id"]) == ("completed", "external", None)
     assert run["config"]["server"] == {"address": other}
@@ -67,7 +67,7 @@ def test_a_run_against_a_server_that_is_not_ours(api: httpx.Client, other: str) 
     assert api.get("/api/v1/runs", params={"model": "thread_per_client"}).json()["runs"] == []
 
 
-def test_a_name_stands_for_one_address(api: httpx.Client, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_name_is_resolved_once(api: httpx.Client, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     port = int(other.rpartition(":")[2])
     asked = []
 
@@ -93,7 +93,7 @@ REFUSED = [
 ]
 
 
-def test_these_addresses_are_refused(api: httpx.Client) -> None:
+def test_addresses_not_allowed_are_refused(api: httpx.Client) -> None:
     for address in REFUSED:
         answer = api.post("/api/v1/runs", json=script_run({"address": address}))
         assert answer.status_code == 422, address
@@ -101,7 +101,7 @@ def test_these_addresses_are_refused(api: httpx.Client) -> None:
     assert api.get("/api/v1/runs").json()["runs"] == []
 
 
-def test_the_labs_own_port_and_unlisted_servers_are_refused(lab_url: str, api: httpx.Client, shared_url: str) -> None:
+def test_own_port_and_unlisted_servers_are_refused(lab_url: str, api: httpx.Client, shared_url: str) -> None:
     own = lab_url.removeprefix("http://").rstrip("/")
     answer = api.post("/api/v1/runs", json=script_run({"address": own}))
     assert (answer.status_code, answer.json()["errors"][0]["message"]) == (422, "this is the lab's own port")
@@ -143,7 +143,7 @@ def silent_listener(greeting: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 
 @pytest.mark.parametrize("greeting", [b"", b"-ERR unknown command\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_who_does_not_greet_is_sent_nothing(api: httpx.Client, greeting: bytes) -> None:
+def test_target_without_greeting_receives_nothing(api: httpx.Client, greeting: bytes) -> None:
     with silent_listener(greeting) as (address, got):
         group = {"kind": "script", "script": QUICK, "timeout_s": 0.5}
         run = api.post("/api/v1/runs?wait_s=30", json={"server": {"address": address}, "clients": [group]}).json()
@@ -153,12 +153,12 @@ def test_who_does_not_greet_is_sent_nothing(api: httpx.Client, greeting: bytes) 
     assert got == [b""]
 
 
-def test_nobody_there_fails_the_run(api: httpx.Client) -> None:
+def test_unreachable_target_fails_run(api: httpx.Client) -> None:
     run = over(api, "127.0.0.9:7000")
     assert (run["state"], run["reason"]["code"]) == ("failed", "could_not_connect")
 
 
-def test_a_list_that_cannot_be_read_is_said_before_anything_is_opened(tmp_path: Any) -> None:
+def test_invalid_allow_target_stops_serve(tmp_path: Any) -> None:
     for bad in ("127.0.0.1", "localhost:9000", "127.0.0.1:80", "10.0.0.1/8:9000", "127.0.0.1:9100-9000"):
         ended = serverlab("serve", "--allow-target", bad, "--data-dir", tmp_path / "none")
         assert (ended.returncode, ended.stdout) == (2, "")
@@ -166,6 +166,6 @@ def test_a_list_that_cannot_be_read_is_said_before_anything_is_opened(tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
-def test_the_list_may_come_from_the_environment() -> None:
+def test_allow_target_from_environment() -> None:
     loaded = Settings.load({"SERVERLAB_ALLOW_TARGET": "127.0.0.1:9000, [fd00::/8]:9000-9010"})
     assert loaded.allow_target == ("127.0.0.1:9000", "[fd00::/8]:9000-9010")

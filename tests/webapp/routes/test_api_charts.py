@@ -32,7 +32,7 @@ def charts(lab: httpx.Client) -> str:
     return f"{run['links']['self']}/charts"
 
 
-def test_a_chart_comes_as_spec_and_as_pictures(lab: httpx.Client, charts: str) -> None:
+def test_chart_as_spec_and_pictures(lab: httpx.Client, charts: str) -> None:
     spec = lab.get(f"{charts}/percentiles.json")
     assert spec.headers["content-type"] == "application/json"
     assert "vega-lite/v6" in spec.json()["$schema"]
@@ -43,7 +43,7 @@ def test_a_chart_comes_as_spec_and_as_pictures(lab: httpx.Client, charts: str) -
 
 
 @pytest.mark.parametrize("name", ["timeline", "lanes"])
-def test_drawings_come_in_the_same_forms(lab: httpx.Client, charts: str, name: str) -> None:
+def test_drawing_in_all_forms(lab: httpx.Client, charts: str, name: str) -> None:
     assert lab.get(f"{charts}/{name}.svg").text.startswith("<svg")
     assert lab.get(f"{charts}/{name}.png").content.startswith(PNG)
     rows = lab.get(f"{charts}/{name}.json").json()["rows"]
@@ -53,21 +53,19 @@ def test_drawings_come_in_the_same_forms(lab: httpx.Client, charts: str, name: s
 @pytest.mark.parametrize(
     ("file", "says"), [("pie.svg", "percentiles"), ("percentiles.gif", "svg, png, json"), ("timeline.pdf", "svg")]
 )
-def test_a_chart_that_does_not_exist_names_those_that_do(lab: httpx.Client, charts: str, file: str, says: str) -> None:
+def test_unknown_chart_lists_known_ones(lab: httpx.Client, charts: str, file: str, says: str) -> None:
     answer = lab.get(f"{charts}/{file}")
     assert answer.status_code == 404
     assert says in answer.json()["detail"]
 
 
-def test_a_chart_without_enough_samples_says_so(lab: httpx.Client) -> None:
+def test_chart_needs_enough_samples(lab: httpx.Client) -> None:
     answer = lab.get(f"{finished_run(lab)['links']['self']}/charts/percentiles.svg")
     assert answer.status_code == 404
     assert "too few" in answer.json()["detail"]
 
 
-def test_while_a_run_is_under_way_only_pictures_that_are_there_are_given_out(
-    lab: httpx.Client, shared_url: str, charts: str
-) -> None:
+def test_only_cached_pictures_during_a_run(lab: httpx.Client, shared_url: str, charts: str) -> None:
     known = lab.get(f"{charts}/percentiles.svg").text
     run = lab.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json()
     try:
@@ -84,7 +82,7 @@ def test_while_a_run_is_under_way_only_pictures_that_are_there_are_given_out(
             client.wait(run["id"])
 
 
-def test_the_script_for_pages_may_be_kept_for_ever_and_is_packed(lab: httpx.Client) -> None:
+def test_chart_script_is_cacheable_and_compressed(lab: httpx.Client) -> None:
     packed = lab.get(BUNDLE_PATH, headers={"Accept-Encoding": "gzip"})
     plain = lab.get(BUNDLE_PATH, headers={"Accept-Encoding": "identity"})
     assert "immutable" in packed.headers["cache-control"]
@@ -94,7 +92,7 @@ def test_the_script_for_pages_may_be_kept_for_ever_and_is_packed(lab: httpx.Clie
     assert "vegaEmbed" in plain.text
 
 
-def test_the_client_fetches_charts(shared_url: str, charts: str) -> None:
+def test_client_fetches_charts(shared_url: str, charts: str) -> None:
     run_id = int(charts.split("/")[-2])
     with LabClient(shared_url) as client:
         assert client.chart(run_id).startswith("<svg")

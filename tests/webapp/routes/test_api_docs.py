@@ -15,7 +15,7 @@ def description(shared_url: str) -> dict[str, Any]:
     return found
 
 
-def test_every_call_is_described_with_its_problems(description: dict[str, Any]) -> None:
+def test_every_operation_lists_its_problems(description: dict[str, Any]) -> None:
     calls = {(method, path) for path, methods in description["paths"].items() for method in methods}
     assert {
         *(("get", "/api/v1/models"), ("post", "/api/v1/servers"), ("get", "/api/v1/servers/{server_id}")),
@@ -32,13 +32,13 @@ def test_every_call_is_described_with_its_problems(description: dict[str, Any]) 
                 assert content["application/problem+json"]["schema"]["$ref"] == "#/components/schemas/ProblemDocument"
 
 
-def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
+def test_every_reference_resolves(description: dict[str, Any]) -> None:
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', str(description).replace("'", '"')))
     assert names <= set(description["components"]["schemas"])
     assert "HTTPValidationError" not in description["components"]["schemas"]
 
 
-def test_models_are_told_apart_by_name(description: dict[str, Any]) -> None:
+def test_server_configs_have_discriminator(description: dict[str, Any]) -> None:
     body = description["paths"]["/api/v1/servers"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["discriminator"]["propertyName"] == "model"
 
@@ -53,13 +53,13 @@ def test_models_are_told_apart_by_name(description: dict[str, Any]) -> None:
         ("/api/v1/runs/77", "ProblemDocument"),
     ],
 )
-def test_answers_are_as_described(shared_url: str, description: dict[str, Any], path: str, schema: str) -> None:
+def test_responses_match_description(shared_url: str, description: dict[str, Any], path: str, schema: str) -> None:
     described = description["components"]["schemas"][schema]
     answer = httpx.get(f"{shared_url.rstrip('/')}{path}").json()
     assert set(answer) == set(described["properties"])
 
 
-def test_the_page_needs_nothing_from_elsewhere(shared_url: str) -> None:
+def test_docs_page_loads_own_files_only(shared_url: str) -> None:
     page = httpx.get(f"{shared_url}docs")
     assert page.status_code == 200
     used = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -71,5 +71,5 @@ def test_the_page_needs_nothing_from_elsewhere(shared_url: str) -> None:
     assert not re.search(r"<script(?![^>]*\ssrc=)[^>]*>", page.text)  # no inline script
 
 
-def test_health_is_told_without_database_or_thread(shared_url: str) -> None:
+def test_health_needs_no_database_or_thread(shared_url: str) -> None:
     assert httpx.get(f"{shared_url}healthz").json() == {"status": "ok"}

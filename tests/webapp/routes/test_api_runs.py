@@ -40,7 +40,7 @@ def wait_served(api: httpx.Client, run: dict[str, Any]) -> None:
     wait_until(served, "a client is in service")
 
 
-def test_a_run_that_ends_in_time_is_answered_whole(api: httpx.Client) -> None:
+def test_run_that_ends_in_time_is_complete(api: httpx.Client) -> None:
     answer = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "thread_per_client"}, count=3, label="three"))
     run = answer.json()
     assert answer.status_code == 200
@@ -58,7 +58,7 @@ def test_a_run_that_ends_in_time_is_answered_whole(api: httpx.Client) -> None:
     assert run["created_at"] <= run["started_at"] <= run["ended_at"]
 
 
-def test_a_run_against_a_server_of_the_lab(api: httpx.Client) -> None:
+def test_run_against_server_of_lab(api: httpx.Client) -> None:
     server = api.post("/api/v1/servers", json={"model": "bounded_pool", "workers": 2, "name": "pool"}).json()
     run = api.post("/api/v1/runs?wait_s=30", json=script_run({"id": server["id"]}, count=2)).json()
     assert (run["state"], run["server_id"], run["model"]) == ("completed", server["id"], "bounded_pool")
@@ -67,7 +67,7 @@ def test_a_run_against_a_server_of_the_lab(api: httpx.Client) -> None:
     assert (after["state"], after["run_ids"], after["stats"]["accepted"]) == ("listening", [], 2)
 
 
-def test_its_server_must_be_there_and_listen(api: httpx.Client) -> None:
+def test_server_must_exist_and_listen(api: httpx.Client) -> None:
     assert api.post("/api/v1/runs", json=script_run({"id": 7})).status_code == 404
     server = api.post("/api/v1/servers", json={"model": "sequential"}).json()
     api.post(f"{server['links']['self']}/stop")
@@ -77,7 +77,7 @@ def test_its_server_must_be_there_and_listen(api: httpx.Client) -> None:
     assert api.get("/api/v1/runs").json()["runs"] == []
 
 
-def test_a_server_that_cannot_start_fails_the_run(api: httpx.Client) -> None:
+def test_server_start_failure_fails_run(api: httpx.Client) -> None:
     port = api.post("/api/v1/servers", json={"model": "sequential"}).json()["address"]["port"]
     run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "sequential", "port": port})).json()
     assert (run["state"], run["reason"]["code"]) == ("failed", "could_not_connect")
@@ -85,7 +85,7 @@ def test_a_server_that_cannot_start_fails_the_run(api: httpx.Client) -> None:
     assert api.get(run["links"]["report"]).status_code == 404
 
 
-def test_a_server_stopped_before_its_turn_fails_the_run(api: httpx.Client) -> None:
+def test_stopped_server_fails_queued_run(api: httpx.Client) -> None:
     server = api.post("/api/v1/servers", json={"model": "sequential"}).json()
     first = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json()
     second = api.post("/api/v1/runs", json=script_run({"id": server["id"]})).json()
@@ -94,7 +94,7 @@ def test_a_server_stopped_before_its_turn_fails_the_run(api: httpx.Client) -> No
     assert wait_over(api, second)["reason"]["code"] == "could_not_connect"
 
 
-def test_one_at_a_time_in_the_order_asked_for(api: httpx.Client) -> None:
+def test_runs_execute_one_by_one_in_order(api: httpx.Client) -> None:
     runs = [api.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json() for _ in range(3)]
     wait_served(api, runs[0])
     assert [state(api, run) for run in runs] == ["running", "queued", "queued"]
@@ -107,7 +107,7 @@ def test_one_at_a_time_in_the_order_asked_for(api: httpx.Client) -> None:
     assert [state(api, run) for run in runs] == ["cancelled", "cancelled", "running"]
 
 
-def test_a_cancelled_run_keeps_what_it_gathered(api: httpx.Client) -> None:
+def test_cancelled_run_keeps_its_records(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG, count=2)).json()
     wait_served(api, run)
     assert api.get(run["links"]["timeline"]).text.startswith("<svg")
@@ -119,13 +119,13 @@ def test_a_cancelled_run_keeps_what_it_gathered(api: httpx.Client) -> None:
     assert api.post(run["links"]["cancel"]).json()["state"] == "cancelled"
 
 
-def test_a_run_that_is_not_over_in_time_is_answered_as_it_is(api: httpx.Client) -> None:
+def test_unfinished_run_is_returned_after_wait(api: httpx.Client) -> None:
     answer = api.post("/api/v1/runs?wait_s=0.2", json=script_run({"model": "sequential"}, LONG))
     assert answer.status_code == 202
     assert answer.json()["state"] in ("queued", "running")
 
 
-def test_waiting_callers_do_not_hold_up_others(api: httpx.Client) -> None:
+def test_waiting_requests_do_not_block_others(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json()
     asked: dict[str, Any] = {"json": script_run({"model": "sequential"})}
     waiting = [threading.Thread(target=api.post, args=["/api/v1/runs?wait_s=90"], kwargs=asked) for _ in range(45)]
@@ -143,7 +143,7 @@ def test_waiting_callers_do_not_hold_up_others(api: httpx.Client) -> None:
         thread.join()
 
 
-def test_label_and_note_can_be_changed_at_any_time(api: httpx.Client) -> None:
+def test_label_and_note_are_editable(api: httpx.Client) -> None:
     run = finished_run(api, label="before")
     patched = api.patch(run["links"]["self"], json={"label": "after", "note": "two\nlines"})
     assert (patched.json()["label"], patched.json()["note"]) == ("after", "two\nlines")
@@ -153,7 +153,7 @@ def test_label_and_note_can_be_changed_at_any_time(api: httpx.Client) -> None:
     assert api.patch("/api/v1/runs/99", json={}).status_code == 404
 
 
-def test_a_forgotten_run_is_gone(api: httpx.Client) -> None:
+def test_deleted_run_is_gone(api: httpx.Client) -> None:
     run = finished_run(api)
     assert api.delete(run["links"]["self"]).status_code == 204
     for link in ("self", "report", "connections", "log", "timeline", "events"):
@@ -171,7 +171,7 @@ def test_lists_are_filtered_and_paged(api: httpx.Client) -> None:
     assert api.get("/api/v1/runs", params={"verdict": "invalid"}).json()["runs"] == []
 
 
-def test_the_queue_has_an_end_that_names_itself(settings: Settings) -> None:
+def test_full_queue_names_its_limit(settings: Settings) -> None:
     with embedded(replace(settings, max_queued_runs=1)) as url, httpx.Client(base_url=url, timeout=30) as api:
         body = script_run({"model": "sequential"}, LONG)
         wait_served(api, api.post("/api/v1/runs", json=body).json())
@@ -183,7 +183,7 @@ def test_the_queue_has_an_end_that_names_itself(settings: Settings) -> None:
         assert len(api.get("/api/v1/runs").json()["runs"]) == 2
 
 
-def test_a_run_has_a_longest_time(settings: Settings) -> None:
+def test_run_ends_at_time_limit(settings: Settings) -> None:
     with embedded(replace(settings, max_run_s=1.0)) as url, httpx.Client(base_url=url, timeout=30) as api:
         refused = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, [{"wait_s": 2}]))
         assert refused.status_code == 422
@@ -196,7 +196,7 @@ def test_a_run_has_a_longest_time(settings: Settings) -> None:
         assert api.get(run["links"]["report"]).json()["totals"]["connections"]["due"] == 2
 
 
-def test_a_full_disk_fails_the_run_and_not_the_lab(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_fails_run_not_lab(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         server = api.post("/api/v1/servers", json={"model": "sequential"}).json()
         run = api.post("/api/v1/runs", json=script_run({"id": server["id"]}, [{"send": "^a$"}, {"wait_s": 0.5}])).json()
@@ -223,7 +223,7 @@ def test_a_full_disk_fails_the_run_and_not_the_lab(settings: Settings, monkeypat
     db.close()
 
 
-def test_a_server_in_a_process_of_its_own_is_told_as_such(api: httpx.Client) -> None:
+def test_report_names_process_placement(api: httpx.Client) -> None:
     config = {"model": "thread_per_client", "placement": "process"}
     server = api.post("/api/v1/servers", json=config).json()
     assert server["pid"] in {child.pid for child in psutil.Process().children()}
@@ -238,9 +238,7 @@ def test_a_server_in_a_process_of_its_own_is_told_as_such(api: httpx.Client) -> 
     assert (again["state"], again["reason"]) == ("listening", None)
 
 
-def test_an_unexpected_fault_fails_the_run_and_tells_nothing(
-    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unexpected_error_fails_run(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
 
@@ -252,7 +250,7 @@ def test_an_unexpected_fault_fails_the_run_and_tells_nothing(
     assert finished_run(api)["state"] == "completed"
 
 
-def test_an_unexpected_fault_in_a_route_is_a_bare_problem(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_bare_problem(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret detail")
 
@@ -264,7 +262,7 @@ def test_an_unexpected_fault_in_a_route_is_a_bare_problem(api: httpx.Client, mon
     assert "secret" not in answer.text
 
 
-def test_what_is_stored_with_a_run_repeats_it(api: httpx.Client) -> None:
+def test_stored_config_repeats_run(api: httpx.Client) -> None:
     run = finished_run(api, seed=5)
     again = api.post("/api/v1/runs?wait_s=30", json=run["config"])
     assert again.status_code == 200
@@ -272,6 +270,6 @@ def test_what_is_stored_with_a_run_repeats_it(api: httpx.Client) -> None:
     assert run["config"]["clients"][0]["script"] == QUICK
 
 
-def test_the_report_says_which_loop_really_served(api: httpx.Client) -> None:
+def test_report_names_event_loop(api: httpx.Client) -> None:
     run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "asyncio", "loop": "asyncio"})).json()
     assert api.get(run["links"]["report"]).json()["server"]["details"]["loop"].startswith("asyncio")

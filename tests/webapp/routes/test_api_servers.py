@@ -39,7 +39,7 @@ def occupied_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_every_model_says_what_it_is_and_what_it_takes(api: httpx.Client) -> None:
+def test_every_model_is_described(api: httpx.Client) -> None:
     models = {model["name"]: model for model in api.get("/api/v1/models").json()["models"]}
     assert list(models) == list(MODELS)
     pool = models["bounded_pool"]
@@ -50,7 +50,7 @@ def test_every_model_says_what_it_is_and_what_it_takes(api: httpx.Client) -> Non
     assert all(model["summary"] and model["description"] for model in models.values())
 
 
-def test_a_started_server_greets_at_the_address_it_tells(api: httpx.Client) -> None:
+def test_started_server_greets_at_its_address(api: httpx.Client) -> None:
     answer = api.post("/api/v1/servers", json={"model": "bounded_pool", "workers": 2, "name": "mine"})
     server = answer.json()
     assert answer.status_code == 201
@@ -64,12 +64,12 @@ def test_a_started_server_greets_at_the_address_it_tells(api: httpx.Client) -> N
     assert [listed["id"] for listed in api.get("/api/v1/servers").json()["servers"]] == [server["id"]]
 
 
-def test_a_name_is_made_up_and_free(api: httpx.Client) -> None:
+def test_generated_name_is_unique(api: httpx.Client) -> None:
     start(api, name="sequential-1")
     assert start(api)["name"] == "sequential-2"
 
 
-def test_stop_is_repeat_safe_and_start_brings_it_back(api: httpx.Client) -> None:
+def test_stop_is_idempotent_and_start_restarts(api: httpx.Client) -> None:
     server = start(api)
     path = server["links"]["self"]
     for body in ({"drain_s": 1}, {}, None):
@@ -84,7 +84,7 @@ def test_stop_is_repeat_safe_and_start_brings_it_back(api: httpx.Client) -> None
     assert api.post(f"{path}/start").status_code == 409
 
 
-def test_a_taken_port_is_a_conflict_and_nothing_is_created(api: httpx.Client) -> None:
+def test_port_in_use_is_conflict(api: httpx.Client) -> None:
     with occupied_port() as port:
         answer = api.post("/api/v1/servers", json={"model": "sequential", "port": port, "name": "unlucky"})
     assert answer.status_code == 409
@@ -93,7 +93,7 @@ def test_a_taken_port_is_a_conflict_and_nothing_is_created(api: httpx.Client) ->
     assert start(api, name="unlucky")["state"] == "listening"  # the name is free as well
 
 
-def test_a_stopped_server_whose_port_was_taken_stays_stopped_and_says_why(api: httpx.Client) -> None:
+def test_restart_on_port_in_use_stays_stopped(api: httpx.Client) -> None:
     port = start(api)["address"]["port"]
     server = start(api, port=port) if api.delete("/api/v1/servers/1").status_code == 204 else {}
     path = server["links"]["self"]
@@ -107,9 +107,7 @@ def test_a_stopped_server_whose_port_was_taken_stays_stopped_and_says_why(api: h
     assert (started["state"], started["reason"]) == ("listening", None)
 
 
-def test_what_the_machine_refuses_is_said_and_nothing_is_created(
-    api: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_machine_refusal_creates_nothing(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: ThreadHost) -> None:
         raise CannotStart("no thread left")
 
@@ -122,14 +120,14 @@ def test_what_the_machine_refuses_is_said_and_nothing_is_created(
     assert (run["state"], run["reason"]["code"]) == ("failed", "server_failed")
 
 
-def test_a_taken_name_is_a_conflict(api: httpx.Client) -> None:
+def test_name_in_use_is_conflict(api: httpx.Client) -> None:
     start(api, name="mine")
     answer = api.post("/api/v1/servers", json={"model": "sequential", "name": "mine"})
     assert answer.status_code == 409
     assert answer.json()["errors"][0]["field"] == "name"
 
 
-def test_deleting_stops_and_forgets(api: httpx.Client) -> None:
+def test_delete_stops_and_removes(api: httpx.Client) -> None:
     server = start(api)
     assert api.delete(server["links"]["self"]).status_code == 204
     assert api.get(server["links"]["self"]).status_code == 404
@@ -138,7 +136,7 @@ def test_deleting_stops_and_forgets(api: httpx.Client) -> None:
         greeting(server)
 
 
-def test_of_many_who_start_a_server_exactly_one_wins(api: httpx.Client) -> None:
+def test_one_of_concurrent_starts_wins(api: httpx.Client) -> None:
     path = start(api)["links"]["self"]
     for _ in range(5):
         api.post(f"{path}/stop")
@@ -153,7 +151,7 @@ def test_of_many_who_start_a_server_exactly_one_wins(api: httpx.Client) -> None:
         assert sorted(statuses) == [200] + [409] * 19
 
 
-def test_a_mix_of_starts_stops_and_deletes_ends_in_order(api: httpx.Client) -> None:
+def test_concurrent_changes_end_consistent(api: httpx.Client) -> None:
     path = start(api)["links"]["self"]
     with ThreadPoolExecutor(12) as pool:
         statuses = list(pool.map(lambda turn: api.post(f"{path}/{('start', 'stop')[turn % 2]}").status_code, range(60)))
@@ -161,7 +159,7 @@ def test_a_mix_of_starts_stops_and_deletes_ends_in_order(api: httpx.Client) -> N
     assert api.delete(path).status_code == 204
 
 
-def test_the_quota_names_itself(settings: Settings) -> None:
+def test_quota_names_its_limit(settings: Settings) -> None:
     with embedded(replace(settings, max_servers=2)) as url, httpx.Client(base_url=url, timeout=30) as api:
         start(api)
         start(api)
@@ -173,7 +171,7 @@ def test_the_quota_names_itself(settings: Settings) -> None:
         assert start(api)["state"] == "listening"
 
 
-def test_servers_survive_a_restart_as_stopped(settings: Settings) -> None:
+def test_servers_survive_restart_as_stopped(settings: Settings) -> None:
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         first = start(api, name="kept", backlog=7)
         start(api)
@@ -185,7 +183,7 @@ def test_servers_survive_a_restart_as_stopped(settings: Settings) -> None:
         assert greeting(api.post(f"{server['links']['self']}/start").json()) == b"*"
 
 
-def test_a_server_that_a_run_uses_cannot_be_deleted(api: httpx.Client) -> None:
+def test_server_in_use_cannot_be_deleted(api: httpx.Client) -> None:
     server = start(api)
     run = api.post("/api/v1/runs", json=script_run({"id": server["id"]}, LONG)).json()
     assert api.get(server["links"]["self"]).json()["run_ids"] == [run["id"]]

@@ -35,7 +35,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]
         yield client
 
 
-def test_runs_are_answered_in_the_order_asked_for(compared: httpx.Client) -> None:
+def test_runs_keep_requested_order(compared: httpx.Client) -> None:
     answer = compared.get("/api/v1/compare", params={"run": [2, 1, 3]})
     assert answer.status_code == 200
     found = Comparison.model_validate(answer.json())
@@ -60,9 +60,7 @@ def test_runs_are_answered_in_the_order_asked_for(compared: httpx.Client) -> Non
         ([1, 4], 409, "run 4 ended as failed without a result"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_by_name(
-    compared: httpx.Client, asked: list[Any], status: int, says: str
-) -> None:
+def test_incomparable_runs_are_refused(compared: httpx.Client, asked: list[Any], status: int, says: str) -> None:
     for path in ("/api/v1/compare", "/compare"):
         assert compared.get(path, params={"run": asked}).status_code == status
     problem = compared.get("/api/v1/compare", params={"run": asked}).json()
@@ -71,14 +69,14 @@ def test_what_cannot_be_compared_is_refused_by_name(
         assert problem["errors"][0]["field"].split(".")[0] == "run"
 
 
-def test_a_script_compares_too(compared: httpx.Client) -> None:
+def test_client_compares_runs(compared: httpx.Client) -> None:
     with LabClient(str(compared.base_url)) as lab:
         assert [run.id for run in lab.compare(1, 2).runs] == [1, 2]
         with pytest.raises(LabError, match="there is no run 77"):
             lab.compare(1, 77)
 
 
-def test_it_is_part_of_the_published_api(compared: httpx.Client) -> None:
+def test_comparison_is_in_openapi(compared: httpx.Client) -> None:
     described = compared.get("/openapi.json").json()
     operation = described["paths"]["/api/v1/compare"]["get"]
     assert {"200", "404", "409", "422"} <= operation["responses"].keys()
@@ -89,7 +87,7 @@ def test_it_is_part_of_the_published_api(compared: httpx.Client) -> None:
 # --- at the shell ----------------------------------------------------------------------------------------------------
 
 
-def test_the_shell_prints_them_side_by_side(compared: httpx.Client) -> None:
+def test_command_prints_comparison(compared: httpx.Client) -> None:
     printed = serverlab("compare", "1", "2", "--url", str(compared.base_url))
     assert printed.returncode == 0
     count, completed = (
@@ -102,7 +100,7 @@ def test_the_shell_prints_them_side_by_side(compared: httpx.Client) -> None:
     assert json.loads(as_json.stdout) == compared.get("/api/v1/compare?run=1&run=2").json()
 
 
-def test_the_shell_says_what_cannot_be_compared(compared: httpx.Client, tmp_path: Path) -> None:
+def test_command_names_incomparable_run(compared: httpx.Client, tmp_path: Path) -> None:
     refused = serverlab("compare", "1", "9", "--url", str(compared.base_url))
     assert (refused.returncode, refused.stderr) == (2, "serverlab: there is no run 9\n")
     nobody = serverlab("compare", "1", "2", "--data-dir", tmp_path)

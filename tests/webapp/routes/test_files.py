@@ -51,9 +51,7 @@ def report_of(api: httpx.Client, run: dict[str, Any]) -> Any:
     return api.get(run["links"]["report"]).json()
 
 
-def test_a_run_of_every_kind_of_group_is_as_the_schema_says(
-    shared: httpx.Client, validator: jsonschema.Draft202012Validator
-) -> None:
+def test_report_of_every_group_kind_is_valid(shared: httpx.Client, validator: jsonschema.Draft202012Validator) -> None:
     body = {"server": {"model": "asyncio"}, "clients": GROUPS}
     run = shared.post("/api/v1/runs?wait_s=30", json=body).json()
     report = report_of(shared, run)
@@ -67,9 +65,7 @@ def test_a_run_of_every_kind_of_group_is_as_the_schema_says(
         check_nesting(slices)
 
 
-def test_runs_that_ended_otherwise_are_as_the_schema_says(
-    shared: httpx.Client, validator: jsonschema.Draft202012Validator
-) -> None:
+def test_report_of_incomplete_run_is_valid(shared: httpx.Client, validator: jsonschema.Draft202012Validator) -> None:
     run = shared.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json()
     wait_until(lambda: "in_service" in str(shared.get(run["links"]["self"]).json()["progress"]), "it has begun")
     shared.post(run["links"]["cancel"])
@@ -79,9 +75,7 @@ def test_runs_that_ended_otherwise_are_as_the_schema_says(
     assert report["run"]["state"] == "cancelled"
 
 
-def test_runs_against_a_server_elsewhere_are_as_the_schema_says(
-    tmp_path: Path, validator: jsonschema.Draft202012Validator
-) -> None:
+def test_report_of_external_server_is_valid(tmp_path: Path, validator: jsonschema.Draft202012Validator) -> None:
     settings = Settings(port=0, data_dir=tmp_path / "data", allow_target=("127.0.0.1:1024-65535",))
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as api:
         server = api.post("/api/v1/servers", json={"model": "asyncio"}).json()
@@ -95,9 +89,7 @@ def test_runs_against_a_server_elsewhere_are_as_the_schema_says(
         assert (report["run"]["state"], report["run"]["failure"]) == ("failed", "could_not_connect")
 
 
-def test_the_report_of_a_pool_with_theory_is_as_the_schema_says(
-    shared: httpx.Client, validator: jsonschema.Draft202012Validator
-) -> None:
+def test_report_with_theory_is_valid(shared: httpx.Client, validator: jsonschema.Draft202012Validator) -> None:
     work = {"kind": "sleep", "mean_ms": 2, "distribution": "exponential", "per": "connection"}
     group = {"kind": "open", "rate_per_s": 100, "duration_s": 0.5}
     body = {"server": {"model": "bounded_pool", "work": work}, "clients": [group]}
@@ -106,7 +98,7 @@ def test_the_report_of_a_pool_with_theory_is_as_the_schema_says(
     assert report["theory"]["arrivals"] > 10
 
 
-def test_the_description_of_the_api_has_the_report(shared: httpx.Client) -> None:
+def test_openapi_contains_report(shared: httpx.Client) -> None:
     described = shared.get("/openapi.json").json()
     answer = described["paths"]["/api/v1/runs/{run_id}/report"]["get"]["responses"]["200"]
     assert answer["content"]["application/json"]["schema"]["$ref"] == "#/components/schemas/Report"
@@ -116,7 +108,7 @@ def test_the_description_of_the_api_has_the_report(shared: httpx.Client) -> None
     assert set(run) == set(parts["Report"]["properties"])
 
 
-def test_a_run_opens_as_a_trace(shared: httpx.Client) -> None:
+def test_run_exports_as_trace(shared: httpx.Client) -> None:
     run = finished_run(shared, count=2)
     answer = shared.get(f"{run['links']['self']}/trace")
     assert answer.headers["content-type"] == "application/json"
@@ -126,7 +118,7 @@ def test_a_run_opens_as_a_trace(shared: httpx.Client) -> None:
     assert {event["ph"] for event in trace["traceEvents"]} == {"M", "X", "C"}
 
 
-def test_the_table_of_connections_is_csv_by_the_book(shared: httpx.Client) -> None:
+def test_connection_table_is_strict_csv(shared: httpx.Client) -> None:
     run = finished_run(shared, count=3)
     body = shared.get(f"{run['links']['self']}/connections.csv").content
     lines = body.split(b"\r\n")
@@ -137,7 +129,7 @@ def test_the_table_of_connections_is_csv_by_the_book(shared: httpx.Client) -> No
     assert all(float(row[header.index("closed_s")]) > 0 for row in rows)
 
 
-def test_the_histogram_is_what_hdrhistogram_prints(shared: httpx.Client) -> None:
+def test_histogram_matches_hdrhistogram(shared: httpx.Client) -> None:
     body = {"server": {"model": "asyncio"}, "clients": [{"kind": "closed", "count": 4, "duration_s": 0.2}]}
     run = shared.post("/api/v1/runs?wait_s=30", json=body).json()
     report = report_of(shared, run)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.api_steps import finished_run
 
 
-def test_its_report_connections_log_and_charts_can_be_read(api: httpx.Client) -> None:
+def test_all_files_of_run_are_readable(api: httpx.Client) -> None:
     run = finished_run(api, count=2, label="read me")
     path = run["links"]["self"]
     report = api.get(run["links"]["report"]).json()
@@ -37,7 +37,7 @@ def test_its_report_connections_log_and_charts_can_be_read(api: httpx.Client) ->
         assert drawing.text.startswith("<svg")
 
 
-def test_its_percentiles_open_in_the_public_plotter(api: httpx.Client) -> None:
+def test_percentiles_have_plotter_format(api: httpx.Client) -> None:
     path = finished_run(api, count=2)["links"]["self"]
     response, round_trip = (api.get(f"{path}/histogram", params={"of": of}) for of in ("response", "round_trip"))
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
@@ -48,7 +48,7 @@ def test_its_percentiles_open_in_the_public_plotter(api: httpx.Client) -> None:
     assert api.get(f"{path}/histogram", params={"of": "lateness"}).status_code == 422
 
 
-def test_the_table_of_connections_opens_in_a_spreadsheet(api: httpx.Client) -> None:
+def test_connection_table_opens_as_csv(api: httpx.Client) -> None:
     run = finished_run(api)
     answer = api.get(f"{run['links']['connections']}.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -57,7 +57,7 @@ def test_the_table_of_connections_opens_in_a_spreadsheet(api: httpx.Client) -> N
     assert (row["name"], row["outcome"], row["messages"]) == ("conn1", "completed", "1")
 
 
-def test_text_that_a_spreadsheet_would_compute_is_marked(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spreadsheet_formulas_are_escaped(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished_run(api)
     row = api.get(run["links"]["connections"]).json()["connections"][0]
     monkeypatch.setattr(
@@ -68,7 +68,7 @@ def test_text_that_a_spreadsheet_would_compute_is_marked(api: httpx.Client, monk
     assert (shown["name"], shown["group"], shown["worker"]) == ("'=HYPERLINK(1)", "'-1", "'@x")
 
 
-def test_a_part_of_the_timeline_is_asked_for_by_time_and_rows(api: httpx.Client) -> None:
+def test_timeline_part_by_time_and_rows(api: httpx.Client) -> None:
     run = finished_run(api)
     path = run["links"]["self"]
     whole = api.get(f"{path}/timeline").json()
