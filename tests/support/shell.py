@@ -1,4 +1,4 @@
-"""The `serverlab` command: in a process of its own where that is the point, and within this one where it is not."""
+"""The `serverlab` command, in this process or in a child process."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ COMMAND = [sys.executable, "-c", "from webapp.cli.main import main; main()"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours without what would point the command at some other lab."""
+    """Return the environment without SERVERLAB_... variables, plus `more`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SERVERLAB_")}
     return kept | more
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command left: its exit code and what it printed."""
+    """Exit code and output of a command."""
 
     returncode: int
     stdout: str
@@ -36,7 +36,7 @@ class Ended:
 
 
 def serverlab(*arguments: str | Path, **env: str) -> Ended:
-    """The command from start to end, within this process: a process of its own takes a second to import everything."""
+    """Run the command in this process: a child process takes a second to import everything."""
     cleared = {name: None for name in os.environ if name.startswith("SERVERLAB_")}
     result = CliRunner().invoke(APP, [str(argument) for argument in arguments], env={**cleared, **env})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -46,7 +46,7 @@ def serverlab(*arguments: str | Path, **env: str) -> Ended:
 
 @contextlib.contextmanager
 def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The command while it runs; killed at the end if it still does."""
+    """Run the command in a child process for the duration of the block; it is killed at the end."""
     with subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         cwd=ROOT,
@@ -63,7 +63,7 @@ def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 @contextlib.contextmanager
 def serving(data_dir: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A lab in a child process, and its address as it printed it."""
+    """Run a lab in a child process; yields the process and the printed address."""
     with started("serve", "--port", "0", "--data-dir", data_dir, *arguments) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

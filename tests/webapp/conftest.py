@@ -1,4 +1,4 @@
-"""A lab over real HTTP on its own port with an empty data directory, and the application over a fake lab."""
+"""Fixtures: a real lab on its own port with an empty data directory, and the application on top of a fake lab."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def api(lab_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def shared_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One lab for a whole file of questions that change nothing."""
+    """Run one lab for all tests of a file that change nothing."""
     with embedded(Settings(port=0, data_dir=tmp_path_factory.mktemp("data"))) as url:
         yield url
 
@@ -48,7 +48,7 @@ def lab() -> FakeLab:
 
 @pytest.fixture
 def visitor(lab: FakeLab, tmp_path: Path) -> Iterator[TestClient]:
-    """A browser's view of the application over the fake lab; it does not follow redirects."""
+    """Client with the headers of a browser for the application on top of the fake lab; it does not follow redirects."""
     charts = ChartRenderer(tmp_path / "pictures", tmp_path / "bundles", lambda: False)
     app = create_app(Settings(data_dir=tmp_path), lab, charts)
     with closing(charts), TestClient(app, base_url=ORIGIN, headers=BROWSER, follow_redirects=False) as client:

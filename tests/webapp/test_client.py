@@ -1,4 +1,4 @@
-"""`LabClient`: what a script writes, and what it is told when the lab refuses."""
+"""`LabClient` against a real lab: results and errors."""
 
 from __future__ import annotations
 

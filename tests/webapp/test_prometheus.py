@@ -1,4 +1,4 @@
-"""The lab's figures as Prometheus reads them."""
+"""Metrics of the lab in the formats of Prometheus."""
 
 from __future__ import annotations
 

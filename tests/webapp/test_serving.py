@@ -1,4 +1,4 @@
-"""The lab as a process: what it refuses to begin with, how it ends, and what a kill leaves behind."""
+"""The lab as a process: errors at the start, shutdown, and state after a kill."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from webapp.storage.store import FILE_NAME
 
 
 def busy(api: httpx.Client) -> dict[str, Any]:
-    """Two servers, and a run that is well under way against one of them."""
+    """Start two servers and a run against one of them; return the run when its clients are in service."""
     first = api.post("/api/v1/servers", json={"model": "thread_per_client"}).json()
     api.post("/api/v1/servers", json={"model": "bounded_pool"})
     run: dict[str, Any] = api.post("/api/v1/runs", json=script_run({"id": first["id"]}, LONG, count=3)).json()
@@ -40,7 +40,7 @@ def busy(api: httpx.Client) -> dict[str, Any]:
 
 
 def listening(pid: int) -> set[str]:
-    """The addresses on which a process and its children listen."""
+    """Return the addresses on which a process and its children listen."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     connections = [connection for member in family for connection in member.net_connections("inet")]
     return {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}

@@ -1,4 +1,4 @@
-"""`serverlab run`: which lab it uses, what it prints, what its exit code says."""
+"""`serverlab run`: choice of the lab, output and exit code."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_other_server_at_address_is_ignored(tmp_path: Path, quick: Path) -> None
         (["--stages", "5:1s,1e999:1s"], 2, "clients.0.stages.1.rate_per_s: must be a finite number"),
         (["--option", "idle_timeout_s=NaN"], 2, "server.idle_timeout_s: must be a finite number"),
         (["--group", '{"kind": "idle", "hold_s": 1e400}'], 2, "--group: hold_s: must be a finite number"),
-        (["--note", "\udcff"], 2, "note: must not contain half of a surrogate pair"),  # no UTF-8 in the shell
+        (["--note", "\udcff"], 2, "note: must not contain half of a surrogate pair"),  # an argument that is not UTF-8
         (["--group", "\udcff"], 2, "--group: the body is not UTF-8"),
         (["--rate", "-1"], 2, "rate_per_s: must be greater than 0"),
         (["--duration", "11m"], 2, "duration_s: must be less than or equal to 600"),

@@ -1,4 +1,4 @@
-"""Ctrl-C at every stage of a command: what is broken off, what is finished first, what it says."""
+"""SIGINT and SIGTERM at every stage of a command."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_second_signal_interrupts_anywhere() -> None:
 
 @pytest.fixture
 def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], None]:
-    """Presses Ctrl-C when this function is called for the first time, before it does anything."""
+    """Send SIGINT at the first call of a function, before it does anything."""
 
     def arrange(owner: Any, name: str) -> None:
         wrapped = getattr(owner, name)
@@ -73,7 +73,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], None]:
 @pytest.mark.parametrize(
     ("owner", "name", "state"),
     [
-        (LabClient, "run_spec", "cancelled"),  # the lab has taken the run: it must not go on alone
+        (LabClient, "run_spec", "cancelled"),  # the lab has the run, so it must be cancelled
         (LabClient, "get_run", "cancelled"),
         (LabClient, "report", "completed"),
         (run, "put", "completed"),

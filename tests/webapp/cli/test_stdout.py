@@ -1,4 +1,4 @@
-"""What a command prints arrives whole, or its exit code says that it did not."""
+"""Output on closed pipes and full disks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ except CannotWrite as error:
 
 
 def put(output: Any) -> tuple[int, str]:
-    """The exit code and the errors of a process that prints a long line there."""
+    """Print a long line in a child process; return its exit code and its standard error."""
     ended = subprocess.run(
         [sys.executable, "-c", PUT], cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""A page of another site can neither drive the lab nor read it; a script without a browser's headers can do both."""
+"""Request guard: pages of other sites can neither control nor read the lab; scripts can do both."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ FOREIGN: list[dict[str, str]] = [
     {"Origin": "http://127.0.0.1.evil.com:{port}"},
     {"Origin": "http://127.0.0.1:{port}.evil.com"},
     {"Origin": "https://127.0.0.1:{port}"},
-    {"Origin": "http://localhost:{port}"},  # our own name, but not the one that was asked
+    {"Origin": "http://localhost:{port}"},  # a name of the lab, but not the one of the request
     {"Origin": "http://evil.com", "Sec-Fetch-Site": "none"},
 ]
 
@@ -121,7 +121,7 @@ def test_api_takes_json_and_pages_take_forms(url: str) -> None:
     own = {"Origin": url}
     assert httpx.post(f"{url}/api/v1/servers", headers=own | {"Content-Type": form}).status_code == 415
     assert httpx.post(f"{url}/servers", headers=own | {"Content-Type": document}).status_code == 415
-    assert httpx.post(f"{url}/api/v1/servers", content=b"{}").status_code == 415  # a body of no type
+    assert httpx.post(f"{url}/api/v1/servers", content=b"{}").status_code == 415  # a body without a media type
     latin = "application/json; charset=latin-1"
     assert httpx.post(f"{url}/api/v1/servers", content=b"{}", headers={"Content-Type": latin}).status_code == 415
 
@@ -143,7 +143,7 @@ def test_script_and_own_page_use_api(url: str) -> None:
 def test_other_origin_cannot_read_api(url: str, site: str) -> None:
     for path in ("/api/v1/servers", "/api/v1/events", "/api/v1/runs/1/report"):
         assert httpx.get(f"{url}{path}", headers={"Sec-Fetch-Site": site}).status_code == 403
-    assert httpx.get(f"{url}/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link to a page is fine
+    assert httpx.get(f"{url}/", headers={"Sec-Fetch-Site": site}).status_code == 200  # links to pages are allowed
 
 
 # --- what every answer carries ---------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_ambiguous_lengths_are_refused(url: str, lines: list[str]) -> None:
 
 def test_huge_head_is_refused(url: str) -> None:
     answer = get(url, f"X-Large: {'a' * 200_000}")
-    assert not answer or status_of(answer) == 400  # closing with much unread may lose the answer on its way
+    assert not answer or status_of(answer) == 400  # the close may reset the connection before the response is read
 
 
 # --- the one shape of errors -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Peers that fall silent are closed at a deadline, wherever they fall silent; streams and keep-alive are not."""
+"""Deadlines for silent peers, in every state of a request; event streams and keep-alive are exempt."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_incomplete_request_is_closed(url: str, begin: str) -> None:
                 pass
         except ConnectionResetError:
             pass
-        assert time.monotonic() - began < 8  # ours, or uvicorn's 5 s between two requests
+        assert time.monotonic() - began < 8  # the lab's deadline, or uvicorn's 5 s between two requests
 
 
 def test_slow_bytes_do_not_extend_deadline(url: str) -> None:
@@ -71,7 +71,7 @@ def test_slow_bytes_do_not_extend_deadline(url: str) -> None:
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             while time.monotonic() - began < 8:
                 peer.sendall(b"X")
-                time.sleep(0.05)  # the drip itself
+                time.sleep(0.05)  # the interval of the slow sender
         assert time.monotonic() - began < 8
 
 
@@ -106,7 +106,7 @@ def test_head_is_get_without_body(url: str, path: str) -> None:
         asked, got = api.head(path), api.get(path)
     assert asked.status_code == got.status_code == 200
     assert asked.content == b""
-    varies = {"date", "content-length"}  # a dashboard tells the machine's load
+    varies = {"date", "content-length"}  # the dashboard shows the machine's load
     assert {name: value for name, value in asked.headers.items() if name not in varies} == {
         name: value for name, value in got.headers.items() if name not in varies
     }
@@ -124,13 +124,13 @@ def test_peer_that_reads_nothing_is_closed(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path, send_deadline_s=0.5, push_interval_s=0.01, max_streams=1)
     with embedded(settings) as url, httpx.Client(base_url=url, timeout=30) as api:
         body = script_run({"model": "sequential"}, LONG, note="x" * 2000)
-        for _ in range(19):  # 50 kB an event
+        for _ in range(19):  # 50 kB per event
             assert api.post("/api/v1/runs", json=body).status_code == 202
         with socket.socket() as reader:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             reader.connect((urlsplit(url).hostname, urlsplit(url).port))
             reader.sendall(head(url, "GET /api/v1/events HTTP/1.1"))
-            assert reader.recv(64)  # the stream is open; from here on we take nothing
+            assert reader.recv(64)  # the stream is open; nothing is read from here on
 
             def is_free() -> bool:
                 api.patch("/api/v1/runs/1", json={"note": str(time.monotonic())})

@@ -1,4 +1,4 @@
-"""The control plane beside servers that burn CPU in the same interpreter."""
+"""Response of the control plane while a server in the same process uses all CPU time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 
 from coreserver.models import MODELS
 
-CROWD = 8  # as many threads as compete for the interpreter, 5 ms each in turn
+CROWD = 8  # threads that compete for the interpreter lock, 5 ms each
 MESSAGE = b"^x$"
 
 
 @contextmanager
 def hammered(address: tuple[str, int]) -> Iterator[None]:
-    """That many clients that ask for work without a pause."""
+    """Keep CROWD clients sending messages without a pause."""
     stopping = threading.Event()
 
     def ask(sock: socket.socket) -> None:
@@ -38,7 +38,7 @@ def hammered(address: tuple[str, int]) -> Iterator[None]:
         finally:
             stopping.set()
             for sock in socks:
-                sock.shutdown(socket.SHUT_RDWR)  # whom nobody serves would wait for long
+                sock.shutdown(socket.SHUT_RDWR)  # wakes clients that no worker serves
             for thread in threads:
                 thread.join()
 
@@ -53,4 +53,4 @@ def test_lab_responds_while_server_burns_cpu(api: httpx.Client, model: str) -> N
             began = time.monotonic()
             assert api.get("/healthz").status_code == 200
             took.append(time.monotonic() - began)
-    assert sorted(took)[len(took) // 2] < 1.0  # the other tests of the suite want the CPU as well
+    assert sorted(took)[len(took) // 2] < 1.0  # other tests use the CPU as well

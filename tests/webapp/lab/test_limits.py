@@ -1,4 +1,4 @@
-"""Limits of the lab and of the machine: at the limit it works, past it the answer names the limit."""
+"""Limits of the lab and of the machine: requests up to the limit are accepted, beyond it the error names the limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs against servers that are not the lab's: behind a list, by an address that is resolved once, without stamps."""
+"""Runs against external servers: allowed addresses, host names, and records without server timestamps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def other() -> Iterator[str]:
-    """A server that the lab knows nothing of."""
+    """Address of a server that the lab did not start."""
     with running("thread_per_client") as host:
         assert host.address is not None
         yield f"127.0.0.1:{host.address.port}"
@@ -109,13 +109,13 @@ def test_own_port_and_unlisted_servers_are_refused(lab_url: str, api: httpx.Clie
         server = closed.post("/api/v1/servers", json={"model": "sequential"}).json()
         mine = "{host}:{port}".format(**server["address"])
         answer = closed.post("/api/v1/runs", json=script_run({"address": mine}))
-        assert "--allow-target" in answer.json()["detail"]  # also where it is a server of the lab itself
+        assert "--allow-target" in answer.json()["detail"]  # also for the port of a server of the lab
         closed.delete(server["links"]["self"])
 
 
 @contextmanager
 def silent_listener(greeting: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """A service of another protocol: where it is, and what it was sent by each client."""
+    """Run a service with another protocol; yields its address and the bytes received from each client."""
     got: list[bytes] = []
 
     def serve(listener: socket.socket) -> None:

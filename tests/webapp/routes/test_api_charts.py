@@ -1,4 +1,4 @@
-"""Charts of runs as files: which there are, when they can be had, and the script with which pages draw them."""
+"""Charts of runs as files, their availability, and the script that draws them in pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lab(shared_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def charts(lab: httpx.Client) -> str:
-    """Where the charts of a run with enough messages are."""
+    """Path of the charts of a run with enough messages."""
     body = script_run({"model": "thread_per_client"}, ENOUGH, count=2, label="charted")
     run = lab.post("/api/v1/runs?wait_s=30", json=body).json()
     return f"{run['links']['self']}/charts"

@@ -1,4 +1,4 @@
-"""The API's description: complete, true to what is answered, and readable without the internet."""
+"""OpenAPI description: complete, in agreement with the responses, and readable offline."""
 
 from __future__ import annotations
 

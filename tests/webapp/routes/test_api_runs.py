@@ -1,4 +1,4 @@
-"""Runs over REST: asked for, watched, cancelled, read, forgotten."""
+"""Runs in the REST API: create, wait, cancel, edit, list, delete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wait_over(api: httpx.Client, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def wait_served(api: httpx.Client, run: dict[str, Any]) -> None:
-    """Until a client of the run has been greeted."""
+    """Wait until a client of the run is in service."""
 
     def served() -> bool:
         progress = api.get(run["links"]["self"]).json()["progress"]
@@ -51,7 +51,7 @@ def test_run_that_ends_in_time_is_complete(api: httpx.Client) -> None:
         "thread_per_client",
         None,
     )
-    assert run["verdict"]["status"] in ("valid", "suspect")  # suspect where a busy machine held up our clients
+    assert run["verdict"]["status"] in ("valid", "suspect")  # suspect if a busy machine delayed the clients
     assert run["totals"]["connections"]["completed"] == 3
     assert run["sentence"]
     assert run["progress"] is None
@@ -188,7 +188,7 @@ def test_run_ends_at_time_limit(settings: Settings) -> None:
         refused = api.post("/api/v1/runs", json=script_run({"model": "sequential"}, [{"wait_s": 2}]))
         assert refused.status_code == 422
         assert (refused.json()["errors"][0]["field"], "max_run_s" in refused.text) == ("clients.0.script", True)
-        # Two clients in turn, each of them within the limit.
+        # Two clients, one after the other, each within the limit.
         slow = [{"send": "^a$"}, {"wait_s": 0.9}]
         run = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "sequential"}, slow, count=2)).json()
         assert (run["state"], run["reason"]["code"]) == ("failed", "time_limit")
@@ -216,7 +216,7 @@ def test_full_disk_fails_run_not_lab(settings: Settings, monkeypatch: pytest.Mon
         refused = api.post("/api/v1/runs", json=script_run({"id": server["id"]}))
         assert (refused.status_code, refused.headers["content-type"]) == (507, "application/problem+json")
         assert api.get(server["links"]["self"]).json()["state"] == "listening"
-        full.clear()  # somebody made room
+        full.clear()  # there is space again
         assert api.post("/api/v1/runs?wait_s=30", json=script_run({"id": server["id"]})).json()["state"] == "completed"
     with sqlite3.connect(settings.data_dir / FILE_NAME) as db:
         assert db.execute("SELECT state FROM runs ORDER BY id").fetchall() == [("failed",), ("completed",)]

@@ -1,4 +1,4 @@
-"""Servers over REST: started, looked at, stopped, started again, forgotten; one at a time wins."""
+"""Servers in the REST API: create, read, stop, start, delete, and concurrent changes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_port_in_use_is_conflict(api: httpx.Client) -> None:
     assert answer.status_code == 409
     assert [error["field"] for error in answer.json()["errors"]] == ["port"]
     assert api.get("/api/v1/servers").json()["servers"] == []
-    assert start(api, name="unlucky")["state"] == "listening"  # the name is free as well
+    assert start(api, name="unlucky")["state"] == "listening"  # the name is free again
 
 
 def test_restart_on_port_in_use_stays_stopped(api: httpx.Client) -> None:

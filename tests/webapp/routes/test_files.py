@@ -1,4 +1,4 @@
-"""What a run can be taken away as: the report by its published schema."""
+"""Downloads of a run: report, trace, CSV and histogram."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GROUPS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def shared(shared_url: str) -> Iterator[httpx.Client]:
-    fresh = httpx.Limits(max_keepalive_connections=0)  # a connection that is kept would pass for left behind
+    fresh = httpx.Limits(max_keepalive_connections=0)  # an open connection would count as a leak
     with httpx.Client(base_url=shared_url, timeout=30, trust_env=False, limits=fresh) as client:
         yield client
 
@@ -60,7 +60,7 @@ def test_report_of_every_group_kind_is_valid(shared: httpx.Client, validator: js
     file = shared.get(run["links"]["report_json"])
     validator.validate(file.json())
     answer = shared.post("/api/v1/runs/import", content=file.content, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 201, answer.text  # every figure of it can be had from its records
+    assert answer.status_code == 201, answer.text  # the figures agree with the records
     for slices in tracks_of(shared.get(run["links"]["trace"]).json()["traceEvents"]).values():
         check_nesting(slices)
 

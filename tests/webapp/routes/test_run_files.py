@@ -1,4 +1,4 @@
-"""What came of a run, read over REST: report, connections, log, percentiles and parts of the timeline."""
+"""Results of a run in the REST API: report, connections, log, percentiles and parts of the timeline."""
 
 from __future__ import annotations
 
