@@ -1,1 +1,1 @@
-"""What answers each address; parsing and work live elsewhere."""
+"""Route functions: parse the request, call the lab, respond."""

@@ -1,4 +1,4 @@
-"""Pictures of a run as files, and the script with which a page draws them."""
+"""Charts and drawings of a run as files, and the script that draws charts in pages."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FORMS = ("svg", "png", "json")
 ROW = ("name", "group", "due_s", "connected_s", "accepted_s", "started_s", "finished_s", "outcome", "worker")
 _NAMES = ", ".join((*DRAWINGS, *CHARTS))
 
-ChartName = Annotated[str, Path(max_length=40, description=f"which one: {_NAMES}")]
-ChartForm = Annotated[str, Path(max_length=10, description="svg, png or json: the Vega-Lite spec, or a drawing's rows")]
+ChartName = Annotated[str, Path(max_length=40, description=f"name of the chart: {_NAMES}")]
+ChartForm = Annotated[str, Path(max_length=10, description="svg, png or json (Vega-Lite spec, or rows of a drawing)")]
 FILES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "the picture, or what it is drawn from",
+        "description": "the picture or its data",
         "content": {
             SVG: {"schema": {"type": "string"}},
             PNG: {"schema": {"type": "string", "format": "binary"}},
@@ -48,7 +48,7 @@ FILES: dict[int | str, dict[str, Any]] = {
 def get_timeline(
     lab: LabDep, charts: ChartsDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]
 ) -> Response:
-    """The article's picture: when each client arrived, waited and was served; of a run under way, up to now."""
+    """Return the timeline: when each client arrived, waited and was served. A run in progress is drawn up to now."""
     return _drawing(lab, charts, run_id, form, lambda: timeline_svg(lab, run_id, query))
 
 
@@ -56,7 +56,7 @@ def get_timeline(
 def get_lanes(
     lab: LabDep, charts: ChartsDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]
 ) -> Response:
-    """The same time seen from the workers: whom each of them served when."""
+    """Return the worker lanes: which connections each worker served, and when."""
     return _drawing(lab, charts, run_id, form, lambda: lanes_svg(lab, run_id, query))
 
 
@@ -64,13 +64,13 @@ def get_lanes(
     "/api/v1/runs/{run_id}/charts/{name}.{form}", response_class=Response, responses=documented(404, 409) | FILES
 )
 def get_chart(lab: LabDep, charts: ChartsDep, run_id: RunId, name: ChartName, form: ChartForm) -> Response:
-    """A chart of a run that has ended.
+    """Return a chart of a run that has ended.
 
-    Pictures are not made while a run is queued or under way: 503, unless they are there already.
+    While a run is queued or in progress, pictures that are not cached are refused with 503.
     """
     check_form(form)
     if name not in CHARTS:
-        raise NotFound(f"there is no such chart; there are {_NAMES}")
+        raise NotFound(f"there is no such chart; the charts are {_NAMES}")
     report = lab.results.report(run_id)
     spec = CHARTS[name].spec(report)
     if spec is None:
@@ -79,7 +79,7 @@ def get_chart(lab: LabDep, charts: ChartsDep, run_id: RunId, name: ChartName, fo
 
 
 def chart_response(charts: ChartRenderer, spec: dict[str, Any], form: str) -> Response:
-    """A spec as it was asked for."""
+    """Return a Vega-Lite spec in the requested form."""
     match form:
         case "svg":
             return Response(charts.svg(spec), media_type=SVG)
@@ -89,9 +89,9 @@ def chart_response(charts: ChartRenderer, spec: dict[str, Any], form: str) -> Re
 
 
 def check_form(form: str) -> None:
-    """NotFound unless charts come in this form."""
+    """Raise NotFound if charts are not available in this form."""
     if form not in FORMS:
-        raise NotFound(f"a chart comes as one of {', '.join(FORMS)}")
+        raise NotFound(f"the forms of a chart are {', '.join(FORMS)}")
 
 
 def _drawing(lab: Lab, charts: ChartRenderer, run_id: int, form: str, draw: Callable[[], str]) -> Response:
@@ -106,7 +106,7 @@ def _drawing(lab: Lab, charts: ChartRenderer, run_id: int, form: str, draw: Call
 
 @router.get(BUNDLE_PATH, include_in_schema=False)
 def get_bundle(request: Request, charts: ChartsDep) -> Response:
-    """The script that draws Vega-Lite specs in a page; its address changes with its version."""
+    """Return the script that draws Vega-Lite specs in a page. Its address contains its version."""
     packed = charts.bundle()
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):

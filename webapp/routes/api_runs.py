@@ -1,4 +1,4 @@
-"""`/api/v1/runs`: start one, watch it, read what came of it."""
+"""`/api/v1/runs`: create, list, read, edit, cancel and delete runs, and read their results."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from webapp.schemas.timeline_part import TimelinePicture, TimelineQuery
 
 router = APIRouter(prefix="/api/v1", tags=["runs"], route_class=StrictRoute)
 
-WaitS = Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="wait so long for its end, seconds")]
-Distribution = Annotated[Literal["response", "round_trip"], Query(description="which of the two latencies")]
-_LOCATION = {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}
+WaitS = Annotated[float, Query(ge=0, le=600, allow_inf_nan=False, description="seconds to wait for the end of the run")]
+Distribution = Annotated[Literal["response", "round_trip"], Query(description="latency of the histogram")]
+_LOCATION = {"headers": {"Location": {"description": "address of the run", "schema": {"type": "string"}}}}
 
 
 def _of_type(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}}
 
 
-# --- a run and its life ----------------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------------------------
 
 
 @router.post(
@@ -42,21 +42,21 @@ def _of_type(media_type: str, description: str) -> dict[int | str, dict[str, Any
     status_code=202,
     responses=documented(404, 409, 413, 415, 429, 507)
     | {
-        202: {"description": "queued, or not over yet", **_LOCATION},
-        200: {"description": "over within `wait_s`", "model": RunResource, **_LOCATION},
+        202: {"description": "queued, or not ended within `wait_s`", **_LOCATION},
+        200: {"description": "ended within `wait_s`", "model": RunResource, **_LOCATION},
     },
 )
 async def create_run(lab: LabDep, spec: RunSpec, response: Response, wait_s: WaitS = 0.0) -> RunResource:
-    """Send clients at a server. One run is carried out at a time; the others wait their turn."""
+    """Run clients against a server. Runs execute one at a time; the others are queued."""
     run = await run_in_threadpool(lab.runs.create, spec)
-    run = await _when_over(lab, run, wait_s)
+    run = await _wait(lab, run, wait_s)
     response.headers["Location"] = run.links["self"]
     response.status_code = 200 if run.is_over else 202
     return run
 
 
-async def _when_over(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
-    """The run when it has ended or the time is over; no thread waits for it."""
+async def _wait(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
+    """Return the run at its end, or after `wait_s`; no thread blocks meanwhile."""
     deadline = time.monotonic() + wait_s
     while not run.is_over and not lab.feed.is_closed and (left_s := deadline - time.monotonic()) > 0:
         version = lab.feed.version(run_topic(run.id))
@@ -68,31 +68,31 @@ async def _when_over(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
 
 @router.get("/runs", responses=documented())
 def list_runs(lab: LabDep, which: Annotated[RunFilter, Query()]) -> RunList:
-    """One page of runs, newest first unless `sort` says otherwise."""
+    """Return one page of runs, by default newest first."""
     return lab.runs.find(which)
 
 
 @router.get("/runs/{run_id}", responses=documented(404))
 def get_run(lab: LabDep, run_id: RunId) -> RunResource:
-    """One run as it is now."""
+    """Return one run as it is now."""
     return lab.runs.get(run_id)
 
 
 @router.patch("/runs/{run_id}", responses=documented(404, 413, 415, 507))
 def patch_run(lab: LabDep, run_id: RunId, patch: RunPatch) -> RunResource:
-    """Change a run's label or note."""
+    """Change the label or the note of a run."""
     return lab.runs.edit(run_id, patch)
 
 
 @router.post("/runs/{run_id}/cancel", responses=documented(404, 413, 415))
 def cancel_run(lab: LabDep, run_id: RunId, options: NoOptions | None = None) -> RunResource:
-    """End a run soon and keep what it has gathered; cancelling one that is over does nothing."""
+    """End a run soon and keep its records. Does nothing if the run has ended."""
     return lab.runs.cancel(run_id)
 
 
 @router.delete("/runs/{run_id}", status_code=204, responses=documented(404, 409, 507))
 def delete_run(lab: LabDep, run_id: RunId) -> None:
-    """Forget a run that is over, with all its records."""
+    """Delete a run that has ended, with all its records."""
     lab.runs.delete(run_id)
 
 
@@ -103,20 +103,20 @@ def delete_run(lab: LabDep, run_id: RunId) -> None:
     responses=documented(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run`, then `end`"),
 )
 async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event_id: LastEventId = None) -> EventStream:
-    """The run as it goes on (server-sent events), until its end."""
+    """Stream the progress of a run until its end (server-sent events)."""
     await run_in_threadpool(lab.runs.get, run_id)
     return EventStream(run_events(lab, run_id, last_event_id), streams)
 
 
-# --- what came of it -------------------------------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------------------------------
 
 
 @router.get("/runs/{run_id}/report", response_model=Report, responses=documented(404, 409))
 def get_report(lab: LabDep, run_id: RunId) -> Response:
-    """The report: verdict, totals, latency, waits, groups, series, histograms, server and environment.
+    """Return the report: verdict, totals, latency, waits, groups, series, histograms, server and environment.
 
-    Its JSON Schema is at `/api/v1/report.schema.json`. An imported run's is word for word what it was, so that its
-    `run.id` is the one that it had where it was made.
+    Its JSON Schema is at `/api/v1/report.schema.json`. The report of an imported run is unchanged, so its `run.id` is
+    the id in the lab that made it.
     """
     return Response(lab.results.original_report(run_id).model_dump_json(), media_type="application/json")
 
@@ -124,17 +124,17 @@ def get_report(lab: LabDep, run_id: RunId) -> Response:
 @router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=documented(404, 409))
 @router.get("/runs/{run_id}/connections.json", include_in_schema=False)
 def get_connections(lab: LabDep, run_id: RunId) -> Response:
-    """Every connection of the run; `.csv` after the address gives the same as a table."""
+    """Return all connections of the run; also available as `connections.csv`."""
     return StreamingResponse(json_list("connections", lab.results.connections(run_id)), media_type="application/json")
 
 
 @router.get(
     "/runs/{run_id}/connections.csv",
     response_class=PlainTextResponse,
-    responses=documented(404, 409) | _of_type("text/csv", "a header line, then a line a connection"),
+    responses=documented(404, 409) | _of_type("text/csv", "a header line and one line per connection"),
 )
 def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
-    """Every connection of the run as a table."""
+    """Return all connections of the run as CSV."""
     table = csv_table(list(ConnectionRow.model_fields), lab.results.connections(run_id))
     name = f"run-{run_id}-connections.csv"
     return StreamingResponse(table, media_type="text/csv", headers=download(name))
@@ -142,24 +142,24 @@ def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
 
 @router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404, 409))
 def get_log(lab: LabDep, run_id: RunId) -> str:
-    """The clients' log in the article's format, from the times things really happened."""
+    """Return the clients' log in the article's format, with the recorded times."""
     return lab.results.log(run_id)
 
 
 @router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=documented(404, 409))
 def get_histogram(lab: LabDep, run_id: RunId, of: Distribution = "response") -> str:
-    """Percentiles of response times or round trips in milliseconds, as the public HdrHistogram plotter opens them."""
+    """Return percentiles of response times or round trips in milliseconds, in the format of HdrHistogram."""
     histograms = lab.results.report(run_id).histograms
     return percentile_text(histograms.response if of == "response" else histograms.round_trip)
 
 
 @router.get("/runs/{run_id}/timeline", responses=documented(404))
 def explore_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
-    """The timeline or a part of it: where each connection is, the parts of its time, and the drawing for a page."""
+    """Return the timeline or a part of it: positions and times of the connections, and the drawing for a page."""
     return timeline_picture(lab, run_id, query)
 
 
 @router.get("/runs/{run_id}/lanes", responses=documented(404))
 def explore_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
-    """The same of the worker lanes."""
+    """Return the worker lanes; otherwise the same as the timeline."""
     return timeline_picture(lab, run_id, query, lanes=True)

@@ -1,4 +1,4 @@
-"""`/api/v1/models` and `/api/v1/servers`: what can be started, and what has been."""
+"""`/api/v1/models` and `/api/v1/servers`: server designs, and the servers of the lab."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1", tags=["servers"], route_class=StrictRoute)
 
 @router.get("/models", responses=documented())
 def list_models(lab: LabDep) -> ModelList:
-    """Every server design: what it is, the JSON Schema of its options with defaults, and its source."""
+    """Return all server designs with description, JSON Schema of the options, and source."""
     return ModelList(models=model_catalog.all_models())
 
 
@@ -26,10 +26,10 @@ def list_models(lab: LabDep) -> ModelList:
     "/servers",
     status_code=201,
     responses=documented(409, 413, 415, 429, 507)
-    | {201: {"headers": {"Location": {"description": "the server's address", "schema": {"type": "string"}}}}},
+    | {201: {"headers": {"Location": {"description": "address of the server", "schema": {"type": "string"}}}}},
 )
 def create_server(lab: LabDep, config: ServerConfig, response: Response) -> ServerResource:
-    """Start a server. The answer has its real port; a client can connect at once."""
+    """Start a server. The response contains its port; clients can connect immediately."""
     server = lab.servers.create(config)
     response.headers["Location"] = server.links["self"]
     return server
@@ -37,31 +37,31 @@ def create_server(lab: LabDep, config: ServerConfig, response: Response) -> Serv
 
 @router.get("/servers", responses=documented())
 def list_servers(lab: LabDep) -> ServerList:
-    """Every server, oldest first; stopped ones stay listed until they are deleted."""
+    """Return all servers, oldest first. Stopped servers stay in the list until they are deleted."""
     return ServerList(servers=lab.servers.all())
 
 
 @router.get("/servers/{server_id}", responses=documented(404))
 def get_server(lab: LabDep, server_id: ServerId) -> ServerResource:
-    """One server with its live figures."""
+    """Return one server with its current figures."""
     return lab.servers.get(server_id)
 
 
 @router.post("/servers/{server_id}/start", responses=documented(404, 409, 413, 415))
 def start_server(lab: LabDep, server_id: ServerId, options: NoOptions | None = None) -> ServerResource:
-    """Start a stopped or failed server again, with the config it has."""
+    """Start a stopped or failed server again, with the same config."""
     return lab.servers.start(server_id)
 
 
 @router.post("/servers/{server_id}/stop", responses=documented(404, 413, 415))
 def stop_server(lab: LabDep, server_id: ServerId, options: StopOptions | None = None) -> ServerResource:
-    """Stop a server; stopping a stopped one does nothing. From the answer on its port refuses connections."""
+    """Stop a server. Does nothing if it is stopped. After the response its port refuses connections."""
     return lab.servers.stop(server_id, (options or StopOptions()).drain_s)
 
 
 @router.delete("/servers/{server_id}", status_code=204, responses=documented(404, 409, 507))
 def delete_server(lab: LabDep, server_id: ServerId) -> None:
-    """Stop a server and forget it. Its runs stay."""
+    """Stop and delete a server. Its runs are kept."""
     lab.servers.delete(server_id)
 
 
@@ -73,6 +73,6 @@ def delete_server(lab: LabDep, server_id: ServerId) -> None:
     | {200: {"description": "`snapshot`, then `look`s, then `end`", "content": {"text/event-stream": {}}}},
 )
 async def stream_server(lab: LabDep, streams: StreamsDep, server_id: ServerId) -> EventStream:
-    """Whom the server serves, who waits, and its figures (server-sent events), until it is deleted."""
+    """Stream connections and figures of a server until it is deleted (server-sent events)."""
     await run_in_threadpool(lab.servers.get, server_id)
     return EventStream(server_events(lab, server_id), streams)

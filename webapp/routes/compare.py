@@ -1,4 +1,4 @@
-"""Runs side by side: as JSON, and as a page."""
+"""Comparison of runs, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from webapp.http.api_responses import StrictRoute, documented
 from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound
 from webapp.routes.api_charts import FILES, ChartForm, chart_response, check_form
-from webapp.routes.dependencies import ChartsDep, LabDep
-from webapp.routes.run_list_page import run_ids
+from webapp.routes.dependencies import ChartsDep, LabDep, parse_run_ids
 from webapp.schemas.comparison import Comparison, compare
 from webapp.schemas.resources import Id
 
@@ -39,7 +38,7 @@ Distinct = Annotated[list[int], Depends(_distinct)]
 
 @router.get("/api/v1/compare", responses=documented(404, 409))
 def compare_runs(lab: LabDep, runs: Distinct) -> Comparison:
-    """Two to eight runs with a report side by side: what differs in their configs, and every figure with its delta."""
+    """Compare two to eight runs that have a report: differences of their configs and of their figures."""
     return compare(lab.results.reports(runs))
 
 
@@ -47,7 +46,7 @@ def compare_runs(lab: LabDep, runs: Distinct) -> Comparison:
     "/api/v1/compare/charts/percentiles.{form}", response_class=Response, responses=documented(404, 409) | FILES
 )
 def get_percentiles(lab: LabDep, charts: ChartsDep, form: ChartForm, runs: Distinct) -> Response:
-    """Response times by percentile, a line a run; pictures (svg, png) are not made while a run is under way: 503."""
+    """Return a chart of response times by percentile, one line per run; 503 for pictures while a run is in progress."""
     from webapp.charts import compared_percentiles as chart  # Altair takes 0.3 s to import
 
     check_form(form)
@@ -59,8 +58,10 @@ def get_percentiles(lab: LabDep, charts: ChartsDep, form: ChartForm, runs: Disti
 
 @router.get("/compare", include_in_schema=False, response_class=HTMLResponse)
 def show_comparison(request: Request, lab: LabDep) -> HTMLResponse:
-    """The same as a page; a run that is named twice counts once."""
-    chosen = run_ids([text for text in request.query_params.getlist("run") if text], least=MIN_RUNS, most=MAX_RUNS)
+    """Show the comparison as a page. Repeated ids count once."""
+    chosen = parse_run_ids(
+        [text for text in request.query_params.getlist("run") if text], least=MIN_RUNS, most=MAX_RUNS
+    )
     page = compare_page(
         lab, chosen, str(request.base_url).rstrip("/"), draw_all=request.query_params.get("timelines") == "all"
     )

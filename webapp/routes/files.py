@@ -1,4 +1,4 @@
-"""What can be taken away of a run as a file, and brought back."""
+"""Downloads of a run, and the import of its file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _content(media_type: str, description: str, schema: dict[str, Any] | None = 
     return {200: {"description": description, "content": {media_type: {"schema": schema or {"type": "object"}}}}}
 
 
-# --- the report as a file --------------------------------------------------------------------------------------------
+# --- downloads --------------------------------------------------------------------------------------------------------
 
 
 @router.get(
@@ -42,7 +42,7 @@ def _content(media_type: str, description: str, schema: dict[str, Any] | None = 
     responses=documented() | _content(SCHEMA_JSON, "draft 2020-12"),
 )
 def get_report_schema() -> Response:
-    """The JSON Schema of every report: each field with its unit and what it means, closed to unknown ones."""
+    """Return the JSON Schema of reports, with unit and meaning of every field. It allows no unknown fields."""
     return Response(_schema_text(), media_type=SCHEMA_JSON)
 
 
@@ -53,7 +53,7 @@ def _schema_text() -> str:
 
 @router.get("/runs/{run_id}/report.json", response_model=ReportFile, responses=documented(404, 409))
 def get_report_file(lab: LabDep, run_id: RunId) -> Response:
-    """The report as a download, with the `bundle` that brings the run back whole when it is imported."""
+    """Return the report as a download, including the `bundle` of records that an import restores."""
     report, records = lab.results.export(run_id)
     name = f"run-{run_id}-report.json"
     return StreamingResponse(write_report(report, records), media_type="application/json", headers=download(name))
@@ -62,12 +62,12 @@ def get_report_file(lab: LabDep, run_id: RunId) -> Response:
 @router.get(
     "/runs/{run_id}/report.html",
     response_class=HTMLResponse,
-    responses=documented(404, 409) | _content("text/html", "one file without script", {"type": "string"}),
+    responses=documented(404, 409) | _content("text/html", "one file without scripts", {"type": "string"}),
 )
 def get_report_page(request: Request, lab: LabDep, charts: ChartsDep, run_id: RunId) -> Response:
-    """The run as one page that opens offline, with its timeline, charts, tables, settings and how to repeat it.
+    """Return the run as one self-contained page with timeline, charts, tables, settings and recipes.
 
-    While a run is queued or under way no chart is drawn: 503, unless all of this run's were drawn before.
+    While a run is queued or in progress: 503, unless all charts of this run are cached.
     """
     page = report_page(lab, charts, run_id, str(request.base_url).rstrip("/"), lab_version())
     return HTMLResponse(page.html(), headers=download(f"run-{run_id}-report.html"))
@@ -79,9 +79,9 @@ def get_report_page(request: Request, lab: LabDep, charts: ChartsDep, run_id: Ru
     responses=documented(404, 409) | _content("application/json", "Trace Event Format"),
 )
 def get_trace(lab: LabDep, run_id: RunId) -> Response:
-    """The run as a trace for Perfetto and other viewers: a track a connection, a track a worker, and counters.
+    """Return the run as a trace for Perfetto: one track per connection, one per worker, and counters.
 
-    Of very many messages only the first of each connection are in it; `otherData` says how many.
+    A large run contains only the first messages of each connection; `otherData` says how many.
     """
     report = lab.results.report(run_id)
     joined, started_ns = lab.results.joined_connections(run_id)
@@ -90,7 +90,7 @@ def get_trace(lab: LabDep, run_id: RunId) -> Response:
     return StreamingResponse(pieces, media_type="application/json", headers=download(f"run-{run_id}-trace.json"))
 
 
-# --- and back --------------------------------------------------------------------------------------------------------
+# --- import ----------------------------------------------------------------------------------------------------------
 
 
 async def _body(request: Request) -> bytes:
@@ -101,7 +101,7 @@ async def _body(request: Request) -> bytes:
     "/runs/import",
     status_code=201,
     responses=documented(413, 415, 507)
-    | {201: {"headers": {"Location": {"description": "the run's address", "schema": {"type": "string"}}}}},
+    | {201: {"headers": {"Location": {"description": "address of the run", "schema": {"type": "string"}}}}},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -110,10 +110,10 @@ async def _body(request: Request) -> bytes:
     },
 )
 def import_run(lab: LabDep, body: Annotated[bytes, Depends(_body)], response: Response) -> RunResource:
-    """Bring a run back from its `report.json`, or from its report alone: then its connections are not there.
+    """Import a run from its `report.json`, or from its report alone, without connections.
 
-    The file is checked as a whole, and nothing is kept of one that does not fit. The run gets a new id and is marked
-    as imported.
+    The whole file is checked first, and nothing of an invalid file is stored. The run gets a new id and is marked as
+    imported.
     """
     run = lab.runs.import_file(read_report(body))
     response.headers["Location"] = run.links["self"]
@@ -121,20 +121,20 @@ def import_run(lab: LabDep, body: Annotated[bytes, Depends(_body)], response: Re
 
 
 async def _uploaded(request: Request) -> bytes | Problem:
-    """The bytes of the one file of the form; a Problem where there is none."""
+    """Return the content of the uploaded file, or a Problem if there is none."""
     try:
         async with request.form(max_files=1, max_fields=1) as form:
             file = form.get(FILE_FIELD)
             if isinstance(file, UploadFile) and (file.filename or file.size):
                 return await file.read()
     except HTTPException:
-        return Invalid("the form could not be read: it has one field, the file")
+        return Invalid("the form could not be read: it must have one field, the file")
     return Invalid("choose a file: the report.json of a run")
 
 
 @pages.post("/runs/import")
 def import_file(lab: LabDep, uploaded: Annotated[bytes | Problem, Depends(_uploaded)]) -> Response:
-    """Bring a run back that somebody chose in the list of runs; or the list again, with the reason."""
+    """Import the uploaded file. If that fails, respond with the list of runs and the reason."""
     try:
         if isinstance(uploaded, Problem):
             raise uploaded

@@ -1,4 +1,4 @@
-"""Live fragments of pages, and the stream that says which of them have changed."""
+"""Live fragments of pages, and the stream of their versions."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def show_timeline(fragments: FragmentsDep, run_id: RunId) -> HTMLResponse:
 
 @router.get("/runs/{run_id}/timeline.json", response_class=Response)
 def show_timeline_part(fragments: FragmentsDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> Response:
-    """Return a part of it as `/api/v1/runs/{run_id}/timeline` does, within the share of time for drawing it."""
+    """Return a part of the timeline as `/api/v1/runs/{run_id}/timeline` does; the share of drawing time is limited."""
 
     def draw() -> str:
         return timeline_picture(fragments.lab, run_id, query).model_dump_json()

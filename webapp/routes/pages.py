@@ -1,4 +1,4 @@
-"""The pages: reading is GET; changing is POST, answered by 303, or by the same page with what was wrong beside it."""
+"""Pages. GET reads; POST changes and redirects with 303, or shows the same page with the errors at the fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _submitted(request: Request) -> dict[str, str]:
     try:
         return read_form(await request.body())
     except ValueError:
-        raise Invalid("the form has more fields than any form of this lab") from None
+        raise Invalid("the form has too many fields") from None
 
 
 FormDep = Annotated[dict[str, str], Depends(_submitted)]
@@ -37,7 +37,7 @@ def _page(page: Page, status: int = 200) -> HTMLResponse:
     return HTMLResponse(page.html(), status_code=status)
 
 
-def _see(path: str) -> RedirectResponse:
+def _redirect(path: str) -> RedirectResponse:
     return RedirectResponse(path, status_code=303)
 
 
@@ -45,24 +45,24 @@ def _base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-# --- the dashboard and servers ---------------------------------------------------------------------------------------
+# --- dashboard and servers -------------------------------------------------------------------------------------------
 
 
 @router.get("/")
 def show_dashboard(request: Request, lab: LabDep) -> HTMLResponse:
-    """Servers, forms, last runs. The query may fill the forms in: a link to an experiment that is set up."""
+    """Show servers, forms and recent runs. The query can fill in the forms, so a link can set up an experiment."""
     return _page(dashboard(lab, dict(request.query_params)))
 
 
 @router.get("/servers")
 def show_servers() -> Response:
-    """The servers stand on the dashboard."""
-    return _see("/")
+    """Redirect to the dashboard, which lists the servers."""
+    return _redirect("/")
 
 
 @router.post("/servers")
 def start_server(lab: LabDep, submitted: FormDep) -> Response:
-    """Start the server that was set up."""
+    """Start a server from the form."""
     config, problems = server_config(submitted)
     if config is None:
         return _page(dashboard(lab, submitted, server_problems=problems), 422)
@@ -73,23 +73,23 @@ def start_server(lab: LabDep, submitted: FormDep) -> Response:
         return _page(
             dashboard(lab, submitted, server_problems=found, problem=_unplaced(problem, found)), problem.status
         )
-    return _see(f"/servers/{server.id}")
+    return _redirect(f"/servers/{server.id}")
 
 
 @router.get("/servers/{server_id}")
 def show_server(request: Request, lab: LabDep, server_id: ServerId) -> HTMLResponse:
-    """One server. The query may fill the form for clients in."""
+    """Show one server. The query can fill in the form for clients."""
     return _page(server_page(lab, server_id, dict(request.query_params)))
 
 
 @router.post("/servers/{server_id}/start")
-def start_again(lab: LabDep, server_id: ServerId) -> Response:
-    """Start a server that was stopped."""
+def restart_server(lab: LabDep, server_id: ServerId) -> Response:
+    """Start a stopped server."""
     try:
         lab.servers.start(server_id)
     except Conflict as problem:
         return _page(server_page(lab, server_id, {}, problem=problem.detail), problem.status)
-    return _see(f"/servers/{server_id}")
+    return _redirect(f"/servers/{server_id}")
 
 
 @router.post("/servers/{server_id}/stop")
@@ -99,50 +99,50 @@ def stop_server(lab: LabDep, server_id: ServerId, submitted: FormDep) -> Respons
     if options is None:
         return _page(server_page(lab, server_id, submitted, problems=problems), 422)
     lab.servers.stop(server_id, options.drain_s)
-    return _see(f"/servers/{server_id}")
+    return _redirect(f"/servers/{server_id}")
 
 
 @router.post("/servers/{server_id}/delete")
 def delete_server(lab: LabDep, server_id: ServerId) -> Response:
-    """Stop a server and forget it."""
+    """Stop and delete a server."""
     try:
         lab.servers.delete(server_id)
     except Conflict as problem:
         return _page(server_page(lab, server_id, {}, problem=problem.detail), problem.status)
-    return _see("/")
+    return _redirect("/")
 
 
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
 @router.post("/runs")
-def launch(lab: LabDep, submitted: FormDep) -> Response:
-    """Send clients at a server."""
+def create_run(lab: LabDep, submitted: FormDep) -> Response:
+    """Run clients against a server."""
     spec, problems = run_spec(submitted)
     if spec is None:
-        return _launch_again(lab, submitted, problems, "", 422)
+        return _show_form(lab, submitted, problems, "", 422)
     try:
         run = lab.runs.create(spec)
     except Problem as problem:
         found = _fields(problem)
-        return _launch_again(lab, submitted, found, _unplaced(problem, found), problem.status)
-    return _see(f"/runs/{run.id}")
+        return _show_form(lab, submitted, found, _unplaced(problem, found), problem.status)
+    return _redirect(f"/runs/{run.id}")
 
 
 @router.post("/demonstrations/{name}")
-def demonstrate(lab: LabDep, name: str) -> Response:
-    """Start one of the prepared experiments."""
+def start_demonstration(lab: LabDep, name: str) -> Response:
+    """Start a demonstration."""
     if name not in demonstrations():
         raise NotFound("there is no such demonstration")
     try:
         run = lab.runs.create(demonstrations()[name])
     except Problem as problem:
         return _page(dashboard(lab, {}, problem=problem.detail), problem.status)
-    return _see(f"/runs/{run.id}")
+    return _redirect(f"/runs/{run.id}")
 
 
-def _launch_again(lab: Lab, submitted: Submitted, problems: dict[str, str], problem: str, status: int) -> HTMLResponse:
-    """The page that the launch form stood on, with what was typed and what was wrong."""
+def _show_form(lab: Lab, submitted: Submitted, problems: dict[str, str], problem: str, status: int) -> HTMLResponse:
+    """Return the page that contained the form, with the submitted values and the errors."""
     server = submitted.get("server", "")
     if submitted.get("origin") == "server" and any(str(known.id) == server for known in lab.servers.all()):
         return _page(server_page(lab, int(server), submitted, problems=problems, problem=problem), status)
@@ -151,60 +151,60 @@ def _launch_again(lab: Lab, submitted: Submitted, problems: dict[str, str], prob
 
 @router.get("/runs/{run_id}")
 def show_run(request: Request, lab: LabDep, run_id: RunId) -> HTMLResponse:
-    """One run, under way or ended."""
+    """Show one run."""
     return _page(run_page(lab, run_id, _base_url(request)))
 
 
 @router.post("/runs/{run_id}/cancel")
 def cancel_run(lab: LabDep, run_id: RunId) -> RedirectResponse:
-    """End a run soon and keep what it gathered."""
+    """End a run soon and keep its records."""
     lab.runs.cancel(run_id)
-    return _see(f"/runs/{run_id}")
+    return _redirect(f"/runs/{run_id}")
 
 
 @router.post("/runs/{run_id}/again")
-def run_again(request: Request, lab: LabDep, run_id: RunId) -> Response:
-    """Ask for the same run once more."""
+def repeat_run(request: Request, lab: LabDep, run_id: RunId) -> Response:
+    """Create a run with the same config."""
     spec, _ = check(RunSpec, lab.runs.get(run_id).config)
     if spec is None:
-        stale = "its settings do not fit this version of the lab, or this machine"
+        stale = "its settings are not valid in this version of the lab or on this machine"
         return _page(run_page(lab, run_id, _base_url(request), stale), 409)
     try:
-        again = lab.runs.create(spec)
+        repeated = lab.runs.create(spec)
     except Problem as problem:
         return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
-    return _see(f"/runs/{again.id}")
+    return _redirect(f"/runs/{repeated.id}")
 
 
 @router.post("/runs/{run_id}/edit")
 def edit_run(request: Request, lab: LabDep, run_id: RunId, submitted: FormDep) -> Response:
-    """Change a run's label and note."""
+    """Change the label and the note of a run."""
     typed = {name: submitted.get(name, "").replace("\r\n", "\n") for name in RunPatch.model_fields}
     patch, problems = check(RunPatch, typed)
     if patch is None:
         return _page(run_page(lab, run_id, _base_url(request), submitted=typed, problems=problems), 422)
     lab.runs.edit(run_id, patch)
-    return _see(f"/runs/{run_id}")
+    return _redirect(f"/runs/{run_id}")
 
 
 @router.post("/runs/{run_id}/delete")
 def delete_run(request: Request, lab: LabDep, run_id: RunId) -> Response:
-    """Forget a run."""
+    """Delete a run."""
     try:
         lab.runs.delete(run_id)
     except Conflict as problem:
         return _page(run_page(lab, run_id, _base_url(request), problem.detail), problem.status)
-    return _see("/runs")
+    return _redirect("/runs")
 
 
-# --- refusals that only the lab could make ---------------------------------------------------------------------------
+# --- problems --------------------------------------------------------------------------------------------------------
 
 
 def _fields(problem: Problem) -> dict[str, str]:
-    """The reasons that belong beside a field."""
+    """Return the errors by field."""
     return {error.field: error.message for error in problem.errors}
 
 
 def _unplaced(problem: Problem, fields: dict[str, str]) -> str:
-    """What is to be said above the form: nothing, where a field says it."""
+    """Return the message above the form: none if a field has it."""
     return "" if fields else problem.detail

@@ -1,4 +1,4 @@
-"""The lab itself: its health, its version, its events, and the documentation of its API."""
+"""Health, version, metrics and events of the lab, and the documentation of the API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["lab"])
 
 @dataclass(frozen=True)
 class DocsPage(Page):
-    """The documentation of the API."""
+    """Documentation of the API."""
 
     template = "docs.html"
     place = "api"
@@ -35,23 +35,23 @@ class DocsPage(Page):
 
 @router.get("/healthz")
 async def get_health() -> Health:
-    """Whether the lab answers; asks neither the database nor a thread."""
+    """Return that the lab responds. Uses neither the database nor a thread."""
     return Health()
 
 
 @router.get("/version")
 async def get_version() -> Version:
-    """What runs here."""
+    """Return the versions of the lab and of Python."""
     return Version(version=lab_version(), python=platform.python_version())
 
 
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"description": "text or OpenMetrics, as asked for", "content": {"text/plain": {}}}},
+    responses={200: {"description": "Prometheus text or OpenMetrics, as requested", "content": {"text/plain": {}}}},
 )
 def get_metrics(request: Request, metrics: MetricsDep) -> Response:
-    """The lab's own figures for Prometheus: runs, servers, streams, HTTP requests, and its process."""
+    """Return the metrics of the lab for Prometheus: runs, servers, streams, HTTP requests and the process."""
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(metrics.registry), headers={"Content-Type": media_type})
 
@@ -64,11 +64,11 @@ def get_metrics(request: Request, metrics: MetricsDep) -> Response:
     | {200: {"description": "`snapshot`, then `servers` and `runs`", "content": {"text/event-stream": {}}}},
 )
 async def stream_lab(lab: LabDep, streams: StreamsDep, last_event_id: LastEventId = None) -> EventStream:
-    """Changes of the lists of servers and runs (server-sent events), until the lab ends."""
+    """Stream changes of the lists of servers and runs until the lab stops (server-sent events)."""
     return EventStream(lab_events(lab, last_event_id), streams)
 
 
 @router.get("/docs", include_in_schema=False)
 def show_docs() -> Response:
-    """The API's documentation, drawn by Swagger UI from files of this installation."""
+    """Show the documentation of the API with Swagger UI, from files of this installation."""
     return HTMLResponse(DocsPage().html())

@@ -157,10 +157,10 @@ def test_the_same_can_be_asked_for_from_a_script(visitor: TestClient, two: FakeL
 @pytest.mark.parametrize(
     ("query", "status", "says"),
     [
-        ("", 422, "tick 2 to 8 runs, not none"),
-        ("run=1", 422, "tick 2 to 8 runs, not 1"),
-        ("&".join(f"run={n}" for n in range(1, 10)), 422, "tick 2 to 8 runs, not 9"),
-        ("run=1&run=x", 422, "must be the number of a run"),
+        ("", 422, "select 2 to 8 runs, not none"),
+        ("run=1", 422, "select 2 to 8 runs, not 1"),
+        ("&".join(f"run={n}" for n in range(1, 10)), 422, "select 2 to 8 runs, not 9"),
+        ("run=1&run=x", 422, "must be the id of a run"),
         ("run=1&run=9", 404, "there is no such run"),
         ("run=1&run=3", 409, "it ended without a report; leave it out of the comparison"),
     ],

@@ -63,7 +63,7 @@ def test_docs_page_loads_own_files_only(shared_url: str) -> None:
     page = httpx.get(f"{shared_url}docs")
     assert page.status_code == 200
     used = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert "/static/js/docs.js" in used
+    assert "/static/js/widgets/api_docs.js" in used
     for address in used:
         assert address.startswith(("/", "#")), address
         if address.startswith("/static/"):
