@@ -15,7 +15,7 @@ from coreserver.records.run_result import RunResult
 from coreserver.records.samples import Sample
 from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.hdr_histograms import histograms
-from coreserver.reports.headline import sentence
+from coreserver.reports.headline import write_headline
 from coreserver.reports.measured_window import MeasuredWindow, group_window, hull
 from coreserver.reports.queueing_theory import theory
 from coreserver.reports.schema import MAX_TEXT, Environment, Group, Report, Run, RunConfig, Server
@@ -128,7 +128,7 @@ def _run(run: RunInfo, result: RunResult, *, is_seen: bool) -> Run:
         **facts,
         config=RunConfig.model_validate(run.config),
         failure_detail=None if run.failure_detail is None else run.failure_detail[:MAX_TEXT],
-        sentence=sentence(result, is_seen=is_seen),
+        sentence=write_headline(result, is_seen=is_seen),
         schedule_sha256=result.load.schedule_sha256,
     )
 

@@ -1,4 +1,4 @@
-"""One sentence that says what happened in a run, made from its figures."""
+"""The headline of a run: one sentence that summarises its figures."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from coreserver.reports.time_series import ended_at
 from coreserver.reports.timing import parts
 from coreserver.reports.totals import peak_in_service
 
-WORTH_SAYING_S = 0.05  # a shorter wait is not seen in the picture either
+MIN_WAIT_S = 0.05  # shorter waits are not visible in the timeline either
 
-IN_KERNEL = "in the kernel's accept queue"
+IN_BACKLOG = "in the backlog"
 FOR_WORKER = "for a worker"
 FOR_GREETING = "for the greeting"
 
-# What became of clients that did not complete: said of one, said of several.
+# How clients that did not complete ended: of one client, of several.
 FAILURES: dict[ClientOutcome | None, tuple[str, str]] = {
     ClientOutcome.CORRUPTED: ("got a wrong reply", "got wrong replies"),
     ClientOutcome.REFUSED: ("was refused", "were refused"),
-    ClientOutcome.RESET: ("was cut off by the server", "were cut off by the server"),
+    ClientOutcome.RESET: ("was disconnected by the server", "were disconnected by the server"),
     ClientOutcome.TIMED_OUT: ("timed out", "timed out"),
-    ClientOutcome.NOT_STARTED: ("never began", "never began"),
+    ClientOutcome.NOT_STARTED: ("never started", "never started"),
     ClientOutcome.SELF_CONNECT: ("connected to itself", "connected to themselves"),
-    ClientOutcome.CANCELLED: ("was cut short", "were cut short"),
-    None: ("has no known end", "have no known end"),
+    ClientOutcome.CANCELLED: ("was cancelled", "were cancelled"),
+    None: ("has no recorded end", "have no recorded end"),
 }
 
 RUN_FAILURES = {
@@ -40,27 +40,27 @@ RUN_FAILURES = {
 }
 
 
-def sentence(result: RunResult, *, is_seen: bool = True) -> str:
-    """What happened, for a person: how the run ended, how many were served at once, who waited, what failed.
+def write_headline(result: RunResult, *, is_seen: bool = True) -> str:
+    """Return how the run ended, how many clients were served at once, which one waited longest, and what failed.
 
     Args:
-        is_seen: whether the server is one of the lab, which knows where in it clients wait.
+        is_seen: whether the server has records, so that backlog wait and queue wait are known.
     """
-    clauses = [*_how_it_ended(result), _service(result), *_longest_wait(result, is_seen), *_failures(result)]
+    clauses = [*_ending(result), _service(result), *_longest_wait(result, is_seen), *_failures(result)]
     text = "; ".join(clauses)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _how_it_ended(result: RunResult) -> list[str]:
+def _ending(result: RunResult) -> list[str]:
     lasted_ns = result.load.ended_ns - result.load.started_ns
     if result.outcome == "cancelled" and lasted_ns <= 0:
         return ["the run was cancelled before its first client was due"]
-    after = say_seconds(max(seconds(lasted_ns), 0.0))
+    after = format_seconds(max(seconds(lasted_ns), 0.0))
     if result.outcome == "cancelled":
         return [f"the run was cancelled after {after}"]
     if result.outcome == "failed":
-        said = RUN_FAILURES.get(result.failure or "", "the run failed after {after}")
-        return [said.format(after=after)]
+        clause = RUN_FAILURES.get(result.failure or "", "the run failed after {after}")
+        return [clause.format(after=after)]
     return []
 
 
@@ -90,20 +90,20 @@ class _Wait(NamedTuple):
 
 
 def _longest_wait(result: RunResult, is_seen: bool) -> list[str]:
-    """Who waited longest for its service and where; nothing when nobody waited long enough to be seen."""
+    """Name the client that waited longest for its service, and where; nothing if no wait is long enough."""
     waits = [(_wait(connection, result.load.ended_ns, is_seen), connection.client) for connection in result.connections]
     wait, client = max(waits, key=lambda pair: pair[0].waited_s, default=(_Wait(0.0, "", True), None))
-    if client is None or wait.waited_s < WORTH_SAYING_S:
+    if client is None or wait.waited_s < MIN_WAIT_S:
         return []
     several_groups = len({c.client.group for c in result.connections}) > 1
-    is_told = client.name.startswith(client.group)  # the lab's own names begin with their group's
-    name = f"{client.name} of {client.group}" if several_groups and not is_told else client.name
+    has_group = client.name.startswith(client.group)  # generated names begin with the name of the group
+    name = f"{client.name} of {client.group}" if several_groups and not has_group else client.name
     ending = "" if wait.served else " and was never served"
-    return [f"{name} waited {say_seconds(wait.waited_s)} {wait.place}{ending}"]
+    return [f"{name} waited {format_seconds(wait.waited_s)} {wait.place}{ending}"]
 
 
 def _wait(connection: JoinedConnection, run_ended_ns: int, is_seen: bool) -> _Wait:
-    """How long a connection waited between its connect and its service, and where it spent most of that."""
+    """Return how long a connection waited between connect and service, and where it spent most of that time."""
     split, client = parts(connection), connection.client
     if client.connected_ns is None:
         return _Wait(0.0, "", False)
@@ -112,9 +112,9 @@ def _wait(connection: JoinedConnection, run_ended_ns: int, is_seen: bool) -> _Wa
         return _Wait(seconds(until - client.connected_ns), FOR_GREETING, client.greeted_ns is not None)
     if client.greeted_ns is None:
         left = ended_at(client) or run_ended_ns
-        return _Wait(seconds(left - client.connected_ns), IN_KERNEL if split.backlog is None else FOR_WORKER, False)
+        return _Wait(seconds(left - client.connected_ns), IN_BACKLOG if split.backlog is None else FOR_WORKER, False)
     backlog, queue = split.backlog or 0, split.queue or 0
-    return _Wait(seconds(backlog + queue), IN_KERNEL if backlog > queue else FOR_WORKER, True)
+    return _Wait(seconds(backlog + queue), IN_BACKLOG if backlog > queue else FOR_WORKER, True)
 
 
 def _failures(result: RunResult) -> list[str]:
@@ -128,8 +128,8 @@ def _failures(result: RunResult) -> list[str]:
     ]
 
 
-def say_seconds(span_s: float) -> str:
-    """A span for reading: 45 ms, 2.2 s, 12 s."""
+def format_seconds(span_s: float) -> str:
+    """Return a duration with its unit: 45 ms, 2.2 s, 12 s."""
     if span_s < 0.9995:
         return f"{span_s * 1000:.0f} ms"
     return f"{span_s:.1f} s" if span_s < 9.95 else f"{span_s:.0f} s"

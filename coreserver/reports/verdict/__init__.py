@@ -1,1 +1,1 @@
-"""Whether the figures of a run can be trusted, and the reasons."""
+"""Whether the figures of a run are reliable, with the reasons."""

@@ -1,4 +1,4 @@
-"""Were the clients on time? What is due at one instant cannot be, and is judged by how long its connects took."""
+"""Reasons about the lateness of clients. Clients due at one instant are judged by how long their connects took."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from coreserver.reports.schema import VerdictReason
 from coreserver.reports.timing import Nanoseconds, later_lateness_ns
 from coreserver.reports.verdict.evidence import Evidence, reason
 
-# The generator's own lag belongs to response time, so it must stay small beside it. Met by a timerfd it has a p99 of
-# 0.1 to 0.3 ms. A p99 rests on a thousand figures and may be judged strictly; the worst of a few clients only from
-# where a person would see it in the timeline.
+# Lateness is part of the response time, so it must stay small compared with it. With a timerfd its p99 is 0.1 to
+# 0.3 ms. A p99 rests on a thousand samples and has a strict bound; the maximum of a few clients counts only from where it is
+# visible in the timeline.
 LATE_P99_MS = 1.0
 LATE_MAX_MS = 50.0
-OF_RESPONSE = 0.05  # a lag of less than this share of the mean response time is nobody's concern
+OF_RESPONSE = 0.05  # a smaller share of the mean response time is tolerable
 
-# The clients of a group that are all due at its start are connected one after the other; a client process takes about
-# 0.1 ms for each. Up to some times that it is the price of the instant that was asked for.
+# The clients of a group that are all due at its start connect one after the other; a client process takes about 0.1 ms
+# for each. Up to a small multiple of it the delay follows from the schedule itself.
 CONNECT_EACH_MS = 0.25
-SPREAD_MS = 10.0  # from here on it shows among the first response times, and is said
+SPREAD_MS = 10.0  # from here on it is visible in the first response times, and noted
 
 
-def lateness(evidence: Evidence) -> Iterator[VerdictReason]:
-    """Clients that were late by themselves, and crowds whose connects took a while."""
+def check_lateness(evidence: Evidence) -> Iterator[VerdictReason]:
+    """Yield reasons for late clients, and for crowds that took long to connect."""
     crowds, others = _openings(evidence)
     table = evidence.table
     yield from _late(evidence, np.concatenate([others, later_lateness_ns(table)]))
@@ -38,7 +38,7 @@ def lateness(evidence: Evidence) -> Iterator[VerdictReason]:
 
 
 def tolerable_ms(evidence: Evidence, floor_ms: float) -> float:
-    """The lag that does not matter beside this run's response times, and never less than `floor_ms`."""
+    """Return the lateness that is tolerable for the response times of this run, at least `floor_ms`."""
     return max(floor_ms, OF_RESPONSE * (evidence.latency.response_ms.mean or 0.0))
 
 
@@ -49,25 +49,25 @@ def _late(evidence: Evidence, spans_ns: Nanoseconds) -> Iterator[VerdictReason]:
         shown, late, floor = ("maximum", spans.max, LATE_MAX_MS)
     limit = tolerable_ms(evidence, floor)
     if late is not None and late > limit:
-        detail = f"the clients were late by themselves: {shown} {late:.1f} ms, where {limit:.1f} ms would be tolerable"
+        detail = f"the clients started late: {shown} {late:.1f} ms, tolerable is {limit:.1f} ms"
         yield reason("clients_late", "suspect", detail)
 
 
 def _crowd(evidence: Evidence, group: str, clients: int, took_ms: float) -> Iterator[VerdictReason]:
     limit = tolerable_ms(evidence, max(LATE_MAX_MS, clients * CONNECT_EACH_MS))
-    said = f"the {clients:,} clients of {group}, due at one instant, began to connect over {took_ms:,.1f} ms"
+    fact = f"the {clients:,} clients of {group}, due at one instant, took {took_ms:,.1f} ms to start connecting"
     if took_ms > limit:
-        detail = f"the clients were late by themselves: {said}, where {limit:,.1f} ms would be tolerable"
+        detail = f"the clients started late: {fact}, tolerable is {limit:,.1f} ms"
         yield reason("clients_late", "suspect", detail)
     elif took_ms > tolerable_ms(evidence, SPREAD_MS):
-        detail = f"{said}, one after the other: that much is the clients' part in their first response times"
+        detail = f"{fact}, one after the other; this delay is part of their first response times"
         yield reason("connects_spread", "note", detail)
 
 
 def _openings(evidence: Evidence) -> tuple[dict[str, Nanoseconds], Nanoseconds]:
-    """How late measured clients began to connect: those due with a whole group, by its name, and all others.
+    """Return how late measured clients connected: those due with a whole group, by its name, and all others.
 
-    A group with a `count` has that many clients at its start; those that connect anew later are due one by one.
+    A group with a `count` has that many clients at its start; clients that reconnect later are due one by one.
     """
     counted = {group["name"] for group in evidence.groups if "count" in group}
     by_group: dict[str, list[ClientRecord]] = defaultdict(list)

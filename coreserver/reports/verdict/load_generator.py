@@ -1,4 +1,4 @@
-"""Did the load generator do what was asked of it? Otherwise its own troubles would pass for the server's."""
+"""Reasons about the load generator: whether it produced the load that the settings demand."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from coreserver.records.client import ClientOutcome
 from coreserver.reports.definitions import samples_needed
 from coreserver.reports.schema import Severity, VerdictReason
 from coreserver.reports.verdict.evidence import Evidence, count_noun, reason
-from coreserver.reports.verdict.lateness import lateness, tolerable_ms
+from coreserver.reports.verdict.lateness import check_lateness, tolerable_ms
 
-# CPU time of one client process, of one core. A queue before a single server doubles its wait between a utilisation of
-# 0.8 and 0.9 (rho / (1 - rho) is 4 and 9): from 0.8 on part of every latency is the client's own queue, above 0.9 most
-# of a fast server's is, and the throughput is the client's limit and not the server's.
+# CPU time of one client process, as a share of one core. The wait in a queue with one server doubles between a
+# utilisation of 0.8 and 0.9 (rho / (1 - rho) is 4 and 9). From 0.8 on, part of every latency is time in the client
+# process; above 0.9 it is most of the latency of a fast server, and the throughput is the limit of the client.
 BUSY_SHARE = 0.8
 SATURATED_SHARE = 0.9
-BUSY_FROM_S = 1.0  # of traffic: in less, collecting garbage once or a first import would decide
+BUSY_FROM_S = 1.0  # of traffic: in less, one garbage collection or a first import would decide
 
-# Its event loop's lateness for a timer of every 10 ms, which a process that wants the CPU and does not get it shows as
-# well. A healthy loop is 0.1 ms late, a stall of the machine (25 to 40 ms) touches one look in a hundred at the most.
+# Delay of the event loop at a timer of every 10 ms; it also rises in a process that does not get the CPU. A healthy
+# loop is 0.1 ms late; a stall of the machine (25 to 40 ms) affects at most one sample in a hundred.
 LAG_P99_MS = 20.0
 
-# Below this no percentile above the median is shown: a picture of a few clients can be looked at with its lag in mind.
+# Below this no percentile above the median is reported, and the delay can be seen in the timeline.
 FEW_MESSAGES = samples_needed(900)
 
-NOT_STARTED_SHARE = 0.01  # of the due connections; with more missing it was another load than the one asked for
+NOT_STARTED_SHARE = 0.01  # of the due connections; with more missing it was another load than requested
 
-# What there was no more of, by the first word in the detail of a client that never began: the machine said so, or the
-# client process kept its last descriptors for itself.
+# The exhausted resource, by the first word in the detail of a client that never started.
 EXHAUSTED = {
     "EMFILE": "file descriptors of a client process (RLIMIT_NOFILE)",
     "RLIMIT_NOFILE": "file descriptors of a client process (RLIMIT_NOFILE)",
@@ -39,14 +38,14 @@ EXHAUSTED = {
 }
 
 
-def generator(evidence: Evidence) -> Iterator[VerdictReason]:
-    """Clients that were saturated, late, limited by the machine, or never began."""
+def check_load_generator(evidence: Evidence) -> Iterator[VerdictReason]:
+    """Yield reasons for client processes that were saturated, late or limited, and for clients that never started."""
     yield from _saturated(evidence)
-    yield from lateness(evidence)
+    yield from check_lateness(evidence)
     yield from _limited(evidence)
     if itself := evidence.totals.connections.self_connect:
-        whom = "itself" if itself == 1 else "themselves"
-        detail = f"{count_noun(itself, 'client')} connected to {whom}: the port has no listener"
+        pronoun = "itself" if itself == 1 else "themselves"
+        detail = f"{count_noun(itself, 'client')} connected to {pronoun}: the port has no listener"
         yield reason("self_connect", "suspect", detail)
 
 
@@ -55,19 +54,21 @@ def _saturated(evidence: Evidence) -> Iterator[VerdictReason]:
     if not workers:
         return
     share = max(worker.cpu_s / worker.elapsed_s for worker in workers)
-    advice = "ask for more client processes, or for less load"
+    advice = "use more client processes, or less load"
     if share > SATURATED_SHARE and not _server_is_saturated(evidence):
-        detail = f"a client process used {share:.0%} of a core: the figures show its limit, not the server's; {advice}"
+        detail = (
+            f"a client process used {share:.0%} of a core, so the figures show its limit and not the server's; {advice}"
+        )
         yield reason("client_saturated", "invalid", detail)
         return
     if share > BUSY_SHARE:
-        detail = f"a client process used {share:.0%} of a core: part of the latency is its own; {advice}"
+        detail = f"a client process used {share:.0%} of a core, so part of the latency is its own; {advice}"
         yield reason("clients_busy", "suspect", detail)
     lag, limit = max(worker.lag_p99_ms for worker in workers), tolerable_ms(evidence, LAG_P99_MS)
     if lag > limit:
         detail = (
-            f"a client process got to its work late: its event loop's lag had a p99 of {lag:.1f} ms, where "
-            f"{limit:.1f} ms would be tolerable; something else has its CPU"
+            f"the event loop of a client process was late: p99 {lag:.1f} ms, tolerable is {limit:.1f} ms; "
+            "other processes use its CPU"
         )
         if evidence.latency.response_ms.count < FEW_MESSAGES:
             yield reason("clients_busy", "suspect", detail)
@@ -76,7 +77,7 @@ def _saturated(evidence: Evidence) -> Iterator[VerdictReason]:
 
 
 def _server_is_saturated(evidence: Evidence) -> bool:
-    """Whether the server had used up its core as well, so that its limit is in the figures beside the clients'.
+    """Whether the server used up its core as well, so that the figures show its limit too.
 
     Clients that never think drive any quick server and themselves to the limit together. One interpreter serves on one
     core at a time; the server in C has no such limit.
@@ -86,10 +87,10 @@ def _server_is_saturated(evidence: Evidence) -> bool:
 
 
 def _limited(evidence: Evidence) -> Iterator[VerdictReason]:
-    """Clients that never began: because something ran out, or for a reason of their own. A cancelled run has many."""
+    """Yield reasons for clients that never started; a cancelled run has many of them, which are not judged."""
     load = evidence.result.load
     if load.stopped_by:
-        detail = f"the clients stopped beginning anything new: {load.stopped_by}"
+        detail = f"the clients started no more messages: {load.stopped_by}"
         yield reason("client_limited", "invalid", detail)
     if evidence.result.outcome != "completed":
         return
@@ -98,6 +99,8 @@ def _limited(evidence: Evidence) -> Iterator[VerdictReason]:
     words = (record.detail.partition(":")[0] for record in idle)
     short = Counter(EXHAUSTED[word] for word in words if word in EXHAUSTED)
     for what, clients in short.most_common():
-        yield reason("client_limited", severity, f"{count_noun(clients, 'client')} could not begin for want of {what}")
+        yield reason(
+            "client_limited", severity, f"{count_noun(clients, 'client')} could not start because of exhausted {what}"
+        )
     if others := len(idle) - short.total():
-        yield reason("not_started", severity, f"{count_noun(others, 'client')} never began to connect")
+        yield reason("not_started", severity, f"{count_noun(others, 'client')} never tried to connect")

@@ -1,4 +1,4 @@
-"""What around a run may have bent its figures: the kernel's limits, the machine, and who shares it."""
+"""Reasons about the machine: limits of the kernel, other processes, other guests, and the server's placement."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Iterator
 from coreserver.reports.schema import VerdictReason
 from coreserver.reports.verdict.evidence import NOT_OURS, Evidence, count_noun, reason
 
-# Steal: CPU time that the hypervisor gave to other guests while this one wanted it. On a quiet host it is well below
-# 0.1 %; from 2 % on, every fiftieth moment of work was held up by somebody whom no figure here shows.
+# Steal: CPU time that the hypervisor gave to other guests while this one needed it. On a quiet host it is well below
+# 0.1 %; from 2 % on, one fiftieth of the work was delayed by guests that no figure here shows.
 STEAL_SHARE = 0.02
-# CPU time of processes that have no part in the run. A tenth of all cores is what housekeeping never takes for long;
-# on two cores it is the fifth of one, enough to push the server or the clients aside now and then.
+# CPU time of processes that have no part in the run. Housekeeping never takes a tenth of all cores for long; on two
+# cores that is a fifth of one, enough to preempt the server or the clients now and then.
 OTHERS_SHARE = 0.10
 JUDGED_FROM_S = 1.0  # the kernel counts in steps of 10 ms a core, so in less time a few of them would decide
 
 
-def surroundings(evidence: Evidence) -> Iterator[VerdictReason]:
-    """Overflowing or capped accept queues, a busy machine, and where the server is, if it is known."""
+def check_machine(evidence: Evidence) -> Iterator[VerdictReason]:
+    """Yield reasons for full or capped backlogs, for a busy machine, and for the placement of the server."""
     yield from _accept_queue(evidence)
-    yield from _machine(evidence)
+    yield from _other_load(evidence)
     yield from _place(evidence)
 
 
 def _place(evidence: Evidence) -> Iterator[VerdictReason]:
     if evidence.server.placement == "thread":
-        detail = "the server shares its interpreter with the control plane, so each can hold up the other a little"
+        detail = "the server shares its interpreter with the control plane, so each can delay the other"
         yield reason("shared_interpreter", "note", detail)
     elif evidence.server.placement == NOT_OURS:
         detail = (
-            "the server is not the lab's: what clients waited for before their greeting cannot be told apart, and "
-            "nothing of its threads, CPU and memory was seen"
+            "the server is external: backlog wait, queue wait and greeting wait are one wait, and its threads, "
+            "CPU time and memory are not known"
         )
         yield reason("server_unseen", "note", detail)
 
@@ -48,14 +48,14 @@ def _accept_queue(evidence: Evidence) -> Iterator[VerdictReason]:
         yield reason("backlog_capped", "note", detail)
 
 
-def _machine(evidence: Evidence) -> Iterator[VerdictReason]:
+def _other_load(evidence: Evidence) -> Iterator[VerdictReason]:
     machine = evidence.result.machine
     if machine is None or machine.elapsed_s < JUDGED_FROM_S:
         return
     available_s = machine.elapsed_s * machine.cores
     steal = machine.steal_s / available_s
     if steal > STEAL_SHARE:
-        detail = f"the host gave {steal:.1%} of this machine's CPU time to other guests while work was waiting here"
+        detail = f"the host gave {steal:.1%} of this machine's CPU time to other guests while processes here needed it"
         yield reason("machine_busy", "suspect", detail)
     of_server_s = (evidence.server.cpu_s or 0.0) if evidence.server.placement == "process" else 0.0
     others = (machine.busy_s - machine.own_s - of_server_s) / available_s

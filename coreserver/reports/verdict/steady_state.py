@@ -1,4 +1,4 @@
-"""Do a run's figures agree with one another, and did the run stay what it was from its beginning to its end?"""
+"""Reasons about consistency: whether records and samples agree, and whether the run was steady."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from coreserver.reports.schema import VerdictReason
 from coreserver.reports.timing import Nanoseconds, measured
 from coreserver.reports.verdict.evidence import Evidence, reason
 
-STANDARD_ERRORS = 4  # beyond them chance is once in 16,000 runs for normal errors, and in a thousand for ours
-LAW_SAMPLES = 200  # 20 s: with fewer the batches are too short to tell chance from error
+STANDARD_ERRORS = 4  # exceeded by chance once in 16,000 runs for normal errors, once in a thousand for these
+MIN_LAW_SAMPLES = 200  # 20 s: with fewer, the batches are too short to distinguish chance from error
 
-# Halves may differ by more than chance and yet too little to matter: under a quarter of the mean, the mean of the whole
-# is within an eighth of either; under a tenth of a millisecond it is the scatter of any scheduler.
+# Halves may differ by more than chance and still too little to matter: below a quarter of the mean, the mean of the
+# whole is within an eighth of either half; below a tenth of a millisecond it is normal scatter of a scheduler.
 DRIFT_SHARE = 0.25
 DRIFT_MS = 0.1
-EDGE_SHARE = 0.05  # of a window, at each end: what begins or ends there is no change in the middle
+EDGE_SHARE = 0.05  # of a window, at each end: groups that start or end there do not disturb it
 
 
-def little_law(evidence: Evidence) -> Iterator[VerdictReason]:
-    """The mean number of connections by the samples, against arrival rate times mean time by the records.
+def check_little_law(evidence: Evidence) -> Iterator[VerdictReason]:
+    """Compare the mean number of connections in the samples with arrival rate times mean time in the records.
 
-    Over a finite span rate times time is the time that all connections spent in it together, divided by its length, so
-    both speak of the same quantity and only the samples are subject to chance. Each sample is held against the mean
-    number over the step before it; the differences' own scatter, by batch means, says how far off their mean may be,
-    but never less than independent looks at a Poisson number would be.
+    Over a finite span, rate times time is the total time that connections spent in it, divided by its length. So both
+    are the same quantity, and only the samples are subject to chance. Each sample is compared with the mean number over
+    the step before it. The scatter of the differences, by batch means, gives the error of their mean; it is at least
+    that of independent samples of a Poisson number.
     """
     result = evidence.result
     samples = [s for s in result.samples if result.load.started_ns <= s.at_ns <= result.load.ended_ns]
     servers = [c.server for c in result.connections if c.server is not None]
     missing = any(c.server is None and c.client.connected_ns is not None for c in result.connections)
-    if len(samples) < LAW_SAMPLES or missing or result.foreign or result.records_lost:
+    if len(samples) < MIN_LAW_SAMPLES or missing or result.foreign or result.records_lost:
         return
     by_records = _mean_numbers(servers, samples)
     by_samples = np.array([sample.waiting + sample.in_service for sample in samples[1:]], dtype=np.float64)
@@ -50,14 +50,14 @@ def little_law(evidence: Evidence) -> Iterator[VerdictReason]:
     error = max(estimate.standard_error, (expected / len(by_samples)) ** 0.5)
     if abs(estimate.mean) > STANDARD_ERRORS * error:
         detail = (
-            f"by the server's samples {by_samples.mean():.2f} connections were there on average, by the records of "
-            f"their times {expected:.2f}: more than {STANDARD_ERRORS} standard errors apart, so one of them is wrong"
+            f"the mean number of connections is {by_samples.mean():.2f} by the server's samples and {expected:.2f} by "
+            f"the records of their times; they differ by more than {STANDARD_ERRORS} standard errors, so one is wrong"
         )
         yield reason("little_law", "suspect", detail)
 
 
 def _mean_numbers(servers: list[ConnectionRecord], samples: list[Sample]) -> NDArray[np.float64]:
-    """How many of these connections were there on average between each two neighbouring samples."""
+    """Return the mean number of these connections between each two neighbouring samples."""
     at = np.array([sample.at_ns for sample in samples], dtype=np.int64)
     spent = _time_spent(np.array([s.accepted_ns for s in servers], dtype=np.int64), at)
     left = [s.finished_ns for s in servers if s.finished_ns is not None]
@@ -66,7 +66,7 @@ def _mean_numbers(servers: list[ConnectionRecord], samples: list[Sample]) -> NDA
 
 
 def _time_spent(begins: Nanoseconds, at: Nanoseconds) -> Nanoseconds:
-    """The time since each of `begins`, summed over those that lie before each instant `at`."""
+    """Return, for each instant `at`, the time since each of `begins` before it, summed up."""
     begins = np.sort(begins) - at[0]  # small numbers: sums of absolute stamps would not fit
     count = np.searchsorted(begins, at - at[0], side="right")
     sums = np.concatenate([[0], np.cumsum(begins)])
@@ -74,11 +74,11 @@ def _time_spent(begins: Nanoseconds, at: Nanoseconds) -> Nanoseconds:
     return spent
 
 
-def drift(evidence: Evidence) -> Iterator[VerdictReason]:
-    """Groups whose response time was another in the second half of their window than in the first.
+def check_drift(evidence: Evidence) -> Iterator[VerdictReason]:
+    """Yield a reason for each group whose response time changed between the halves of its window.
 
-    Only of groups that are meant to be steady: closed ones, and open ones of one rate, while no other group comes or
-    goes; and with enough answers in both halves.
+    Covers steady groups only: closed ones, and open ones with one rate, while no other group starts or ends, with
+    enough answers in both halves.
     """
     for group in evidence.groups:
         window = evidence.windows.get(group.get("name", ""))
@@ -104,7 +104,7 @@ def _is_steady(group: Mapping[str, Any]) -> bool:
 
 
 def _is_disturbed(evidence: Evidence, group: Mapping[str, Any], window: MeasuredWindow) -> bool:
-    """Whether another group's clients come or go while this one is measured."""
+    """Whether another group starts or ends while this one is measured."""
     edge = EDGE_SHARE * (window.until_ns - window.from_ns)
     others = (other for name, other in evidence.windows.items() if name != group["name"] and other is not None)
     changes = (at for other in others for at in (other.from_ns, other.until_ns))
@@ -112,7 +112,7 @@ def _is_disturbed(evidence: Evidence, group: Mapping[str, Any], window: Measured
 
 
 def _responses(evidence: Evidence, group: str, window: MeasuredWindow) -> tuple[Nanoseconds, NDArray[np.float64]]:
-    """When the group's messages in the window were due, ascending, and how long each response took."""
+    """Return when the group's messages in the window were due, ascending, and their response times."""
     table = evidence.table
     of_group = np.array([c.client.group == group for c in evidence.result.connections], dtype=np.bool_)
     chosen = measured(table) & (table.due_ns >= window.from_ns) & (table.due_ns < window.until_ns)
@@ -133,11 +133,11 @@ def _error(
     values: NDArray[np.float64],
     is_first: NDArray[np.bool_],
 ) -> float:
-    """The standard error of the difference of the halves: the smaller one of two.
+    """Return the standard error of the difference of the halves: the smaller of two estimates.
 
-    A queue that an overloaded server lets grow makes every half a slope, whose batches scatter as if chance had done
-    it. So the scatter is also taken around one line through both halves. Simulated on M/M/1 at utilisations of 0.5 to
-    0.9 and 60 runs of 600 to 4,000 each, that raises no false alarm; at 1.2 and 2 it finds 77 of 80 where 6 were found.
+    In an overloaded server the queue grows, so each half is a slope, and its batches scatter as if by chance. Therefore
+    the scatter is also taken around one line through both halves. Simulated on M/M/1 with utilisations of 0.5 to 0.9
+    and 60 runs of 600 to 4,000 each, this raises no false alarm; at 1.2 and 2 it finds 77 of 80 cases instead of 6.
     """
     at = (due_ns - due_ns[0]).astype(np.float64)
     at -= at.mean()

@@ -1,4 +1,4 @@
-"""Can the figures of a run be believed? A status, and every reason for it as a code and a sentence."""
+"""The verdict on a run: whether its figures are reliable, with every reason as a code and a sentence."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from coreserver.reports.definitions import PERCENTILES, samples_needed
 from coreserver.reports.schema import MAX_REASONS, Verdict, VerdictReason
 from coreserver.reports.verdict.evidence import Evidence, count_noun, reason
-from coreserver.reports.verdict.load_generator import generator
-from coreserver.reports.verdict.machine import surroundings
-from coreserver.reports.verdict.steady_state import drift, little_law
+from coreserver.reports.verdict.load_generator import check_load_generator
+from coreserver.reports.verdict.machine import check_machine
+from coreserver.reports.verdict.steady_state import check_drift, check_little_law
 
 FAILURES = {
-    "cannot_start": "the machine refused what the run needs",
+    "cannot_start": "the machine refused a resource that the run needs",
     "could_not_connect": "no client could connect to the server",
     "worker_died": "the client process ended before it delivered its result",
     "server_failed": "the server failed during the run",
@@ -26,10 +26,10 @@ def judge(evidence: Evidence) -> Verdict:
         *_ending(evidence),
         *_replies(evidence),
         *_records(evidence),
-        *generator(evidence),
-        *surroundings(evidence),
-        *little_law(evidence),
-        *drift(evidence),
+        *check_load_generator(evidence),
+        *check_machine(evidence),
+        *check_little_law(evidence),
+        *check_drift(evidence),
         *_samples(evidence),
     ]
     order = ("invalid", "suspect", "note")
@@ -42,32 +42,34 @@ def _ending(evidence: Evidence) -> Iterator[VerdictReason]:
     result = evidence.result
     if result.outcome == "failed":
         code = result.failure or "failed"
-        said = FAILURES.get(code, "the run failed")
-        yield reason(code, "invalid", f"{said}: {result.failure_detail}" if result.failure_detail else said)
+        text = FAILURES.get(code, "the run failed")
+        yield reason(code, "invalid", f"{text}: {result.failure_detail}" if result.failure_detail else text)
     elif result.outcome == "cancelled":
-        yield reason("cancelled", "suspect", "the run was cancelled; the figures speak of the part that was done")
+        yield reason("cancelled", "suspect", "the run was cancelled; the figures cover the part that was executed")
     elif not result.load.complete or evidence.totals.connections.unfinished:
-        yield reason("incomplete", "invalid", "the clients were cut short: the last of their records are missing")
+        yield reason("incomplete", "invalid", "the clients ended early, so their last records are missing")
 
 
 def _replies(evidence: Evidence) -> Iterator[VerdictReason]:
     if wrong := evidence.totals.connections.corrupted:
-        detail = f"{count_noun(wrong, 'connection')} got bytes the protocol does not allow"
+        detail = f"{count_noun(wrong, 'connection')} got bytes that the protocol does not allow"
         yield reason("corrupted_replies", "invalid", detail)
 
 
 def _records(evidence: Evidence) -> Iterator[VerdictReason]:
     result = evidence.result
     if result.records_lost:
-        detail = f"{count_noun(result.records_lost, 'server record')} did not fit and went missing"
+        detail = f"{count_noun(result.records_lost, 'server record')} did not fit and were lost"
         yield reason("records_lost", "invalid", detail)
     joined = [connection for connection in result.connections if connection.server is not None]
     bare = sum(c.server is None and c.client.greeted_ns is not None for c in result.connections)
-    if bare and joined:  # with none at all nobody kept records, and the figures that rest on them are null
-        detail = f"the server's record of {count_noun(bare, 'greeted connection')} was not there when the run ended"
+    if bare and joined:  # with none at all no records were kept, and the figures that need them are null
+        detail = f"the server's record of {count_noun(bare, 'greeted connection')} is missing"
         yield reason("records_missing", "suspect", detail)
-    if result.foreign and result.failure != "worker_died":  # what a dead one did last would pass for a stranger's
-        detail = f"the server also served {count_noun(result.foreign, 'connection')} of somebody else during the run"
+    if (
+        result.foreign and result.failure != "worker_died"
+    ):  # the last connections of a dead process would count as foreign
+        detail = f"the server also served {count_noun(result.foreign, 'connection')} of other clients during the run"
         yield reason("foreign_connections", "suspect", detail)
 
 

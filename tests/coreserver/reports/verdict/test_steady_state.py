@@ -11,7 +11,7 @@ import pytest
 
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
-from coreserver.reports.verdict.steady_state import drift, little_law
+from coreserver.reports.verdict.steady_state import check_drift, check_little_law
 from tests.support.made_records import client, evidence, result, sample, server
 
 SECONDS = 30
@@ -45,7 +45,7 @@ def looked_at(made: Sequence[JoinedConnection], *, missed: float = 0.0, each_ms:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (50, 20), (2, 10), (40, 2500)])
 def test_samples_and_records_of_the_same_connections_agree(rate_per_s: float, mean_ms: float, seed: int) -> None:
-    assert list(little_law(evidence(looked_at(connections(rate_per_s, mean_ms, seed))))) == []
+    assert list(check_little_law(evidence(looked_at(connections(rate_per_s, mean_ms, seed))))) == []
 
 
 def test_a_constant_rate_in_step_with_the_samples_is_no_contradiction() -> None:
@@ -53,17 +53,17 @@ def test_a_constant_rate_in_step_with_the_samples_is_no_contradiction() -> None:
         JoinedConnection(client(due=at, connect=at, connected=at), server(at, at, at + 30))
         for at in range(0, 1000 * SECONDS, 100)
     ]
-    assert list(little_law(evidence(looked_at(made)))) == []
+    assert list(check_little_law(evidence(looked_at(made)))) == []
 
 
 def test_connections_that_stay_all_the_time_agree_without_any_scatter() -> None:
     made = [JoinedConnection(client(due=k, connect=k, connected=k), server(k, k, None)) for k in range(50)]
-    assert list(little_law(evidence(looked_at(made)))) == []
+    assert list(check_little_law(evidence(looked_at(made)))) == []
 
 
 @pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (40, 2500)])
 def test_samples_that_miss_a_third_of_the_connections_are_found_out(rate_per_s: float, mean_ms: float) -> None:
-    (found,) = little_law(evidence(looked_at(connections(rate_per_s, mean_ms, 1), missed=0.33)))
+    (found,) = check_little_law(evidence(looked_at(connections(rate_per_s, mean_ms, 1), missed=0.33)))
     assert (found.code, found.severity) == ("little_law", "suspect")
 
 
@@ -72,7 +72,7 @@ def test_the_law_is_not_judged_on_few_samples_or_without_every_record() -> None:
     few = looked_at(connections(20, 300, 1), missed=0.5, each_ms=170)
     bare = JoinedConnection(client(due=5, connect=5, connected=5), None)
     for untold in (few, replace(wrong, foreign=1), replace(wrong, connections=[*wrong.connections, bare])):
-        assert list(little_law(evidence(untold))) == []
+        assert list(check_little_law(evidence(untold))) == []
 
 
 CLOSED = {"name": "script", "kind": "closed", "duration_s": 10.0, "warm_up_s": 0.0}
@@ -101,7 +101,7 @@ def answered(first_ms: float, second_ms: float, *, scatter: float = 0.3, each_ms
     ],
 )
 def test_halves_that_differ_by_more_than_chance_and_enough_to_matter(made: JoinedConnection, drifted: bool) -> None:
-    found = list(drift(evidence(result([made], ended=10_000), groups=[CLOSED])))
+    found = list(check_drift(evidence(result([made], ended=10_000), groups=[CLOSED])))
     assert [(reason.code, reason.severity) for reason in found] == [("drift", "suspect")] * drifted
 
 
@@ -117,7 +117,7 @@ def test_a_queue_that_grows_all_the_time_is_drift_and_one_that_comes_and_goes_is
         messages.append((due, due, free))
     made = JoinedConnection(client(closed=30_000, messages=messages), None)
     window = CLOSED | {"kind": "open"}
-    assert bool(list(drift(evidence(result([made], ended=10_000), groups=[window])))) is drifted
+    assert bool(list(check_drift(evidence(result([made], ended=10_000), groups=[window])))) is drifted
 
 
 def test_waits_that_come_in_runs_are_no_drift() -> None:
@@ -126,7 +126,7 @@ def test_waits_that_come_in_runs_are_no_drift() -> None:
         level = 4 + 0.99 * (level - 4) + rng.gauss(0, 0.2)
         messages.append((5.0 * k, 5.0 * k, 5.0 * k + max(level, 0.5)))
     made = JoinedConnection(client(closed=10_000, messages=messages), None)
-    assert list(drift(evidence(result([made], ended=10_000), groups=[CLOSED]))) == []
+    assert list(check_drift(evidence(result([made], ended=10_000), groups=[CLOSED]))) == []
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_waits_that_come_in_runs_are_no_drift() -> None:
     ],
 )
 def test_only_groups_that_are_meant_to_be_steady_are_judged(change: dict[str, Any], judged: bool) -> None:
-    found = list(drift(evidence(result([answered(4.0, 8.0)], ended=10_000), groups=[CLOSED | change])))
+    found = list(check_drift(evidence(result([answered(4.0, 8.0)], ended=10_000), groups=[CLOSED | change])))
     assert bool(found) is judged
 
 
@@ -148,5 +148,5 @@ def test_while_another_group_comes_or_goes_a_change_is_what_was_asked_for() -> N
     attack = {"name": "attack", "kind": "open", "start_s": 5.0, "duration_s": 5.0}
     beside = {"name": "beside", "kind": "open", "start_s": 0.0, "duration_s": 10.0}
     of = result([answered(4.0, 8.0)], ended=10_000)
-    assert list(drift(evidence(of, groups=[CLOSED, attack]))) == []
-    assert len(list(drift(evidence(of, groups=[CLOSED, beside])))) == 1
+    assert list(check_drift(evidence(of, groups=[CLOSED, attack]))) == []
+    assert len(list(check_drift(evidence(of, groups=[CLOSED, beside])))) == 1

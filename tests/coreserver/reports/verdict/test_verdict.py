@@ -102,14 +102,14 @@ def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
 @pytest.mark.parametrize(
     ("detail", "code", "words"),
     [
-        ("EMFILE", "client_limited", "2 clients could not begin for want of file descriptors"),
+        ("EMFILE", "client_limited", "2 clients could not start because of exhausted file descriptors"),
         (
             "RLIMIT_NOFILE: 336 connections are open already",
             "client_limited",
-            "2 clients could not begin for want of file",
+            "2 clients could not start because of exhausted file",
         ),
-        ("EADDRNOTAVAIL", "client_limited", "for want of local ports"),
-        ("EACCES", "not_started", "2 clients never began to connect"),
+        ("EADDRNOTAVAIL", "client_limited", "because of exhausted local ports"),
+        ("EACCES", "not_started", "2 clients never tried to connect"),
     ],
 )
 @pytest.mark.parametrize(("others", "severity"), [(2, "invalid"), (198, "suspect")])
