@@ -16,8 +16,8 @@ from coreserver.reports.timing import Nanoseconds, later_lateness_ns
 from coreserver.reports.verdict.evidence import Evidence, reason
 
 # Lateness is part of the response time, so it must stay small compared with it. With a timerfd its p99 is 0.1 to
-# 0.3 ms. A p99 rests on a thousand samples and has a strict bound; the maximum of a few clients counts only from where it is
-# visible in the timeline.
+# 0.3 ms. A p99 rests on a thousand samples and has a strict bound; the maximum of a few clients counts only from where
+# it is visible in the timeline.
 LATE_P99_MS = 1.0
 LATE_MAX_MS = 50.0
 OF_RESPONSE = 0.05  # a smaller share of the mean response time is tolerable
