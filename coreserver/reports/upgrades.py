@@ -9,7 +9,8 @@ not know.
   version before it to the version after it, registered in `STEPS`.
 - A function, and the column lists and names in it, never change once a program with that version has written reports.
   For this reason they are written out here and not imported from the current schema.
-- One report of every version is kept in `tests/data/reports`; tests open each of them wherever reports are shown.
+- One report of every version is kept in `tests/data/reports`; tests open each of them wherever reports are shown, and
+  fail if the schema has another shape than the kept report of its version. `python -m tests.support.golden` writes it.
 
 Version 1 was written in five shapes, because fields were added to it without raising the version. Each shape has a
 function of its own below, which recognises the shape by the field that is missing.

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding-a-figure.md"
 COPIED = ("coreserver", "webapp", "templates", "static", "tests", "docs", "pyproject.toml")
 TOTALS, SCHEMA, VOCABULARY = (f"coreserver/reports/{name}.py" for name in ("totals", "schema_figures", "vocabulary"))
+DEFINITIONS = "coreserver/reports/definitions.py"
 TEST = "tests/coreserver/reports/test_first_greeting.py"
 EXPLANATION = "first connection due to first greeting read; null if no client was greeted"
 
@@ -56,6 +57,11 @@ def insert(path: Path, anchor: str, text: str, *, before: bool = False) -> None:
     path.write_text("".join(lines))
 
 
+def raise_version(definitions: Path) -> None:
+    text = re.sub(r"(?<=^SCHEMA_VERSION = )\d+", lambda old: str(int(old[0]) + 1), definitions.read_text(), flags=re.M)
+    definitions.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a copy of the project and follow the steps of the page in it."""
@@ -75,7 +81,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insert(root / SCHEMA, "    peak_in_service:", field)
     insert(root / VOCABULARY, '                "most connections in service', entry)
     (root / TEST).write_text(test)
-    for module in ("docs.report_schema", "docs.glossary_figures"):
+    raise_version(root / DEFINITIONS)
+    for module in ("docs.report_schema", "docs.glossary_figures", "tests.support.golden"):
         run(root, "-m", module)
     run(root, "-m", "ruff", "check", "--fix", "--no-cache", "-q", TOTALS)  # merge the two imports from one module
     return root
@@ -121,5 +128,5 @@ def test_documents_describe_the_figure(copy: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_tests_of_page_and_vocabulary_pass(copy: Path) -> None:
-    tests = (TEST, "tests/coreserver/reports/test_vocabulary.py")
+    tests = (TEST, *(f"tests/coreserver/reports/test_{name}.py" for name in ("vocabulary", "upgrades")))
     assert "passed" in run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
