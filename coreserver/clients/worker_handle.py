@@ -20,7 +20,7 @@ from coreserver.records.client import ClientRecord, WorkerUsage
 
 START_S = 20.0  # until its first line: interpreter and imports, on a busy machine
 SILENCE_S = 4.0  # a running process sends two lines a second; one that is stopped or stuck is ended within 5 s
-CANCEL_S = 2.0  # the same after a cancel, counted from its last line: somebody waits for the end of the run
+CANCEL_S = 2.0  # the same after a cancel, counted from its last line: the user waits for the end of the run
 EXIT_S = 2.0  # from the end of its stdout to its exit
 MAX_QUOTED_LINES = 5
 

@@ -302,7 +302,7 @@ class ClientConnection(ABC):
             self._connect_failed(failure)
             return
         self.record.connected_ns = self._progress_ns = connected_ns
-        # The kernel may choose the target's own port, if nobody listens there, as the local port of a connect to the
+        # The kernel may choose the target's own port, if nothing listens there, as the local port of a connect to the
         # ephemeral range. TCP's simultaneous open then connects the socket to itself, and it echoes what is sent.
         if self.record.local == self._context.target.sockaddr:
             port = self._context.target.sockaddr[1]

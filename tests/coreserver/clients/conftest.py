@@ -13,7 +13,7 @@ LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 @pytest.fixture(scope="session", autouse=True)
 def libuv_is_set_up() -> None:
-    """The first uvloop of a process opens a pipe that belongs to libuv for good; it is nobody's leak."""
+    """Create the first uvloop before the tests: it opens a pipe that libuv keeps, which is not a leak."""
     uvloop.new_event_loop().close()
 
 

@@ -1,4 +1,4 @@
-"""Scripts as data: what is sent, which replies are owed, and which send completes which message."""
+"""Script plans: the sends, their replies, and the messages that each send completes."""
 
 from __future__ import annotations
 

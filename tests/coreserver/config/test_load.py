@@ -1,4 +1,4 @@
-"""The settings of a load: what is refused, and by which name."""
+"""The settings of a load: invalid ones are refused with the name of the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T29 and its kin: what can happen to a server's process, and that the lab says so and cleans up."""
+"""Server processes that die, hang or cannot start: the lab reports it and cleans up."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from coreserver.models.shared.base import State
 from coreserver.models.shared.child_model import ChildModel
 from tests.support.servers import Peer, assert_conserved, assert_healthy, is_refused, running, server_config, wait_until
 
-SOON_S = 2.0
+SOON_S = 20.0  # of what happens at once on a quiet machine
 CHILD = "import sys; from coreserver.hosting import server_process as child; sys.exit(child.main())"
 
 
 @pytest.fixture(params=["thread_per_client", "c_threads"])
 def model(request: pytest.FixtureRequest) -> str:
-    """A design in Python and one in C."""
+    """Return a design in Python and one in C."""
     name: str = request.param
     return name
 
 
 @pytest.fixture
 def server(model: str) -> Iterator[ServerHost]:
-    """A server of the model in a process of its own."""
+    """Run a server of the model in its own process."""
     with running(model, placement="process") as host:
         yield host
 
 
 class Program(ChildModel):
-    """A server whose program is of the test's choosing."""
+    """A server that runs the program of the test."""
 
     start_deadline_s = 5.0
 
@@ -53,7 +53,7 @@ class Program(ChildModel):
 
 
 def python(code: str) -> Program:
-    """A server that runs this code."""
+    """Return a server that runs this Python code."""
     return Program(sys.executable, "-c", code)
 
 
@@ -107,7 +107,7 @@ def test_paused_process_can_be_stopped(server: ServerHost) -> None:
     os.kill(pid_of(server), signal.SIGSTOP)
     began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < SOON_S
     assert server.state is State.STOPPED
     assert_nothing_left(server)
 
@@ -120,7 +120,7 @@ def test_drain_ends_when_process_dies(server: ServerHost) -> None:
         killer = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -9 {pid}"])
         began = time.monotonic()
         server.drain(30.0)
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < SOON_S
         killer.wait()
         assert not child.is_running()
     assert "SIGKILL" in (server.failure or "")
@@ -159,7 +159,9 @@ def test_servers_end_with_killed_lab(model: str) -> None:
 
     def is_gone() -> bool:
         with suppress(psutil.NoSuchProcess):
-            return child.status() == psutil.STATUS_ZOMBIE  # an init that does not reap is not ours to mend
+            return (
+                child.status() == psutil.STATUS_ZOMBIE
+            )  # an init process that does not reap is no fault of the server
         return True
 
     wait_until(is_gone, "the server has ended", SOON_S)
@@ -273,7 +275,7 @@ def test_port_in_use_is_reported(model: str, server: ServerHost) -> None:
 
 
 def refusing() -> Program:
-    """A server in Python that has been given an address it cannot have; the settings let none through."""
+    """Return a Python server with an unusable address, which its settings would refuse."""
     refusal = "Refused('config', 'host', 'no such address')"
     imports = "import sys; from coreserver.telemetry.frames import Refused, encode"
     code = f"{imports}; sys.stdout.buffer.write(encode({refusal}))"
@@ -281,7 +283,7 @@ def refusing() -> Program:
 
 
 def no_such_address() -> ServerHost:
-    """The same of the C program, which really tries it."""
+    """Return the same for the C program, which tries to use the address."""
     return host_for(server_config("c_threads").model_copy(update={"host": "::1%nowhere"}))
 
 

@@ -1,4 +1,4 @@
-"""Verdicts of real runs: what is done to the clients or to the server on purpose is found out."""
+"""Verdicts of real runs with faults that the tests cause."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def codes(of: dict[str, Any]) -> dict[str, str]:
 
 
 def test_healthy_run_is_valid(tmp_path: Path) -> None:
-    for _ in range(RUNS):  # beside other tests a client may really have had to wait for its CPU
+    for _ in range(RUNS):  # on a busy machine a client may have waited for its CPU
         found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
         assert found["totals"]["messages"]["verified"] >= 100
         if not (strange := set(codes(found)) - NOTES - NOT_OURS):
@@ -115,7 +115,7 @@ def test_capped_backlog_is_noted(tmp_path: Path) -> None:
 
 def test_pool_is_compared_with_theory(tmp_path: Path) -> None:
     group = {"kind": "open", "rate_per_s": 200.0, "duration_s": 1.5, "warm_up_s": 0.1}
-    for _ in range(RUNS):  # a machine that is busy elsewhere hands over late, and theory does not know of it
+    for _ in range(RUNS):  # a busy machine hands over late, which theory does not include
         found = report(tmp_path, POOL, group)["theory"]
         if abs(found["wait_ms"] - found["recursion_wait_ms"]) < 5 and found["erlang_c_wait_ms"] is not None:
             break
@@ -139,7 +139,7 @@ def test_lost_records_are_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_busy_machine_is_suspect(tmp_path: Path) -> None:
-    spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # what other tests leave of the machine
+    spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # uses what other tests leave of the machine
     with subprocess.Popen(spin) as stranger:
         try:
             found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)

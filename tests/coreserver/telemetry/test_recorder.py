@@ -76,7 +76,7 @@ def test_stalled_reader_costs_whole_records() -> None:
     with outbox_to_mirror(limit=1000) as (sender, remote, may_read):
         subscription = remote.subscribe()
         recorder = ReportingRecorder(sender)
-        for _ in range(connections):  # far more than the pipe and the sender hold, while nobody reads
+        for _ in range(connections):  # far more than the pipe and the sender hold, while nothing is read
             record = recorder.accepted(PEER)
             recorder.started(record, "worker-1")
             recorder.finished(record, ServerOutcome.COMPLETED)

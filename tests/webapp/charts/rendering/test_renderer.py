@@ -1,4 +1,4 @@
-"""Who draws pictures, when, and what becomes of it: small stand-ins for the process, and once the real one."""
+"""The chart renderer with small programs as helper process, and once with the real one."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from webapp.problems import Problem, Unavailable
 
 SPEC = {"mark": "bar"}
 DONE = "print(json.dumps({'done': base64.b64encode(str(os.getpid()).encode()).decode()}), flush=True)"
-WILLING = f"for line in sys.stdin: {DONE}"  # draws its own pid
+WILLING = f"for line in sys.stdin: {DONE}"  # answers with its own pid
 STUCK = "import time\nfor line in sys.stdin: time.sleep(600)"
 UNABLE = "for line in sys.stdin: print(json.dumps({'error': 'no such mark'}), flush=True)"
 BRIEF = f"sys.stdin.readline(); {DONE}"  # ends after its first answer
 DYING = "sys.stdin.readline(); os._exit(3)"
-PATIENCE_S = 10.0
+DEADLINE_S = 30.0
 
 Make = Callable[..., ChartRenderer]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Renderers whose process runs this text; closed when the test is over."""
+    """Return a factory of renderers whose helper runs the given program; close them after the test."""
     made = []
 
     def renderer(
         program: str,
         *,
         is_busy: Callable[[], bool] = lambda: False,
-        deadline_s: float = PATIENCE_S,
+        deadline_s: float = DEADLINE_S,
         idle_s: float = 60.0,
     ) -> ChartRenderer:
         command = [sys.executable, "-c", f"import base64, json, os, sys\n{program}"]
@@ -82,7 +82,7 @@ def test_run_ends_process_during_an_image(make: Make) -> None:
     thread = threading.Thread(target=draw)
     thread.start()
     is_busy.set()
-    while thread.is_alive():  # it may not have come as far as its process yet
+    while thread.is_alive():  # its process may not have started yet
         charts.end_process()
         thread.join(0.01)
     assert len(refusals) == 1
@@ -118,7 +118,7 @@ def test_idle_process_is_ended(make: Make) -> None:
     pid = int(charts.svg(SPEC))
     for thread in threading.enumerate():
         if thread.name == "charts idle":
-            thread.join(PATIENCE_S)
+            thread.join(DEADLINE_S)
     assert not is_alive(pid)
 
 
@@ -169,7 +169,7 @@ def test_real_process_ends_with_its_lifeline(tmp_path: Path) -> None:
         process = charts._process
         assert process is not None
         process._child.close_stdin()  # as the kernel does when the lab is killed
-        ending = process._child.wait(PATIENCE_S)
+        ending = process._child.wait(DEADLINE_S)
         assert ending is not None
         assert ending.code == 0
     finally:
