@@ -1,4 +1,4 @@
-"""Fixtures of the clients' tests."""
+"""Fixtures for tests of clients."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def libuv_is_set_up() -> None:
 
 @pytest.fixture(params=list(LOOPS))
 def loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Each event loop a client process may run on."""
+    """Return each kind of event loop that a client process may use."""
     return LOOPS[request.param]

@@ -1,4 +1,4 @@
-"""Where load may be sent."""
+"""Addresses that load may be sent to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several client processes that share one load."""
+"""Client processes that share one load."""
 
 from __future__ import annotations
 

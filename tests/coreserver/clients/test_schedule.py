@@ -1,4 +1,4 @@
-"""Due times and messages: pure arithmetic, checked against answers worked by hand."""
+"""Due times and messages, compared with results worked out by hand."""
 
 from __future__ import annotations
 

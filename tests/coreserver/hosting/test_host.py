@@ -1,4 +1,4 @@
-"""One story through the host interface: it reads the same wherever the server lives."""
+"""The host interface: the same results in every placement."""
 
 from __future__ import annotations
 
@@ -153,8 +153,8 @@ def test_work_settings_reach_the_server() -> None:
 
 
 def rank_correlation(a: list[int], b: list[int]) -> float:
-    ranks = [np.argsort(np.argsort(values)) for values in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values)) - (len(values) - 1) / 2 for values in (a, b))
+    return float(first @ second / (first @ first))
 
 
 def test_placement_selects_the_host() -> None:

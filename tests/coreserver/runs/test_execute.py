@@ -1,4 +1,4 @@
-"""Runs: real servers, real client processes, and both sides of every connection joined."""
+"""Runs with real servers and client processes, and the joined records of both sides."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def report(
     group: dict[str, Any],
     on_progress: Callable[[Progress], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """A run of one group against a server of its own, as its report has it."""
+    """Run one group against its own server and return the report."""
     load = LoadConfig.model_validate({"clients": [group], "client_processes": 1, "seed": 3})
     with running(**server) as host:
         result = run(host, load, tmp_path, on_progress=on_progress)
@@ -64,7 +64,7 @@ def test_healthy_run_is_valid(tmp_path: Path) -> None:
 
 
 class Starver(threading.Thread):
-    """Lets our child processes have the CPU for 20 ms of every 60."""
+    """Let the child processes run for 20 ms of every 60 ms."""
 
     def __init__(self) -> None:
         super().__init__(name="starver")

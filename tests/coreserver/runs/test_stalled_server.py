@@ -1,4 +1,4 @@
-"""A server that freezes for a second: an open load sees it, a closed one hardly, a small backlog makes it worse."""
+"""A server that freezes for one second, under open load, closed load and with a small backlog."""
 
 from __future__ import annotations
 

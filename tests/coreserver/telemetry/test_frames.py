@@ -1,4 +1,4 @@
-"""Telemetry frames: what goes in comes out, however the pipe cuts the stream."""
+"""Telemetry frames: encoding and decoding, for any split of the stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How busy the machine is, and how much of that is us."""
+"""CPU time of the machine and the share of this process."""
 
 from __future__ import annotations
 

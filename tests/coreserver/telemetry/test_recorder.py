@@ -1,4 +1,4 @@
-"""Records on their way from one process to another: the sender, the recorder that fills it, and the remote."""
+"""Records sent from one process to another: frame sender, reporting recorder and remote recorder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_SAMPLE = Sample(0, 0, 0, None, None, None, None, 0.0, 0, 0, 0, 0, None)
 
 @contextmanager
 def outbox_to_mirror(limit: int = 1000) -> Iterator[tuple[FrameSender, RemoteRecorder, threading.Event]]:
-    """An sender whose pipe feeds a remote once the event is set; at the end everything has arrived."""
+    """Yield a sender whose pipe feeds a remote recorder once the event is set; at the end all frames have arrived."""
     reading, writing = os.pipe()
     may_read = threading.Event()
     remote = RemoteRecorder()

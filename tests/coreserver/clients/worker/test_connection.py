@@ -1,4 +1,4 @@
-"""Clients whose connections never come about, and those that meet themselves."""
+"""Clients that cannot connect, or that are connected to themselves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_missing_descriptor_is_not_started(monkeypatch: pytest.MonkeyPatch, loop
 
 
 class OnePort(ClientTarget):
-    """Sockets may use one local port only."""
+    """Limit sockets to one local port."""
 
     def __init__(self, address: Address, local_port: int) -> None:
         super().__init__(*address)

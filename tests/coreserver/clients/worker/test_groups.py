@@ -1,4 +1,4 @@
-"""Closed groups, open ones and personas against peers over real loopback."""
+"""Closed groups, open groups and personas against peers over loopback."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_warm_up_is_marked_and_kept() -> None:
 
 
 def test_open_clients_ignore_slow_service() -> None:
-    """The peer never greets: a closed loop would stop at its first client."""
+    """The peer sends no greeting; a closed loop would stop at its first client."""
     group = {"kind": "open", "rate_per_s": 100.0, "duration_s": 0.5, "arrivals": "constant", "timeout_s": 0.3}
     records = played(group, talk=says(b""))
     assert outcomes(records) == {ClientOutcome.TIMED_OUT}

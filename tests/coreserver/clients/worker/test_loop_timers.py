@@ -1,4 +1,4 @@
-"""LoopTimers: never early, in order, and never at the cost of the loop's other work."""
+"""Loop timers: never early, in order, and without blocking the other work of the loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def run(loop: LoopFactory, story: Callable[[LoopTimers, asyncio.Event], object]) -> None:
-    """Run `story`, which sets the event when it is over."""
+    """Run `story`, which sets the event at its end."""
 
     async def body() -> None:
         timers, over = LoopTimers(asyncio.get_running_loop()), asyncio.Event()
@@ -94,7 +94,7 @@ def test_due_callbacks_precede_ready_sockets(loop: LoopFactory, monkeypatch: pyt
             sock.recv(1)
             order.append("socket")
             while now_ns() < due_ns:
-                """Be as slow as it takes for the callback to become due."""
+                """Wait until the callback is due."""
             if order.count("socket") == len(pairs):
                 poller.close()
                 over.set()

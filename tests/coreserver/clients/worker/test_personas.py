@@ -1,4 +1,4 @@
-"""Clients that write or read a trickle at a time, against peers over real loopback."""
+"""Clients that write or read a few bytes at a time, against peers over loopback."""
 
 from __future__ import annotations
 

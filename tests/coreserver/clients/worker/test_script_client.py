@@ -1,4 +1,4 @@
-"""Clients that play scripts, against honest and dishonest peers over real loopback."""
+"""Scripted clients against correct and faulty peers over loopback."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def test_nothing_is_sent_before_greeting() -> None:
 
 
 def test_client_waits_for_every_reply() -> None:
-    """Nothing in the script asks for the reply."""
+    """The script does not expect the reply."""
     record = play_one(honest, script({"send": "^" + "a" * 1000 + "$"}))
     assert record.outcome is ClientOutcome.COMPLETED
     assert record.bytes_received == 1001
 
 
 def test_expectation_consumes_what_it_matches() -> None:
-    """The second `bb` is not in the `bbb` of which the first took two."""
+    """The first `bb` consumes two bytes of `bbb`, so the second does not match in it."""
     gate = threading.Event()
 
     def drip(sock: socket.socket) -> None:
@@ -279,7 +279,7 @@ def test_pause_of_script_is_no_timeout() -> None:
 
 
 def test_hanging_connect_times_out(loop: LoopFactory) -> None:
-    """A listener's full accept queue drops the SYN."""
+    """A full backlog drops the SYN."""
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as listener,
         socket.create_connection(listener.getsockname()),
