@@ -61,7 +61,7 @@ class CThreads(ChildModel):
 
     @override
     def command(self) -> list[str]:
-        return [str(compiled()), *arguments(self.config)]
+        return [str(build_program()), *arguments(self.config)]
 
     @override
     def first_line(self) -> str:
@@ -97,7 +97,7 @@ def _microseconds(seconds: float | None) -> int:
 # --- the compiler ----------------------------------------------------------------------------------------------------
 
 
-def compiled() -> Path:
+def build_program() -> Path:
     """Return the path of the compiled `c_threads.c`; compile it unless the cache has it for these sources and compiler.
 
     Raises:

@@ -71,7 +71,7 @@ class EpollSession(EventDrivenSession):
     def unsent_bytes(self) -> int:
         return len(self.unsent)
 
-    def wanted(self) -> int:
+    def wanted_events(self) -> int:
         """Return the events to watch for now."""
         reads = not (self.eof or self.is_held or self.steps_left)
         return (READ if reads else 0) | (WRITE if self.unsent else 0)
@@ -263,7 +263,7 @@ class EventLoop(EventDrivenServer[EpollSession]):
         """End the session if it is complete, else watch for what it waits for. Called after each change."""
         if session.eof and session.steps_left is None and not session.unsent:
             self.end(session, ServerOutcome.COMPLETED)
-        elif (wanted := session.wanted()) != session.watched:
+        elif (wanted := session.wanted_events()) != session.watched:
             session.watched = wanted
             self._epoll.modify(session.fd, wanted)
 

@@ -89,8 +89,8 @@ class ProtocolEngine:
     def receive_by_message(self, data: bytes) -> Iterator[tuple[bool, bytes]]:
         """Yield the reply in one piece per message: (whether the piece begins a message, its reply bytes).
 
-        For servers with work per message: the work is done before the first reply byte, so they must know where each
-        message begins. A message is counted when its piece is taken from the iterator.
+        For servers with work per message: they do the work when a message begins, before its first reply byte. A
+        message is counted when its piece is taken from the iterator.
         """
         position = 0
         while position < len(data):

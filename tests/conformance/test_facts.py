@@ -56,7 +56,7 @@ def waiting_in(server: ServerHost) -> int | None:
 @pytest.mark.parametrize("model", [name for name in MODELS if serves_one_at_a_time(name)])
 def test_order_of_service_is_the_declared_one(model: str) -> None:
     with running(**one_worker(model).model_dump(exclude_unset=True)) as server, ExitStack() as stack:
-        busy = stack.enter_context(Peer(server)).greeted()
+        busy = stack.enter_context(Peer(server)).wait_greeted()
         waiting: list[Peer] = []
         for _ in range(3):
             waiting.append(stack.enter_context(Peer(server)))

@@ -29,7 +29,7 @@ def outcomes(server: ServerHost) -> dict[str, int]:
 
 @pytest.mark.every_case
 def test_reset_inside_a_message(server: ServerHost) -> None:
-    bad = Peer(server).greeted()
+    bad = Peer(server).wait_greeted()
     bad.send(b"^abc")
     bad.receive(3)
     bad.reset()
@@ -70,7 +70,7 @@ def test_connect_scan_leaves_nothing_behind(start: StartServer) -> None:
 def test_idle_timeout_closes_a_silent_peer(start: StartServer) -> None:
     server = start(idle_timeout_s=0.3)
     with Peer(server) as silent:
-        silent.greeted()
+        silent.wait_greeted()
         began = time.monotonic()
         assert silent.receive_to_end() == b""
         assert 0.2 < time.monotonic() - began < DEADLINE_S
@@ -81,7 +81,7 @@ def test_idle_timeout_closes_a_silent_peer(start: StartServer) -> None:
 def test_slow_drip_is_not_idle(start: StartServer) -> None:
     server = start(idle_timeout_s=0.5)
     with Peer(server) as dripping:
-        dripping.greeted()
+        dripping.wait_greeted()
         dripping.send(b"^")
         began = time.monotonic()
         while time.monotonic() - began < 1.0:
@@ -100,7 +100,7 @@ def keep_busy(peer: Peer) -> None:
 def test_max_session_closes_a_busy_peer(start: StartServer) -> None:
     server = start(max_session_s=0.3)
     with Peer(server) as busy:
-        busy.greeted()
+        busy.wait_greeted()
         busy.send(b"^")
         began = time.monotonic()
         keep_busy(busy)
@@ -123,7 +123,7 @@ def fill(peer: Peer, total: int = 32_000_000) -> None:
 def test_write_timeout_closes_a_deaf_peer(start: StartServer) -> None:
     server = start(write_timeout_s=0.3, idle_timeout_s=60.0)
     with Peer(server, receive_buffer=4096) as deaf:
-        deaf.greeted()
+        deaf.wait_greeted()
         fill(deaf)
         wait_until(lambda: outcomes(server) == {"write_timeout": 1}, "the write timeout is counted")
     assert_healthy(server)
@@ -133,7 +133,7 @@ def test_slow_reader_survives_the_write_timeout(start: StartServer) -> None:
     # Each reply is so long that reading it takes far longer than the timeout.
     server = start(write_timeout_s=0.4, idle_timeout_s=20.0, read_bytes=1_000_000)
     with Peer(server, receive_buffer=4096) as slow:
-        slow.greeted()
+        slow.wait_greeted()
         fill(slow)
         began = time.monotonic()
         while time.monotonic() - began < 1.0:
@@ -147,7 +147,7 @@ def test_slow_reader_survives_the_write_timeout(start: StartServer) -> None:
 @pytest.mark.parametrize("model", ["event_loop", "c_threads", "thread_per_client"])
 def test_max_session_ends_a_late_deaf_peer(model: str) -> None:
     with running(model, max_session_s=1.0) as server, Peer(server, receive_buffer=4096) as deaf:
-        deaf.greeted()
+        deaf.wait_greeted()
         time.sleep(0.7)  # a send may then block for longer than is left of the session
         with suppress(ConnectionResetError, BrokenPipeError):
             fill(deaf)
@@ -162,7 +162,7 @@ def test_idle_peers_make_room_for_others(start: StartServer) -> None:
     server = start(idle_timeout_s=0.25)
     holders = [Peer(server) for _ in range(9)]  # one more than a pool has workers
     with Peer(server) as late:
-        late.greeted()
+        late.wait_greeted()
     for holder in holders:
         holder.sock.close()
     assert_healthy(server)
@@ -173,7 +173,7 @@ def test_internal_error_ends_one_connection(thread_server: ServerHost, break_eng
     break_engine(b"boom")
     for _ in range(30):
         with Peer(thread_server) as peer:
-            peer.greeted()
+            peer.wait_greeted()
             peer.send(b"^boom$")
             assert peer.receive_to_end() == b""
     wait_until(lambda: outcomes(thread_server) == {"error": 30}, "each error is counted")
@@ -186,7 +186,7 @@ def test_internal_error_ends_one_connection(thread_server: ServerHost, break_eng
 def test_work_is_done_before_each_reply(start: StartServer) -> None:
     server = start(work={"kind": "sleep", "mean_ms": 60})
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         began = time.monotonic()
         assert peer.ask(b"^a$") == b"b"
         assert time.monotonic() - began >= 0.06
@@ -199,7 +199,7 @@ def test_work_is_done_before_each_reply(start: StartServer) -> None:
 def test_work_per_connection_is_done_once(start: StartServer) -> None:
     server = start(work={"kind": "sleep", "mean_ms": 300, "per": "connection"})
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         began = time.monotonic()
         assert peer.ask(b"^a$") == b"b"
         assert time.monotonic() - began >= 0.3  # the greeting came before the work
@@ -213,7 +213,7 @@ def test_work_per_connection_is_done_once(start: StartServer) -> None:
 def test_every_stamp_and_count_is_recorded(server: ServerHost) -> None:
     subscription = server.subscribe()
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         peer.ask(b"^abc$^de$x^f")
         local = peer.sock.getsockname()[:2]
     wait_until(lambda: outcomes(server) == {"completed": 1}, "the connection ended")

@@ -109,20 +109,20 @@ def test_stop_cuts_off_every_peer(start: StartServer) -> None:
 def test_port_can_be_used_again_at_once(new_host: NewHost, server: ServerHost) -> None:
     assert server.address is not None
     with Peer(server) as left_open:
-        left_open.greeted()
+        left_open.wait_greeted()
         server.stop()
         for _ in range(20 if server.config.placement == "thread" else 3):
             again = new_host(port=server.address.port)
             again.start()
             with Peer(again) as peer:
-                assert peer.greeted().ask(b"^a$") == b"b"
+                assert peer.wait_greeted().ask(b"^a$") == b"b"
             again.stop()
 
 
 def test_drain_lets_a_request_finish(start: StartServer) -> None:
     server = start(work={"kind": "sleep", "mean_ms": 200})
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         peer.send(b"^slow$")
         peer.sock.shutdown(socket.SHUT_WR)
         drained = server.drain(PATIENT_DRAIN_S)
@@ -136,7 +136,7 @@ def test_drain_lets_a_request_finish(start: StartServer) -> None:
 @pytest.mark.every_case
 def test_drain_cuts_off_at_its_deadline(server: ServerHost) -> None:
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         drained = server.drain(0.2)
         assert peer.receive_to_end() == b""
     assert (drained.finished, drained.cut_off) == (0, 1)
@@ -149,7 +149,7 @@ def test_drain_cuts_off_at_its_deadline(server: ServerHost) -> None:
 def test_draining_server_refuses_connects(start: StartServer) -> None:
     server = start(work={"kind": "sleep", "mean_ms": 300})
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         peer.send(b"^a$")
         peer.sock.shutdown(socket.SHUT_WR)
         wait_until(lambda: server.snapshot().totals.in_service == 1, "the request is in service")
@@ -167,7 +167,7 @@ def test_drain_after_stop_is_an_error(server: ServerHost) -> None:
 def test_stop_wakes_a_sleeping_worker(start: StartServer) -> None:
     server = start(work={"kind": "sleep", "mean_ms": 60_000})
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         peer.send(b"^a$")
         wait_until(lambda: server.snapshot().totals.in_service == 1, "the request is in service")
         began = time.monotonic()
@@ -179,9 +179,9 @@ def test_stop_wakes_a_sleeping_worker(start: StartServer) -> None:
 def test_max_connections_leaves_others_waiting(start: StartServer) -> None:
     server = start(max_connections=1)
     with Peer(server) as first, Peer(server) as second:
-        first.greeted()
+        first.wait_greeted()
         assert not second.is_greeted_within(0.2)
         assert server.snapshot().totals.accepted == 1
         first.sock.close()
-        second.greeted()
+        second.wait_greeted()
     assert_healthy(server)

@@ -115,7 +115,7 @@ def test_descriptor_limit_delays_clients_only(thread_model: str) -> None:
 def test_servers_of_a_process_share_descriptors(thread_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coreserver.models.shared.open_connections.descriptors_for_connections", lambda: 4)
     with running("thread_per_client") as taker, ExitStack() as stack:
-        takers = [stack.enter_context(Peer(taker)).greeted() for _ in range(4)]
+        takers = [stack.enter_context(Peer(taker)).wait_greeted() for _ in range(4)]
         wait_until(lambda: "accept_paused" in taker.snapshot().totals.events, "the first server has paused")
         with running(thread_model) as server, Peer(server) as late:
             wait_until(lambda: "accept_paused" in server.snapshot().totals.events, "the second server has paused")
@@ -123,7 +123,7 @@ def test_servers_of_a_process_share_descriptors(thread_model: str, monkeypatch: 
             assert not late.is_greeted_within(0.1)
             for peer in takers:
                 peer.sock.close()
-            late.greeted()
+            late.wait_greeted()
 
 
 @pytest.mark.per_protocol("what the engine keeps of a message")
@@ -134,7 +134,7 @@ def test_endless_message_needs_no_memory(server: ServerHost) -> None:
 
     piece = b"a" * 65536
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         peer.send(b"^")
         for _ in range(20):
             peer.ask_inside(piece)
@@ -172,7 +172,7 @@ def test_nodelay_avoids_delayed_acknowledgements(start: StartServer, nodelay: bo
     server = start(nodelay=nodelay, reply="per_byte")
     took = []
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         for _ in range(15):
             began = time.monotonic()
             assert peer.ask(b"^abcdefgh$") == b"bcdefghi"

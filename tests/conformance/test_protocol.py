@@ -18,7 +18,7 @@ pytestmark = pytest.mark.per_protocol("the bytes of replies")
 @pytest.mark.every_case
 def test_article_script_is_answered(server: ServerHost) -> None:
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         assert peer.ask(b"^abc$de^abte$f") == b"bcdbcuf"
         assert peer.ask(b"xyz^123") == b"234"
         assert peer.ask(b"25$^ab0000$abab") == b"36bc1111"
@@ -28,7 +28,7 @@ def test_article_script_is_answered(server: ServerHost) -> None:
 def test_single_bytes_get_the_same_reply(server: ServerHost) -> None:
     stream = b"noise^ab$^$x^^a$$^1"
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         for position in range(len(stream)):
             peer.send(stream[position : position + 1])
         assert peer.receive(len(oracle(stream))) == oracle(stream)
@@ -37,7 +37,7 @@ def test_single_bytes_get_the_same_reply(server: ServerHost) -> None:
 def test_every_byte_value_is_answered(server: ServerHost) -> None:
     payload = bytes(byte for byte in range(256) if byte != ord("$"))
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         assert peer.ask(b"^" + payload + b"$") == bytes((byte + 1) % 256 for byte in payload)
 
 
@@ -48,7 +48,7 @@ def test_random_streams_equal_the_oracle(server: ServerHost) -> None:
 
 def send_in_pieces(server: ServerHost, rng: random.Random) -> None:
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         stream = b"".join(rng.choice([b"^", b"$", b"\xff", b"ab", rng.randbytes(50)]) for _ in range(300))
         position = 0
         while position < len(stream):
@@ -78,7 +78,7 @@ def large_message() -> tuple[bytes, bytes]:
 def test_large_message_is_answered_whole(server: ServerHost) -> None:
     payload, reply = large_message()
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         received = bytearray()
         for start in range(0, len(payload), 50_000):
             piece = payload[start : start + 50_000]
@@ -95,6 +95,6 @@ def test_large_message_is_answered_whole(server: ServerHost) -> None:
 def test_options_never_change_the_reply(start: StartServer, options: dict[str, object]) -> None:
     server = start(**options)
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         assert peer.ask(b"x^hello$y^world$") == b"ifmmpxpsme"
     assert_healthy(server)

@@ -84,7 +84,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self.sock.close()
 
-    def greeted(self) -> Peer:
+    def wait_greeted(self) -> Peer:
         """Wait for the greeting."""
         assert self.sock.recv(1) == b"*"
         return self
@@ -141,7 +141,7 @@ def wait_next_greeted(peers: Sequence[Peer]) -> Peer:
     """Wait until any of `peers` is greeted and return it: the order in which they are served is the server's choice."""
     readable, _, _ = select.select([peer.sock for peer in peers], [], [], DEADLINE_S)
     assert readable, f"none of {len(peers)} clients was greeted within {DEADLINE_S:g} s"
-    return next(peer for peer in peers if peer.sock is readable[0]).greeted()
+    return next(peer for peer in peers if peer.sock is readable[0]).wait_greeted()
 
 
 def is_refused(host: ServerHost) -> bool:
@@ -158,7 +158,7 @@ def assert_healthy(host: ServerHost) -> None:
     subscription = host.subscribe()
     with Peer(host) as probe:
         name = tuple(probe.sock.getsockname()[:2])
-        probe.greeted()
+        probe.wait_greeted()
         assert probe.ask(b"^ping$") == b"qjoh"
     # The records of another process come a little later, in order: the probe's is the last.
     wait_until(lambda: any(record.peer == name for record in subscription.take()), "the probe's record has come")

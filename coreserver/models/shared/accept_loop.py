@@ -247,12 +247,12 @@ class AcceptLoop:
     def _end_lingering(self) -> None:
         now = time.monotonic()
         for sock, deadline in list(self._lingering.items()):
-            if now >= deadline or _drained(sock):
+            if now >= deadline or _discard_input(sock):
                 del self._lingering[sock]
                 sock.close()
 
 
-def _drained(sock: socket.socket) -> bool:
+def _discard_input(sock: socket.socket) -> bool:
     """Discard what the peer has sent; return whether it has closed its side."""
     try:
         while sock.recv(65536):

@@ -90,7 +90,7 @@ class BlockingServer(ServerModel):
             self._loop = AcceptLoop(
                 listener,
                 may_accept=self.connections.limit.may_accept,
-                on_accept=self._accepted,
+                on_accept=self._register,
                 on_pause=lambda reason: self.recorder.event("accept_paused", reason),
                 on_failure=self._fail,
             )
@@ -106,7 +106,7 @@ class BlockingServer(ServerModel):
             raise CannotStart(f"the machine refuses what {self.config.model} needs to start: {error}") from error
         return address_of(listener)
 
-    def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+    def _register(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         connection = self.connections.accept(sock, peer)
         if self.cutting_off.is_set():  # accepted after the listener was shut down, before cut_off_all
             self.connections.close(connection, ServerOutcome.CUT_OFF)

@@ -124,19 +124,19 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
             except BlockingIOError:
                 return
             except OSError as error:
-                self._accept_failed(error)
+                self._on_accept_error(error)
                 return
             self._shortage = False
-            self._accepted(sock, (peer[0], peer[1]))
+            self._register(sock, (peer[0], peer[1]))
 
-    def _accepted(self, sock: socket.socket, peer: tuple[str, int]) -> None:
+    def _register(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         connection = self.connections.accept(sock, peer)
         if self.cutting_off.is_set():
             self.connections.close(connection, ServerOutcome.CUT_OFF)
         else:
             self.begin(connection)
 
-    def _accept_failed(self, error: OSError) -> None:
+    def _on_accept_error(self, error: OSError) -> None:
         if error.errno in EXHAUSTED:
             if not self._shortage:
                 self.recorder.event("accept_paused", f"accept paused: {error.strerror}")

@@ -43,14 +43,14 @@ def test_records_are_equal_in_every_placement(server: ServerHost) -> None:
 
     began = now_ns()
     with Peer(server) as first:
-        assert first.greeted().ask(b"^abc$^de$") == b"bcdef"
+        assert first.wait_greeted().ask(b"^abc$^de$") == b"bcdef"
     end_of(1)
-    second = Peer(server).greeted()
+    second = Peer(server).wait_greeted()
     second.send(b"^abc")
     second.receive(3)
     second.reset()
     end_of(2)
-    third = Peer(server).greeted()
+    third = Peer(server).wait_greeted()
     wait_until(lambda: server.snapshot().totals.in_service == 1, "the third is in service")
     wait_until(lambda: server.snapshot().threads_busy == 1, "a sample says so")
     [still_open] = server.open_connections()
@@ -82,7 +82,7 @@ def test_samples_come_ten_times_a_second(server: ServerHost) -> None:
     overflows_before = listen_overflows()
     began = now_ns()
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         wait_until(lambda: any(s.in_service == 1 for s in server.samples(began)), "a sample has seen the client")
     wait_until(lambda: len(server.samples(began)) >= 5, "half a second of samples")
     samples = server.samples(began)
@@ -106,7 +106,7 @@ def test_samples_come_ten_times_a_second(server: ServerHost) -> None:
 
 def test_pid_is_of_the_serving_process(server: ServerHost) -> None:
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         inodes = set()
         for fd in os.listdir(f"/proc/{server.pid}/fd"):
             with suppress(FileNotFoundError):  # that of the listing
@@ -124,7 +124,7 @@ def test_pid_is_of_the_serving_process(server: ServerHost) -> None:
 
 def test_stop_during_drain_from_other_thread(server: ServerHost) -> None:
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         drain = threading.Thread(target=server.drain, args=(0.5,))
         drain.start()
         wait_until(lambda: server.state is State.DRAINING, "it drains")
@@ -140,7 +140,7 @@ def test_work_settings_reach_the_server() -> None:
     def times(model: str, seed: int) -> list[int]:
         work = {"kind": "sleep", "mean_ms": 4, "distribution": "exponential"}
         with running(model, placement="process", work=work, seed=seed) as server, Peer(server) as peer:
-            peer.greeted()
+            peer.wait_greeted()
             stamps = [now_ns()]
             for _ in range(60):
                 peer.ask(b"^a$")

@@ -83,7 +83,7 @@ def assert_nothing_left(server: ServerHost) -> None:
 def test_killed_process_is_a_failed_server(server: ServerHost, sent: signal.Signals) -> None:
     subscription = server.subscribe()
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         wait_until(lambda: server.snapshot().totals.in_service == 1, "the client is in service")
         os.kill(pid_of(server), sent)
         assert_failed_soon(server, f"was killed by {sent.name}")
@@ -96,7 +96,7 @@ def test_killed_process_is_a_failed_server(server: ServerHost, sent: signal.Sign
 
 def test_paused_process_is_a_failed_server(server: ServerHost) -> None:
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         os.kill(pid_of(server), signal.SIGSTOP)
         assert_failed_soon(server, "SIGSTOP")
         assert peer.receive_to_end() == b""
@@ -115,7 +115,7 @@ def test_paused_process_can_be_stopped(server: ServerHost) -> None:
 def test_drain_ends_when_process_dies(server: ServerHost) -> None:
     pid = pid_of(server)
     with Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         child = psutil.Process(pid)
         killer = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -9 {pid}"])
         began = time.monotonic()
@@ -179,7 +179,7 @@ def test_descriptor_limit_causes_no_spin(server: ServerHost) -> None:
         assert sum(process.cpu_times()[:2]) - before < 0.15
         assert len(server.events()) < 20
         for peer in peers:
-            peer.greeted()
+            peer.wait_greeted()
             peer.sock.close()
     assert_healthy(server)
 

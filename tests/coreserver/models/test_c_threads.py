@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from coreserver.errors import CannotStart
 from coreserver.hosting.host import host_for
-from coreserver.models.c_threads import FLAGS, SOURCE, arguments, cache_dir, compiled
+from coreserver.models.c_threads import FLAGS, SOURCE, arguments, build_program, cache_dir
 from coreserver.models.shared.accept_loop import EXHAUSTED, TRANSIENT
 from coreserver.models.shared.base import State
 from coreserver.telemetry.frames import Decoder, Listening, Refused
@@ -53,7 +53,7 @@ def test_engine_in_c_equals_the_oracle(options: dict[str, object], seed: int) ->
     pieces = [b"^", b"$", b"^$", b"$^", b"\xff", b"\x00", bytes(range(256)), b"plain", rng.randbytes(100)]
     stream = b"".join(rng.choice(pieces) for _ in range(150))
     with running("c_threads", **options) as server, Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         position = 0
         while position < len(stream):
             cut = position + rng.choice([1, 2, 3, 30, 31, 32, 33, 300])
@@ -65,7 +65,7 @@ def test_engine_in_c_equals_the_oracle(options: dict[str, object], seed: int) ->
 def test_every_byte_value_is_answered() -> None:
     everything = b"^" + bytes(range(256)) + b"$^" + bytes(range(255, -1, -1)) + b"$"
     with running("c_threads") as server, Peer(server) as peer:
-        assert peer.greeted().ask(everything) == oracle(everything)
+        assert peer.wait_greeted().ask(everything) == oracle(everything)
         assert peer.ask(b"$^abc") == oracle(b"$^abc")
 
 
@@ -117,7 +117,7 @@ def accept_raises(failing_accept: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     """Return a function that makes accept fail with these errors first in programs started from then on."""
 
     def fail(codes: Iterable[int]) -> None:
-        compiled()  # before the library is preloaded, which would affect the compiler
+        build_program()  # before the library is preloaded, which would affect the compiler
         monkeypatch.setenv("ACCEPT_ERRORS", " ".join(map(str, codes)))
         monkeypatch.setenv("LD_PRELOAD", str(failing_accept))
 
@@ -152,7 +152,7 @@ def test_unknown_accept_error_fails_the_server(
 def test_stalled_reader_loses_whole_records(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coreserver.models.c_threads.FLAGS", (*FLAGS, "-DROOM=8192"))
     connections = 3000  # about 400 KB of frames; the pipe holds 64 KB
-    with subprocess.Popen([compiled(), "backlog=1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    with subprocess.Popen([build_program(), "backlog=1024"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdin is not None
         assert program.stdout is not None
         program.stdin.write(b"start\n")
@@ -227,12 +227,12 @@ def test_arguments_are_whole_numbers() -> None:
     ["port", "port=", "port=x", "port=-1", "por=1", "port=1x", "host=" + "1" * 80, "port=99999999999999999999"],
 )
 def test_program_rejects_bad_arguments(argument: str) -> None:
-    done = subprocess.run([compiled(), argument], input="", capture_output=True, text=True)
+    done = subprocess.run([build_program(), argument], input="", capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, f"c_threads: cannot take {argument}\n")
 
 
 def test_program_listens_on_loopback_only() -> None:
-    done = subprocess.run([compiled(), "host=0.0.0.0"], input=b"start\n", capture_output=True)
+    done = subprocess.run([build_program(), "host=0.0.0.0"], input=b"start\n", capture_output=True)
     assert done.returncode == 1
     [refused, _] = Decoder().feed(done.stdout)
     assert isinstance(refused, Refused)
@@ -249,32 +249,32 @@ def fake_compiler(folder: Path, script: str) -> None:
 
 
 def test_same_source_is_compiled_once(cache: Path) -> None:
-    program = compiled()
+    program = build_program()
     first = program.stat()
-    assert compiled() == program
+    assert build_program() == program
     assert program.stat() == first
     assert os.listdir(cache) == [program.name]
     assert first.st_mode & 0o100
 
 
 def test_new_source_or_compiler_recompiles(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = compiled()
+    program = build_program()
     changed = tmp_path / "c_threads.c"
     changed.write_text(SOURCE.read_text() + "\n")
     for header in SOURCE.parent.glob("*.h"):
         (tmp_path / header.name).write_text(header.read_text())
     with monkeypatch.context() as patch:
         patch.setattr("coreserver.models.c_threads.SOURCE", changed)
-        assert compiled() != program
+        assert build_program() != program
     fake_compiler(tmp_path / "bin", '[ "$1" = --version ] && echo newer && exit; PATH=${PATH#*:} exec cc "$@"')
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    assert compiled() != program
+    assert build_program() != program
     assert len(os.listdir(cache)) == 3
 
 
 def test_concurrent_compiles_leave_one_program(cache: Path) -> None:
     programs: list[Path] = []
-    threads = [threading.Thread(target=lambda: programs.append(compiled())) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: programs.append(build_program())) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -302,7 +302,7 @@ def test_compile_error_is_quoted(cache: Path, tmp_path: Path, monkeypatch: pytes
     )
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(CannotStart, match="what is this"):
-        compiled()
+        build_program()
     assert os.listdir(cache) == []
 
 
@@ -310,7 +310,7 @@ def test_unwritable_cache_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SERVERLAB_CACHE_DIR", str(tmp_path / "file" / "cache"))
     with pytest.raises(CannotStart, match="Not a directory"):
-        compiled()
+        build_program()
 
 
 def test_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,19 +50,19 @@ def resident(server: ServerHost) -> int:
 def test_peer_that_does_not_read_is_not_read(design: dict[str, str]) -> None:
     flood = b"^" + b"a" * 40_000_000
     with running(**design, placement="process") as server, ExitStack() as stack:
-        deaf = [stack.enter_context(Peer(server, receive_buffer=4096)).greeted() for _ in range(4)]
+        deaf = [stack.enter_context(Peer(server, receive_buffer=4096)).wait_greeted() for _ in range(4)]
         before = resident(server)
         taken = [push(peer, flood) for peer in deaf]
         assert max(taken) < len(flood)
         assert resident(server) - before < len(deaf) * BUFFER_LIMIT + 4_000_000
         with Peer(server) as other:
-            assert other.greeted().ask(b"^abc$") == b"bcd"
+            assert other.wait_greeted().ask(b"^abc$") == b"bcd"
 
 
 def test_late_reader_gets_every_reply(design: dict[str, str]) -> None:
     stream = b"".join(b"^%d$" % number for number in range(1_500_000))
     with running(**design) as server, Peer(server, receive_buffer=4096) as late:
-        late.greeted()
+        late.wait_greeted()
         taken = push(late, stream)
         reply = oracle(stream[:taken])
         assert late.receive(len(reply)) == reply
@@ -70,7 +70,7 @@ def test_late_reader_gets_every_reply(design: dict[str, str]) -> None:
 
 def test_sleep_delays_no_other_client(design: dict[str, str]) -> None:
     with running(**design, work={"kind": "sleep", "mean_ms": 400}) as server, ExitStack() as stack:
-        peers = [stack.enter_context(Peer(server)).greeted() for _ in range(20)]
+        peers = [stack.enter_context(Peer(server)).wait_greeted() for _ in range(20)]
         began = time.monotonic()
         for peer in peers:
             peer.send(b"^a$")
@@ -81,7 +81,7 @@ def test_sleep_delays_no_other_client(design: dict[str, str]) -> None:
 
 def test_cpu_work_delays_other_clients(design: dict[str, str]) -> None:
     with running(**design, work={"kind": "cpu", "mean_ms": 100}) as server, ExitStack() as stack:
-        peers = [stack.enter_context(Peer(server)).greeted() for _ in range(4)]
+        peers = [stack.enter_context(Peer(server)).wait_greeted() for _ in range(4)]
         began = time.monotonic()
         for peer in peers:
             peer.send(b"^a$")
@@ -94,7 +94,7 @@ def test_cpu_work_delays_other_clients(design: dict[str, str]) -> None:
 
 def test_messages_wait_for_earlier_work(design: dict[str, str]) -> None:
     with running(**design, work={"kind": "mixed", "cpu_ms": 5, "sleep_ms": 50}) as server, Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         began = time.monotonic()
         peer.send(b"^a$^bc")
         peer.send(b"d$ ^")
@@ -117,7 +117,7 @@ def test_buffered_reply_after_a_half_close(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(f"coreserver.models.event_loop.{mark}", 2**30)
     size = 6_000_000
     with running("event_loop") as server, Peer(server, receive_buffer=4096) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         assert isinstance(server, ThreadHost)
         assert isinstance(server._model, EventLoop)
         [session] = server._model._sessions.values()
@@ -134,8 +134,8 @@ def test_busy_loop_makes_no_peer_idle(design: dict[str, str]) -> None:
         Peer(server) as first,
         Peer(server) as second,
     ):
-        first.greeted()
-        second.greeted()
+        first.wait_greeted()
+        second.wait_greeted()
         first.send(b"^a$")
         wait_until(lambda: server.snapshot().totals.in_service == 2, "both are in service")
         second.send(b"^b$")
@@ -145,7 +145,7 @@ def test_busy_loop_makes_no_peer_idle(design: dict[str, str]) -> None:
 
 def test_stop_ends_a_computation(design: dict[str, str]) -> None:
     with running(**design, work={"kind": "cpu", "mean_ms": 60_000}) as server, Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         peer.send(b"^a$")
         began = time.monotonic()
         server.stop()
@@ -157,7 +157,7 @@ def test_stop_ends_a_computation(design: dict[str, str]) -> None:
 def test_reset_between_bytes_logs_nothing(design: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     with running(**design, reply="per_byte") as server, caplog.at_level(logging.DEBUG):
         for _ in range(5):
-            peer = Peer(server).greeted()
+            peer = Peer(server).wait_greeted()
             peer.send(b"^" + b"a" * 60_000)
             peer.receive(100)
             peer.reset()
@@ -168,12 +168,12 @@ def test_reset_between_bytes_logs_nothing(design: dict[str, str], caplog: pytest
 
 def test_peer_resets_during_its_sleep(design: dict[str, str]) -> None:
     with running(**design, work={"kind": "sleep", "mean_ms": 100}) as server:
-        peer = Peer(server).greeted()
+        peer = Peer(server).wait_greeted()
         peer.send(b"^a$^b$")
         peer.reset()
         wait_until(lambda: server.snapshot().totals.outcomes["reset"] == 1, "the reset is counted")
         with Peer(server) as other:
-            assert other.greeted().ask(b"^a$") == b"b"
+            assert other.wait_greeted().ask(b"^a$") == b"b"
 
 
 def test_max_session_ends_a_sleep(design: dict[str, str]) -> None:
@@ -181,7 +181,7 @@ def test_max_session_ends_a_sleep(design: dict[str, str]) -> None:
         running(**design, work={"kind": "sleep", "mean_ms": 30_000}, max_session_s=0.3) as server,
         Peer(server) as peer,
     ):
-        peer.greeted()
+        peer.wait_greeted()
         peer.send(b"^a$")
         assert peer.receive_to_end() == b""
         wait_until(lambda: server.snapshot().totals.outcomes["session_timeout"] == 1, "the session timeout is counted")
@@ -213,7 +213,7 @@ def test_descriptors_past_1023_are_served(design: dict[str, str]) -> None:
         with running(**design) as server:
             assert_healthy(server)
             with Peer(server) as peer:
-                assert peer.greeted().ask(b"^a$") == b"b"
+                assert peer.wait_greeted().ask(b"^a$") == b"b"
         print("served")
         """,
     )
@@ -258,7 +258,7 @@ def test_short_sleeps_are_precise(design: dict[str, str]) -> None:
     sleep_s = 0.0003
     work = {"kind": "sleep", "mean_ms": sleep_s * 1000, "distribution": "fixed"}
     with running(**design, work=work) as server, Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         took_s = []
         for _ in range(60):
             began = time.monotonic()

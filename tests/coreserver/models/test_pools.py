@@ -80,7 +80,7 @@ def test_full_server_refuses_with_a_clean_eof(model: str, options: dict[str, obj
     room = 2 if options.get("queue_limit") == 1 else 1
     with running(model, when_full="refuse", **options) as server, ExitStack() as stack:
         admitted = connect(server, 1, stack)
-        admitted[0].greeted()
+        admitted[0].wait_greeted()
         admitted += connect(server, room - 1, stack)
         wait_until(lambda: server.snapshot().totals.active == room, "the server is full")
         took_s = []
@@ -100,7 +100,7 @@ def test_full_server_refuses_with_a_clean_eof(model: str, options: dict[str, obj
 def test_every_worker_serves_under_its_name() -> None:
     with running("bounded_pool", workers=3) as server, ExitStack() as stack:
         for peer in connect(server, 3, stack):
-            peer.greeted()
+            peer.wait_greeted()
         assert {record.worker for record in server.open_connections()} == {"worker-1", "worker-2", "worker-3"}
         assert server.snapshot().threads_alive == 4
 
@@ -123,7 +123,7 @@ def test_elastic_pool_grows_and_shrinks() -> None:
 def test_full_backlog_delays_the_connect() -> None:
     overflows = listen_overflows()
     with running("sequential", backlog=1) as server, ExitStack() as stack:
-        stack.enter_context(Peer(server)).greeted()
+        stack.enter_context(Peer(server)).wait_greeted()
         connect(server, 2, stack)  # the kernel allows one more than the backlog
         wait_until(lambda: server.snapshot().accept_queue == 2, "the backlog is full")
         late = stack.enter_context(socket.socket())
@@ -169,11 +169,11 @@ def test_elastic_pool_serves_if_it_cannot_grow(
     with running("elastic_pool", min_workers=1, grow_after_ms=1) as server, monkeypatch.context() as patch:
         refuse_threads(patch)
         with Peer(server) as first, Peer(server) as second:
-            first.greeted()
+            first.wait_greeted()
             wait_until(lambda: server.snapshot().totals.events.get("spawn_failed") == 1, "the pool could not grow")
             assert server.snapshot().threads_alive == 3  # one worker, the scaler and the acceptor
             first.sock.close()
-            second.greeted()
+            second.wait_greeted()
         assert_healthy(server)
 
 

@@ -96,5 +96,5 @@ def cost_of_five(peer: Peer) -> float:
 @pytest.mark.parametrize("model", ["thread_per_client", "bounded_pool", "event_loop", "asyncio"])
 def test_server_uses_the_cpu_of_its_work(model: str) -> None:
     with running(model, work={"kind": "cpu", "mean_ms": 20}) as server, Peer(server) as peer:
-        peer.greeted()
+        peer.wait_greeted()
         assert 0.095 < least(lambda: cost_of_five(peer)) < 0.130
