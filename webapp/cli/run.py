@@ -29,7 +29,7 @@ from webapp.cli.exit_codes import (
 from webapp.cli.lab_access import command_error, own_lab, running_lab
 from webapp.cli.run_body import Request, build_request
 from webapp.cli.run_flags import LabFlags, LoadFlags, RunFlags, ServerFlags
-from webapp.cli.run_output import ProgressLine, summary, why
+from webapp.cli.run_output import ProgressLine, describe_end, render_summary
 from webapp.cli.shared import Format, expand_flags, load_settings, report_errors
 from webapp.cli.signals import SignalGuard
 from webapp.cli.stdout import put
@@ -146,8 +146,8 @@ def _exit_code(run: RunResource, judged: Sequence[ObjectiveResult]) -> int:
 
 def _text(run: RunResource, report: Report | None, judged: Sequence[ObjectiveResult], log: str | None) -> str:
     if report is None:
-        return "\n".join([why(run), *(f"objective    {one.objective} {one.detail}" for one in judged)])
-    return "\n".join([*([log] if log else []), *summary(run, report, judged)])
+        return "\n".join([describe_end(run), *(f"objective    {one.objective} {one.detail}" for one in judged)])
+    return "\n".join([*([log] if log else []), *render_summary(run, report, judged)])
 
 
 def _document(run: RunResource, report: Report | None, judged: Sequence[ObjectiveResult]) -> str:

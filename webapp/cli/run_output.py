@@ -1,4 +1,4 @@
-"""A run at the shell: one line while it goes on, a summary when it is over."""
+"""Output of `serverlab run`: a progress line on a terminal, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from webapp.schemas.resources import EXTERNAL, RunResource
 
 _ERASE_LINE = "\r\x1b[K"
 _STATISTICS = tuple(name for name in DURATIONS if name != "min")
-_SUMMARISED = ("connections", "messages", "warm_up", "bytes")  # parts of the totals that have lines of their own
+_SUMMARISED = ("connections", "messages", "warm_up", "bytes")  # totals with lines of their own
 
 
 class ProgressLine:
-    """The state of a run in one line of a terminal that each look overwrites; elsewhere nothing is written."""
+    """One line with the state of a run, overwritten at every poll. Writes nothing if the stream is not a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream if stream.isatty() else None
-        self._last: tuple[float, int] | None = None  # seconds and messages at the last look that had news
+        self._last: tuple[float, int] | None = None  # seconds and messages at the last change
         self._per_s: float | None = None
 
     def show(self, run: RunResource) -> None:
-        """What `run` is doing now."""
+        """Show the present state of the run."""
         if self._stream is not None:
-            self._stream.write(_ERASE_LINE + self._words(run))
+            self._stream.write(_ERASE_LINE + self._text(run))
             self._stream.flush()
 
     def clear(self) -> None:
-        """Leave the terminal as it was."""
+        """Erase the line."""
         if self._stream is not None:
             self._stream.write(_ERASE_LINE)
             self._stream.flush()
 
-    def _words(self, run: RunResource) -> str:
+    def _text(self, run: RunResource) -> str:
         if run.progress is None:
             return run.state
         counts, elapsed_s = run.progress.counts, run.progress.elapsed_s
@@ -47,22 +47,22 @@ class ProgressLine:
         return f"{run.state} {elapsed_s:.1f} s{rate}, {in_flight:,} in flight"
 
     def _measure(self, at_s: float, messages: int) -> None:
-        """Client processes tell their counts now and then: between two looks with the same count nothing is known."""
+        """Update the rate if the count has changed: client processes report their counts only from time to time."""
         last_s, last_messages = self._last or (0.0, 0)
         if messages != last_messages and at_s > last_s:
             self._per_s = (messages - last_messages) / (at_s - last_s)
             self._last = (at_s, messages)
 
 
-def summary(run: RunResource, report: Report, objectives: Sequence[ObjectiveResult]) -> Iterator[str]:
-    """The verdict and what was asked of the run first, then its figures."""
+def render_summary(run: RunResource, report: Report, objectives: Sequence[ObjectiveResult]) -> Iterator[str]:
+    """Yield the lines of the summary: verdict, objectives, totals, and the table of latencies."""
     yield f"verdict      {report.verdict.status}"
     for reason in report.verdict.reasons:
         yield f"             {reason.code}: {reason.detail}"
     for judged in objectives:
         yield f"objective    {judged.objective} {judged.detail}"
     yield ""
-    yield run.sentence or why(run)
+    yield run.sentence or describe_end(run)
     yield ""
     yield from _totals(run, report)
     yield ""
@@ -71,8 +71,8 @@ def summary(run: RunResource, report: Report, objectives: Sequence[ObjectiveResu
         yield _row(span.label, getattr(getattr(report, span.path.partition(".")[0]), span.name))
 
 
-def why(run: RunResource) -> str:
-    """How a run ended, where there is no report to say it."""
+def describe_end(run: RunResource) -> str:
+    """Describe the end of a run that has no report."""
     return f"run {run.id} {run.state}: {run.reason.detail}" if run.reason else f"run {run.id} {run.state}"
 
 
@@ -93,7 +93,7 @@ def _totals(run: RunResource, report: Report) -> Iterator[str]:
 
 
 def _row(name: str, statistics: Statistics) -> str:
-    """A line of the table; `-` where there are too few samples to say, or none."""
+    """Render a row of the table, with `-` for figures that are omitted because there are too few samples."""
     figures = (statistics.value(key) for key in _STATISTICS)
     cells = "".join(f"{'-' if figure is None else f'{figure:,.3f}':>10}" for figure in figures)
     return f"{name:<14}{statistics.count:>10,}{cells}"
