@@ -1,6 +1,6 @@
-"""What a client process notes of every connection and message, and hands back as its result.
+"""Records of client processes: every connection, every message, and the result of the process.
 
-All stamps are monotonic nanoseconds of the lab's one clock; None is "not reached". Nothing is rounded or folded here.
+All stamps are monotonic nanoseconds of the lab's clock; None means "not reached". Nothing is rounded or aggregated.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from enum import StrEnum
 
 
 class ClientOutcome(StrEnum):
-    """How a connection ended, as its client saw it."""
+    """How a connection ended from the client's side."""
 
-    COMPLETED = "completed"  # did all it was asked to do and every reply was right
+    COMPLETED = "completed"  # the client has done everything, and every reply was right
     REFUSED = "refused"  # connect was refused, or the peer closed cleanly before any greeting
     RESET = "reset"  # reset by the peer, or closed by it before the script's end
     TIMED_OUT = "timed_out"  # no progress towards greeting or reply within timeout_s
-    CORRUPTED = "corrupted"  # a byte came back that the protocol does not allow here
+    CORRUPTED = "corrupted"  # received a byte that the protocol does not allow here
     NOT_STARTED = "not_started"  # never tried to connect: cancelled first, or the machine refused a socket
     SELF_CONNECT = "self_connect"  # the kernel connected the socket to itself (ephemeral target port)
-    CANCELLED = "cancelled"  # the run was cancelled while this client was at work
+    CANCELLED = "cancelled"  # the run was cancelled while this client was active
 
 
 class LogKind(StrEnum):
-    """The lines of the article's client log."""
+    """Kinds of lines in the article's client log."""
 
     CONNECTED = "connected"  # stamped at the greeting
     SENDING = "sending"
@@ -34,7 +34,7 @@ class LogKind(StrEnum):
 
 @dataclass(slots=True)
 class LogEvent:
-    """One line of a client's log; `data` is empty where the line shows none."""
+    """One line of a client's log; `data` is empty if the line shows no data."""
 
     at_ns: int
     kind: LogKind
@@ -45,9 +45,9 @@ class LogEvent:
 class MessageRecord:
     """One message `^…$` of a client.
 
-    `due_ns` is when it was meant to be sent (a connection's first: when the connection was due), `sent_ns` when the
-    send that completes its reply was handed to the kernel, `replied_ns` when the last byte of its reply was read and
-    every byte of it had been right.
+    `due_ns` is the time at which it should be sent (first message: the time at which the connection was due), `sent_ns`
+    the time of the send that completes its reply, `replied_ns` the time at which the last byte of a correct reply was
+    read.
     """
 
     due_ns: int
@@ -57,14 +57,14 @@ class MessageRecord:
 
 @dataclass(slots=True)
 class ClientRecord:
-    """One client connection, from due to closed.
+    """One client connection, from its due time to its close.
 
     `local` is the socket's own (address, port): with the order of connects it joins this record to the server's.
     `closed_ns` is stamped just before close() or shutdown(WR). `corrupted` counts wrong or unexpected reply bytes'
     connections at most once: the client stops reading at the first wrong byte and says in `detail` what it saw.
 
-    What is due before `measured_from_ns` belongs to the warm-up of its group: the connection, or a message of it.
-    Client processes keep messages in columns of their own; `messages` is filled in where their results are read.
+    A connection or message that is due before `measured_from_ns` belongs to the warm-up of its group. Client processes
+    keep messages in columns; `messages` is filled in when their results are read.
     """
 
     name: str
@@ -85,13 +85,13 @@ class ClientRecord:
 
     @property
     def is_warm_up(self) -> bool:
-        """Whether the connection was due before its group's warm-up had ended."""
+        """Whether the connection was due before the end of its group's warm-up."""
         return self.due_ns < self.measured_from_ns
 
 
 @dataclass(frozen=True, slots=True)
 class GroupCount:
-    """What became of a group's schedule: how many connections were planned, came due, and were begun."""
+    """How many connections of a group were planned, were due, and were begun."""
 
     name: str
     kind: str
@@ -102,7 +102,7 @@ class GroupCount:
 
 @dataclass(frozen=True, slots=True)
 class WorkerUsage:
-    """How one client process fared. `lag_*_ms`: how late its loop was for a timer of every 10 ms, so how busy."""
+    """Use of one client process. `lag_*_ms`: lateness of its event loop for a timer of 10 ms, a measure of its load."""
 
     pid: int
     cpu_s: float  # from the run's start to its end
@@ -116,13 +116,13 @@ class WorkerUsage:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What the client processes of a run deliver, put together.
+    """The merged results of the client processes of a run.
 
-    `started_ns` is the run's zero: every due time is counted from it; `started_wall_s` is the wall clock (Unix time)
-    read at that same instant, the only wall stamp of the run. `cpu_s` is the CPU time of all client processes.
-    `complete` is False when they were cut short (cancelled or dead) and the records are what was there so far.
-    `schedule_sha256` is equal for runs of the same settings and seed. `stopped_by` names the limit at which clients
-    stopped to begin anything new, if there was one.
+    `started_ns` is the start of the run, from which every due time is counted; `started_wall_s` is the wall clock (Unix
+    time) at the same instant, the only wall-clock time of the run. `cpu_s` is the CPU time of all client processes.
+    `complete` is False if they ended early (cancelled or dead); the records are then partial. `schedule_sha256` is
+    equal for runs with the same settings and seed. `stopped_by` names the limit at which clients began no more
+    connections, if there was one.
     """
 
     started_ns: int

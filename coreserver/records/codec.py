@@ -1,12 +1,12 @@
-"""Joined records as bytes for a database, and back without loss.
+"""Encode joined records as bytes for a database, and decode them without loss.
 
     deflated: length of the header | header | four columns of whole numbers, the messages
     header: a line [FORMAT], then lines of JSON, each with the rows of some connections
 
-Connections are written as rows in the order of their dataclass fields, some hundred a line because the JSON module
-keeps the interpreter to itself for as long as a call takes; messages, of which there may be millions, as numbers of
-eight bytes. A change of either needs a new `FORMAT` and a function in `older_formats` that upgrades the one before it,
-so that records of every earlier format can be read.
+Connections are written as rows in the order of their dataclass fields, some hundred per line because the JSON module
+holds the interpreter lock during a call. Messages, of which there may be millions, are numbers of eight bytes. A change
+of either needs a new `FORMAT` and a function in `older_formats` that upgrades the one before it, so that records of
+every earlier format can be read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _UNREADABLE = (
 
 
 def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
-    """Every fact of these connections, log events and messages included."""
+    """Encode all recorded facts of these connections, including log events and messages."""
     header = b"\n".join([b"[%d]" % FORMAT, *_lines(connections)])
     document = HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections])
     return zlib.compress(document, level=1)  # three times as fast as the default, and a tenth larger
@@ -55,7 +55,7 @@ def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much a reader lets itself be given. A few deflated kilobytes can hold gigabytes, and text grows as lists."""
+    """Limits of decoding, because a few deflated kilobytes can contain gigabytes, and text grows when it is parsed."""
 
     inflated_bytes: int = sys.maxsize
     line_bytes: int = sys.maxsize
@@ -63,14 +63,14 @@ class Bounds:
 
 
 def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: bool = True) -> list[JoinedConnection]:
-    """The connections that `encode_connections` was given.
+    """Decode connections that `encode_connections` has encoded.
 
-    It is JSON and numbers all through, so bytes of a stranger can do nothing but be wrong; whether their values make
-    sense is for `reports.records_check` to say.
+    The format is JSON and numbers only, so untrusted bytes can cause nothing but an error. Whether the values are
+    plausible is checked in `coreserver.reports.import_check`.
 
     Args:
-        bounds: of what is taken; None where the bytes are our own.
-        messages: False: as if none had been sent.
+        bounds: limits for untrusted bytes; None for bytes from the lab's own database.
+        messages: False: decode the connections without messages.
 
     Raises:
         RecordsIncomplete: the bytes are damaged, too many, or of a newer format.
@@ -88,7 +88,7 @@ def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: b
         connections: list[JoinedConnection] = []
         for line in lines:
             if len(line) > bounds.line_bytes or len(connections) > bounds.connections:
-                raise RecordsIncomplete("stored connections are more than are read here")
+                raise RecordsIncomplete("there are more stored connections than this program reads")
             connections += [
                 JoinedConnection(_client(client), None if server is None else _server(server))
                 for client, server in json.loads(line)
@@ -125,7 +125,7 @@ def _refuse(found: int, document: bytes, bounds: Bounds) -> None:
             f"{FORMAT}"
         )
     if found < FIRST_WITH_LINES and len(document) > bounds.line_bytes:
-        raise RecordsIncomplete("stored connections are more than are read here")
+        raise RecordsIncomplete("there are more stored connections than this program reads")
 
 
 def _lines(connections: Sequence[JoinedConnection]) -> Iterator[bytes]:
@@ -136,14 +136,14 @@ def _lines(connections: Sequence[JoinedConnection]) -> Iterator[bytes]:
 
 
 def _stamps(clients: Sequence[ClientRecord]) -> bytes:
-    """The messages column by column, each number as its difference to the one before: mostly zeros, which deflate."""
+    """Return the messages as columns of differences, which are mostly zeros and deflate well."""
     table = table_of(clients)
     columns = np.stack([table.connection, table.due_ns, table.sent_ns, table.replied_ns])
     return np.diff(columns, prepend=0).astype("<i8").tobytes()
 
 
 def _rows(stamps: bytes) -> Stamps:
-    """The same messages row by row, as `attach_rows` takes them."""
+    """Return the messages as rows for `attach_rows`."""
     return np.cumsum(np.frombuffer(stamps, dtype="<i8").reshape(WIDTH, -1), axis=1).T
 
 
@@ -162,7 +162,7 @@ def _client_row(client: ClientRecord) -> list[Any]:
         client.bytes_sent,
         client.bytes_received,
         client.measured_from_ns,
-        [[event.at_ns, event.kind, event.data.decode("latin-1")] for event in client.log],  # one character a byte
+        [[event.at_ns, event.kind, event.data.decode("latin-1")] for event in client.log],  # one character per byte
     ]
 
 

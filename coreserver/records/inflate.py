@@ -1,4 +1,4 @@
-"""Deflated bytes of somebody else, without trust: a few kilobytes of them can stand for gigabytes."""
+"""Inflate untrusted bytes within a limit: a few deflated kilobytes can contain gigabytes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import zlib
 
 
 def inflate(data: bytes, most_bytes: int) -> bytes:
-    """What was deflated; no more than `most_bytes` of it is ever made.
+    """Inflate `data` to at most `most_bytes`.
 
     Raises:
-        ValueError: there is more, or less than its end, or something after it.
-        zlib.error: it was not deflated.
+        ValueError: the result is longer, the data ends too early, or other bytes follow it.
+        zlib.error: the data is not deflated.
     """
     inflater = zlib.decompressobj()
     found = inflater.decompress(data, most_bytes)
     if inflater.unconsumed_tail or not inflater.eof:
         raise ValueError(f"has more than {most_bytes:,} bytes when inflated, or ends too early")
     if inflater.unused_data:
-        raise ValueError("goes on after its end")
+        raise ValueError("has other bytes after its end")
     return found

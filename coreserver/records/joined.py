@@ -13,18 +13,18 @@ from coreserver.records.server import ConnectionRecord
 
 @dataclass(frozen=True, slots=True)
 class JoinedConnection:
-    """One connection as its client and, where the server took it, as the server saw it."""
+    """Records of one connection: the client's, and the server's if the server accepted it."""
 
     client: ClientRecord
     server: ConnectionRecord | None
 
 
 def join(clients: Sequence[ClientRecord], servers: Iterable[ConnectionRecord]) -> list[JoinedConnection]:
-    """Every client's record with the server's record of the same connection, in the clients' order.
+    """Join every client record with the server record of the same connection, in the order of the client records.
 
-    Ports recur within seconds, so an address alone is not enough: the k-th connect from an address and port belongs to
-    the k-th accept from it, because the kernel hands connections over in the order they were made. Server records that
-    belong to no client (somebody else's connections) are left out.
+    Ports are reused within seconds, so an address alone is not enough. The k-th connect from an address and port
+    belongs to the k-th accept from it, because the kernel delivers connections in the order in which they were made.
+    Server records of other clients are omitted.
     """
     accepts: dict[tuple[str, int], list[ConnectionRecord]] = defaultdict(list)
     for record in servers:
@@ -46,10 +46,10 @@ class _Attempt(NamedTuple):
 
 
 def _pair(tried: Sequence[_Attempt], accepts: Sequence[ConnectionRecord]) -> dict[int, ConnectionRecord]:
-    """k-th with k-th, for one address and port; an attempt that never got through has no accept to take.
+    """Pair the k-th connect with the k-th accept of one address and port; a failed connect has no accept.
 
-    An attempt cut short before it noticed its own connect may have been accepted all the same, so it is passed over
-    only when a later attempt had begun by then. An accept from before the first attempt is somebody else's.
+    A connect that was cancelled before its result may still have been accepted, so it is skipped only if a later
+    attempt had begun by then. An accept before the first attempt belongs to another client.
     """
     partner: dict[int, ConnectionRecord] = {}
     k = 0

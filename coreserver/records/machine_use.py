@@ -1,4 +1,4 @@
-"""How much CPU time the whole machine used during a run."""
+"""CPU time of the whole machine during a run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MachineUse:
-    """CPU seconds of the whole machine, summed over its cores, while `elapsed_s` went by.
+    """CPU seconds of the whole machine, summed over its cores, within `elapsed_s`.
 
-    `busy_s` is work of processes; interrupts are left out, for those of the loopback device are the run's own.
-    `steal_s` went to other guests of the same host. `own_s` is of this process and of its children that have ended
-    meanwhile: client processes among them, a server's process not.
+    `busy_s` is the work of processes, without interrupts, because those of the loopback device belong to the run.
+    `steal_s` went to other guests of the same host. `own_s` belongs to this process and to its children that have ended
+    in this time, which include client processes but not a server process.
     """
 
     elapsed_s: float

@@ -1,4 +1,4 @@
-"""The messages of a client process as they happen: numbers in one growing array, no object a message."""
+"""Messages of a client process while it runs: numbers in one growing array, without an object per message."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ REPLIED = 3
 
 
 class MessageColumns:
-    """Rows of (connection, due, sent, replied); a hundred thousand a second cost little more than their 32 bytes.
+    """Rows of (connection, due, sent, replied); a hundred thousand per second cost little more than 32 bytes each.
 
-    `stamps` is open to players whose every microsecond counts: a row is `WIDTH` numbers that begin at its `row`.
+    Clients for which each microsecond matters write to `stamps` directly: a row is `WIDTH` numbers from its index on.
     """
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class MessageColumns:
         return len(self.stamps) // WIDTH
 
     def add(self, connection: int, due_ns: int, sent_ns: int) -> int:
-        """A message that was just sent; its row."""
+        """Add a message that was just sent and return its row."""
         row = len(self.stamps)
         self.stamps.extend((connection, due_ns, sent_ns, NOT_ANSWERED))
         return row
 
     def answered(self, row: int, at_ns: int) -> None:
-        """The last byte of its reply came at `at_ns`, and all of it was right."""
+        """Record that the last byte of a correct reply was received at `at_ns`."""
         self.stamps[row + REPLIED] = at_ns

@@ -1,4 +1,4 @@
-"""The messages of a run as columns of numbers, and those of one connection as a view of them."""
+"""Messages of a run as columns of numbers, and those of one connection as a view of the columns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Stamps = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class MessageTable:
-    """One entry a message in every column, connection after connection, each connection's in the order they were sent.
+    """Columns with one entry per message, by connection and, within a connection, in the order of sending.
 
-    `connection` is the index of a message's connection among those the table was made for, `warm_up` whether it was
-    due before its group's warm-up had ended, `is_first` whether it is its connection's first. `replied_ns` is
-    NOT_ANSWERED where no right reply came.
+    `connection` is the index of the message's connection, `warm_up` whether the message was due before the end of its
+    group's warm-up, `is_first` whether it is the first of its connection. `replied_ns` is NOT_ANSWERED if no correct
+    reply was received.
     """
 
     connection: Stamps
@@ -36,19 +36,19 @@ class MessageTable:
 
     @property
     def is_answered(self) -> NDArray[np.bool_]:
-        """Which messages got their whole reply."""
+        """Mask of the messages whose whole reply was received."""
         return np.not_equal(self.replied_ns, NOT_ANSWERED)
 
     @property
     def is_first(self) -> NDArray[np.bool_]:
-        """Which messages were their connection's first."""
+        """Mask of the messages that are the first of their connection."""
         first = np.ones(len(self), dtype=np.bool_)
         first[1:] = self.connection[1:] != self.connection[:-1]
         return first
 
 
 class Messages(Sequence[MessageRecord]):
-    """One connection's messages: rows `start` to `stop` of stamps that all connections share."""
+    """Messages of one connection: rows `start` to `stop` of an array that all connections share."""
 
     __slots__ = ("_rows",)
 
@@ -67,7 +67,7 @@ class Messages(Sequence[MessageRecord]):
     @overload
     def __getitem__(self, index: slice) -> Messages: ...
     def __getitem__(self, index: int | slice) -> MessageRecord | Messages:
-        """A message, or a view of some."""
+        """Return one message, or a view of several."""
         if isinstance(index, slice):
             return Messages(self._rows[index])
         return next(iter(Messages(self._rows[index : index + 1 or None])))
@@ -79,23 +79,23 @@ class Messages(Sequence[MessageRecord]):
 
     @property
     def rows(self) -> Stamps:
-        """A row a message, as `MessageColumns` has them."""
+        """Return one row per message, in the layout of `MessageColumns`."""
         return self._rows
 
 
 def rows_of(stamps: array[int] | bytes) -> Stamps:
-    """What `MessageColumns` has gathered, a row a message."""
+    """Return the contents of `MessageColumns`, one row per message."""
     rows: Stamps = np.frombuffer(stamps, dtype=np.int64).reshape(-1, WIDTH)
     return rows
 
 
 def attach(records: Sequence[ClientRecord], stamps: array[int] | bytes) -> None:
-    """Give each of `records` its messages out of `stamps`, whose every fourth number is the index of the record."""
+    """Assign to each of `records` its messages from `stamps`, in which every fourth number is a record's index."""
     attach_rows(records, rows_of(stamps))
 
 
 def attach_rows(records: Sequence[ClientRecord], rows: Stamps) -> None:
-    """The same, from rows."""
+    """Assign to each of `records` its messages from rows."""
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     ends = np.searchsorted(rows[:, 0], np.arange(len(records)), side="right").tolist()
     start = 0
@@ -106,7 +106,7 @@ def attach_rows(records: Sequence[ClientRecord], rows: Stamps) -> None:
 
 
 def table_of(clients: Iterable[ClientRecord]) -> MessageTable:
-    """The messages of `clients` in their order, whatever form each has its own in."""
+    """Return the messages of `clients` in the order of the clients."""
     clients = list(clients)
     parts = [_own_rows(client.messages) for client in clients]
     counts = [len(part) for part in parts]

@@ -24,7 +24,7 @@ _ROWS_PER_LINE = 500
 
 
 def format_of(start: bytes) -> int:
-    """Return the format of a document from its first bytes, at least 20 if it has so many.
+    """Return the format of a document from its first bytes: at least 20, or all of a shorter one.
 
     Raises:
         ValueError: it does not begin as a document does.

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-Place = tuple[int, int, int]  # of a client in the run: its group, its number there, its how-manieth connection
+Place = tuple[int, int, int]  # group, number of the client in the group, number of the connection of the client

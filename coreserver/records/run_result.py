@@ -16,13 +16,13 @@ FailureCode = Literal["cannot_start", "could_not_connect", "worker_died", "serve
 
 @dataclass(frozen=True)
 class RunResult:
-    """Everything a run has found out.
+    """Everything that a run has recorded.
 
-    `connections` has one entry a client: groups as given, clients as numbered. `foreign` counts server records of the
-    run's time that no client of ours owns, `records_lost` those that could not be kept. `samples` begin one before the
-    run's start. `listen_overflows` is the kernel's count of connections its accept queues dropped during the run, of
-    the whole network namespace; None where it cannot be read. `machine` is how busy all of it was while the
-    clients ran. `design` has the facts about the server's design.
+    `connections` has one entry per client connection, in the order of groups and clients. `foreign` counts the server
+    records during the run that belong to no client of the run, `records_lost` those that could not be kept. `samples`
+    begin with the one before the start. `listen_overflows` counts the connections that full backlogs of the whole
+    network namespace dropped during the run; None if the kernel does not report it. `machine` is the CPU time of the
+    machine while the clients ran. `design` has the facts about the server's design.
     """
 
     load: LoadResult

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a server. Counts are of its own connections and threads, the rest is of its process.
+    """One sample of a server. Counts are those of its connections and threads; the other figures belong to its process.
 
-    `accept_queue` is the kernel's: connections whose handshake is done and that nobody accepted yet; None where the
-    listener is closed. `threads_*` and `queue_depth` are None where the design has no such notion. `listen_overflows`
-    counts since boot and over the whole network namespace; the difference of two looks is what happened between them.
+    `accept_queue` is the length of the backlog: connections that are complete and not accepted; None if the listener is
+    closed. `threads_*` and `queue_depth` are None if the design has no such figure. `listen_overflows` counts since
+    boot in the whole network namespace; only the difference of two samples has a meaning.
     """
 
     at_ns: int

@@ -1,4 +1,4 @@
-"""What a server records of each connection, on the clock that all processes of the lab share."""
+"""Records of a server: connections, outcomes, events and the facts about its design."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from enum import StrEnum
 
 
 class ServerOutcome(StrEnum):
-    """How a connection ended, as the server saw it."""
+    """How a connection ended from the server's side."""
 
-    COMPLETED = "completed"  # the peer closed, every reply it was owed had been handed to the kernel
-    RESET = "reset"  # the peer reset the connection, or was gone when a reply was sent
+    COMPLETED = "completed"  # the peer closed after every reply had been given to the kernel
+    RESET = "reset"  # the peer reset the connection, or had closed it when a reply was sent
     IDLE_TIMEOUT = "idle_timeout"
     SESSION_TIMEOUT = "session_timeout"
     WRITE_TIMEOUT = "write_timeout"
-    REFUSED = "refused"  # turned away on purpose: full
+    REFUSED = "refused"  # closed on purpose because the server was full
     CUT_OFF = "cut_off"  # still in flight when a drain or a stop reached its deadline
-    ERROR = "error"  # our own fault; the server's event list says what
+    ERROR = "error"  # internal error; the server's event list has the details
 
 
 class Discipline(StrEnum):
@@ -47,11 +47,11 @@ UNKNOWN_DESIGN = DesignFacts()  # of an external server
 
 @dataclass(slots=True)
 class ConnectionRecord:
-    """One connection from the server's side. Stamps are monotonic nanoseconds; None is "not (yet) reached".
+    """One connection from the server's side. Stamps are monotonic nanoseconds; None means "not (yet) reached".
 
-    `peer` is the client's (address, port): with the order of arrival it joins this record to the client's own.
-    `bytes_in`, `bytes_out` and `messages` are final once `finished_ns` is set; `bytes_out` counts what the kernel
-    took, the greeting included.
+    `peer` is the client's (address, port), which together with the order of arrival joins this record to the client's.
+    `bytes_in`, `bytes_out` and `messages` are final when `finished_ns` is set; `bytes_out` counts the bytes that the
+    kernel has taken, including the greeting.
     """
 
     number: int
@@ -68,7 +68,7 @@ class ConnectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth a line in the server's event list."""
+    """One line of the server's event list."""
 
     at_ns: int
     kind: str
