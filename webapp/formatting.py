@@ -1,4 +1,4 @@
-"""Numbers, times and states as people read them: every figure with its unit, every state with a word and a shape."""
+"""Format numbers, times and states for people: every figure with its unit, every state with a word and a shape."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from coreserver.reports.schema_figures import Shape
 from coreserver.reports.vocabulary import Unit, find_figure
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
-NONE = "\N{EM DASH}"  # there is no such figure here
+NONE = "\N{EM DASH}"  # no such figure
 
 
 @dataclass(frozen=True)
 class StatusBadge:
-    """A state: the word, the shape that goes with it, and the tone that tells good from bad once more.
+    """A state as a word, a shape and a tone (good or bad).
 
-    One that `warns` stands out wherever it appears: figures beside it are not to be taken as they are.
+    A badge that `warns` is emphasised everywhere, because the figures next to it cannot be trusted.
     """
 
     word: str
@@ -59,17 +59,17 @@ class Figure:
 
 
 def mark(state: str) -> StatusBadge:
-    """The mark of a state; a state this page has never heard of still has its word."""
+    """Return the badge of a state; an unknown state has its word only."""
     return MARKS.get(state, StatusBadge(state, "ring", "idle"))
 
 
 def count(value: float | None) -> str:
-    """A whole number in groups of three."""
+    """Return a whole number in groups of three digits."""
     return NONE if value is None else f"{value:,.0f}".replace(",", NARROW)
 
 
 def decimal(value: float) -> str:
-    """A number with three significant digits, whole where it is whole, never in powers of ten."""
+    """Return a number with three significant digits, without an exponent; whole numbers without decimals."""
     if value == int(value) or abs(value) >= 1000:
         return count(value)
     places = 2 - math.floor(math.log10(abs(value)))
@@ -77,7 +77,7 @@ def decimal(value: float) -> str:
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds; as seconds from ten thousand of them on, as microseconds below a tenth of one."""
+    """Return milliseconds as text: in seconds from 10,000 ms on, in microseconds below 0.1 ms."""
     if value is None:
         return NONE
     if 0 < abs(value) < 0.1:
@@ -86,7 +86,7 @@ def ms(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds; as milliseconds below a tenth of one."""
+    """Return seconds as text: in milliseconds below 0.1 s."""
     if value is None:
         return NONE
     return ms(value * 1000) if 0 < abs(value) < 0.1 else f"{decimal(value)}{NARROW}s"
@@ -98,12 +98,12 @@ def age(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """So many a second, for a column that says so."""
+    """Return a rate per second without its unit, for a column whose heading has the unit."""
     return NONE if value is None else decimal(value)
 
 
 def size(value: float | None) -> str:
-    """Bytes in binary steps."""
+    """Return a number of bytes in binary units."""
     if value is None:
         return NONE
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -114,16 +114,16 @@ def size(value: float | None) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """A time of day in the machine's own zone."""
+    """Return a date and time in the time zone of the machine."""
     return NONE if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def iso(at: datetime | None) -> str:
-    """The same instant for machines."""
+    """Return an instant in ISO format, for the `datetime` attribute."""
     return "" if at is None else at.astimezone(UTC).isoformat()
 
 
-# How a figure is written, by its unit.
+# Formatters by unit.
 UNITS: dict[Unit, Callable[[float], str]] = {
     "s": seconds,
     "ms": ms,
@@ -134,12 +134,12 @@ UNITS: dict[Unit, Callable[[float], str]] = {
     "number": decimal,
 }
 
-# How a figure reads follows from the unit at the end of its name.
+# The unit at the end of a field's name selects the formatter.
 READINGS = (("_per_s", "per second"), ("_ms", ms), ("_bytes", size), ("_us", "µs"), ("_s", seconds))
 
 
 def reading(name: str, value: Any, missing: str) -> str:
-    """A value of a report or a config as text, by the unit in its name; `missing` says what None means here."""
+    """Return a value of a report or a config as text, by the unit in its name; None becomes `missing`."""
     if value is None:
         return missing
     if isinstance(value, bool):
@@ -155,7 +155,7 @@ def reading(name: str, value: Any, missing: str) -> str:
 
 
 def label(name: str) -> str:
-    """A field's name without its unit, as words."""
+    """Return the name of a field as words, without its unit."""
     for suffix, _ in READINGS:
         if name.endswith(suffix) and name != suffix.lstrip("_"):
             name = name.removesuffix(suffix)
@@ -169,7 +169,7 @@ def quantity(value: float | None, unit: Unit) -> str:
 
 
 def rows_of(part: Shape, *, missing: str = "none", exclude: Collection[str] = ()) -> tuple[Figure, ...]:
-    """Return one row per field of a part of a report, figures with their labels; `missing` stands for null."""
+    """Return one row per field of a part of a report, figures with their labels; null becomes `missing`."""
     rows: list[Figure] = []
     for name in type(part).model_fields:
         if name in exclude:
@@ -183,7 +183,7 @@ def rows_of(part: Shape, *, missing: str = "none", exclude: Collection[str] = ()
 
 
 def pairs(facts: Mapping[str, Any], *, missing: str = "none") -> tuple[Figure, ...]:
-    """All facts of a nested mapping, a line each; `missing` stands where there is no value."""
+    """Return the values of a nested mapping, one row each; null becomes `missing`."""
     found: list[Figure] = []
     for name, value in facts.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A run in progress as its viewers see it: the latest figures, what was before, and every client as last heard of."""
+"""State of a run in progress for its viewers: latest figures, history, and the last known state of every client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IN_FLIGHT = BEGUN[:3]
 
 @dataclass(eq=False)
 class LiveRun:
-    """One queued or running run. The runner's thread writes, any thread reads."""
+    """One queued or running run. The thread of the run queue writes, any thread reads."""
 
     id: int
     spec: RunSpec
@@ -36,7 +36,7 @@ class LiveRun:
     cancelled_because: Reason | None = None  # set before `cancel`
     started_at: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # guards what follows
-    _phase: RunPhase = "starting"  # as far as the runner says it; while clients are at work they do
+    _phase: RunPhase = "starting"  # set by the run queue; while clients are active it follows from their progress
     _host: ServerHost | None = None
     _progress: Progress | None = None
     _clients: dict[str, ClientRecord] = field(default_factory=dict)
@@ -48,17 +48,17 @@ class LiveRun:
         self._expected = expectation(self.spec.clients)
 
     def begin(self, host: ServerHost | None) -> None:
-        """The clients are about to go to this server; None: to one that is not ours."""
+        """Record that the clients are about to start; `host` is None for an external server."""
         with self._lock:
             self._host, self._phase = host, "preparing"
 
     def report(self) -> None:
-        """The clients and the server have told all; the report is being built."""
+        """Record that all records are complete and the report is being built."""
         with self._lock:
             self._phase = "reporting"
 
     def take(self, progress: Progress) -> None:
-        """A line of the client process."""
+        """Process one progress report of the clients."""
         at_s = seconds(progress.at_ns - progress.started_ns)
         with self._lock:
             self._progress, self._phase = progress, "measuring"
@@ -70,13 +70,13 @@ class LiveRun:
                 self._points.add(_point(at_s, progress.counts, _server(self._host)))
 
     def stop(self, reason: Reason) -> None:
-        """Ask for its end; the first reason is the one that is kept."""
+        """Request the end of the run; the first reason is kept."""
         with self._lock:
             self.cancelled_because = self.cancelled_because or reason
         self.cancel.set()
 
     def stage(self, before: int | None) -> RunStage:
-        """What it is doing; `before` is how many runs a queued one has to wait for."""
+        """Return the phase of the run; `before` is the number of runs that a queued one waits for."""
         expected = self._expected
         with self._lock:
             progress, phase = self._progress, self._phase
@@ -90,7 +90,7 @@ class LiveRun:
         )
 
     def progress(self) -> RunProgress | None:
-        """The latest figures; None before the first client was due."""
+        """Return the latest figures; None before the first client was due."""
         with self._lock:
             progress, host = self._progress, self._host
             if progress is None:
@@ -109,12 +109,12 @@ class LiveRun:
         )
 
     def history(self) -> RunHistory:
-        """What has been so far."""
+        """Return the history so far."""
         with self._lock:
             return self._points.table()
 
     def timeline(self) -> tuple[list[TimelineRow], float | None]:
-        """The rows of this instant, and its distance from the run's start in seconds."""
+        """Return the present rows, and the time since the run's start in seconds."""
         with self._lock:
             progress, host, clients = self._progress, self._host, list(self._clients.values())
         if progress is None:

@@ -1,4 +1,4 @@
-"""What has happened in a run so far, for those who join late: a bounded number of points, and errors by their kind."""
+"""History of a run in progress: a bounded number of points, and the errors by kind."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from webapp.schemas.run_progress import RunError, RunHistory
 
 MAX_POINTS = 600
 EVERY_S = 0.2
-RATE_OVER_S = 1.0  # a rate of this instant is the mean of the last second
+RATE_OVER_S = 1.0  # a current rate is the mean of the last second
 KINDS_KEPT, KINDS_TOLD = 200, 20
 COLUMNS = ("at_s", "messages_per_s", "connections_per_s", "in_service", "waiting", "queue_depth", "threads_alive")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One look at a run: its counts since the start, and where connections and threads were then.
+    """One sample of a run: its counts since the start, and the state of connections and threads.
 
-    `begun` counts connections that were tried; `waiting` those connected and not greeted. The last two are the
-    server's own, None where it is not ours or has no such notion.
+    `begun` counts attempted connections, `waiting` those that are connected and not greeted. The last two are figures
+    of the server; None if the server is external or has no such figure.
     """
 
     at_s: float
@@ -33,19 +33,20 @@ class Point:
 
 
 class Points:
-    """The points of a run, oldest first: when there are too many, every other one is forgotten, and from then on half
-    as many are kept. Counts are kept whole, so that the rates between those that are left are still right."""
+    """The points of a run, oldest first. When there are too many, every other one is dropped, and the interval doubles.
+
+    Counts are cumulative, so the rates between the remaining points stay correct."""
 
     def __init__(self) -> None:
         self._points: list[Point] = []
         self._every_s = EVERY_S
 
     def is_due(self, at_s: float) -> bool:
-        """Whether it is time for another one."""
+        """Whether the next point is due."""
         return not self._points or at_s - self._points[-1].at_s >= 0.9 * self._every_s
 
     def add(self, point: Point) -> None:
-        """Keep it; points come in the order of time."""
+        """Add a point; points must be added in the order of time."""
         self._points.append(point)
         if len(self._points) > MAX_POINTS:
             del self._points[1::2]
@@ -53,11 +54,11 @@ class Points:
 
     @property
     def last(self) -> Point | None:
-        """The latest."""
+        """The latest point."""
         return self._points[-1] if self._points else None
 
     def rates(self) -> tuple[float | None, float | None]:
-        """Messages and connections a second of late; None while there is one point only."""
+        """Return the current messages and connections per second; None while there is only one point."""
         if len(self._points) < 2:
             return None, None
         last = self._points[-1]
@@ -65,7 +66,7 @@ class Points:
         return _rates(earlier[0] if earlier else self._points[-2], last)
 
     def table(self) -> RunHistory:
-        """All of it; the rates are those between a point and the one before."""
+        """Return all points; rates are those between a point and the previous one."""
         before = self._points[:1] + self._points
         return RunHistory(columns=list(COLUMNS), rows=[_row(*pair) for pair in zip(before, self._points, strict=False)])
 
@@ -85,13 +86,13 @@ def _rates(before: Point, after: Point) -> tuple[float, float]:
 
 
 class Errors:
-    """The connections that did not end as they were asked to, by outcome and detail."""
+    """Failed connections by outcome and detail."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], tuple[int, float]] = {}
 
     def take(self, records: Iterable[ClientRecord], at_s: float) -> None:
-        """These have just ended."""
+        """Count connections that have just ended."""
         for record in records:
             if record.outcome in (None, ClientOutcome.COMPLETED):
                 continue
@@ -99,10 +100,10 @@ class Errors:
             if kind not in self._kinds and len(self._kinds) >= KINDS_KEPT:
                 kind = (str(record.outcome), "and more of other kinds")
             count, _ = self._kinds.pop(kind, (0, 0.0))
-            self._kinds[kind] = (count + 1, at_s)  # put last: the newest
+            self._kinds[kind] = (count + 1, at_s)  # moved to the end: the newest
 
     def newest(self, failed: int) -> tuple[list[RunError], int]:
-        """The newest kinds first, and of how many of the `failed` connections they do not tell."""
+        """Return the newest kinds first, and the number of `failed` connections that they do not include."""
         kinds = list(self._kinds.items())[: -KINDS_TOLD - 1 : -1]
         found = [
             RunError(outcome=outcome, detail=detail, count=count, last_s=round(last_s, 3))

@@ -1,4 +1,4 @@
-"""The page of a comparison: the runs, what differs in what was asked, their figures, timelines and percentiles."""
+"""Context of the comparison page: the runs, the differences of their settings, figures, timelines and percentiles."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ PARTS = {
 }
 TONES = {"better": "good", "worse": "bad"}
 MINUS = "\N{MINUS SIGN}"
-DRAWN_AT_ONCE = 5_000  # connections; the timelines of more take seconds, so the page comes without them at first
-HASH_SHOWN = 12  # characters of a hash; enough to tell two apart
+DRAWN_AT_ONCE = 5_000  # connections; drawing more takes seconds, so the page first comes without the timelines
+HASH_SHOWN = 12  # characters of a hash, enough to distinguish two
 
 
 @dataclass(frozen=True)
 class RunCard:
-    """One of the runs, and what can be done about its place in the comparison."""
+    """One of the runs, with links that make it the baseline or leave it out."""
 
     id: int
     label: str
@@ -60,7 +60,7 @@ class RunCard:
 
 @dataclass(frozen=True)
 class SettingCell:
-    """What one run has at a place of its config."""
+    """The value of one setting in one run."""
 
     text: str
     is_set: bool
@@ -69,7 +69,7 @@ class SettingCell:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A place of the configs."""
+    """One setting of all runs."""
 
     path: str
     cells: tuple[SettingCell, ...]
@@ -77,7 +77,7 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class FigureCell:
-    """One run's figure, and its distance from the baseline's in words."""
+    """One run's figure, and its difference from the baseline in words."""
 
     text: str
     is_few: bool = False
@@ -98,7 +98,7 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class FigureSection:
-    """Figures that belong together; `left_out` says what has nothing to set side by side."""
+    """A group of figures; `left_out` names the figures that cannot be compared."""
 
     name: str
     rows: tuple[FigureRow, ...]
@@ -107,7 +107,7 @@ class FigureSection:
 
 @dataclass(frozen=True)
 class ComparePage(Page):
-    """Runs side by side."""
+    """Several runs side by side."""
 
     template = "compare.html"
     place = "runs"
@@ -135,7 +135,7 @@ class ComparePage(Page):
 
 
 def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: bool = False) -> ComparePage:
-    """The page of these runs, the first one as the baseline; Conflict and NotFound as for the comparison.
+    """Return the page of these runs, with the first one as the baseline; Conflict and NotFound as for the comparison.
 
     Args:
         draw_all: draw the timelines however many connections there are.
@@ -198,7 +198,7 @@ def _address(run_ids: Iterable[int]) -> str:
 
 
 def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
-    """A drawing a run; an empty one of a run that came here without its records."""
+    """Return one drawing per run; an empty one if a run was imported without its records."""
     rows = {run.id: _readable_rows(lab, run.id) for run in runs}
     there = [run for run in runs if rows[run.id]]
     drawn = draw_aligned([(f"Run {run.id}: {run.label or run.model}", rows[run.id]) for run in there])
@@ -207,14 +207,14 @@ def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
 
 
 def _readable_rows(lab: Lab, run_id: int) -> list[TimelineRow]:
-    """The rows of a run; none if its records cannot be read."""
+    """Return the rows of a run; none if its records cannot be read."""
     try:
         return lab.runs.timeline(run_id)[0]
     except UnreadableRecords:
         return []
 
 
-# --- what was asked --------------------------------------------------------------------------------------------------
+# --- settings --------------------------------------------------------------------------------------------------------
 
 
 def _by_part(differences: Sequence[Difference]) -> tuple[tuple[str, tuple[SettingRow, ...]], ...]:
@@ -249,7 +249,7 @@ def _setting(path: str, setting: Setting) -> str:
 
 
 def _section(name: str, some: Sequence[ComparedFigure]) -> FigureSection:
-    """A row a figure; but those that are withheld, or 0, in every run share a line that says so."""
+    """Return one row per figure; figures that are omitted, or 0, in every run are listed together."""
     alike: dict[str, list[str]] = {}
     rows = []
     for figure in some:
@@ -263,7 +263,7 @@ def _section(name: str, some: Sequence[ComparedFigure]) -> FigureSection:
 
 
 def _alike(figure: ComparedFigure) -> str:
-    """What every run has in place of a figure that could be compared; empty where one could."""
+    """Return the common reason why the runs have no figure to compare; empty if a figure can be compared."""
     [first, *others] = [value.missing if value.value is None else value.value for value in figure.values]
     if any(other != first for other in others):
         return ""
@@ -297,11 +297,11 @@ def _signed(value: float, written: Callable[[float], str]) -> str:
 
 
 def _percent(value: float) -> str:
-    """Whole percents, but for small ones, where a tenth still counts."""
+    """Return whole percents; small values with one decimal."""
     return formatting.count(value) if value >= 10 else f"{math.ceil(value * 10) / 10:g}"
 
 
-# --- the same from a script ------------------------------------------------------------------------------------------
+# --- the comparison in a script---------------------------------------------------------------------------------------
 
 
 def _recipes(base_url: str, found: Comparison) -> tuple[Recipe, ...]:

@@ -1,4 +1,4 @@
-"""The page of one run, live and final the same: verdict first, then what happened, then every figure."""
+"""Context of the page of one run, in progress or ended: verdict, timeline, then every figure."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ GROUP_FIGURES = (
     "waits.queue_ms.max",
     "totals.duration_s",
 )
-MAX_LOG_LINES = 2000  # shown in the page; the file has them all
+MAX_LOG_LINES = 2000  # shown in the page; the file has all of them
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One or, for figures that are missing together, several columns of a table."""
+    """One cell of a table; adjacent missing figures share a cell."""
 
     text: str
     span: int = 1
@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class StatisticsRow:
-    """The distribution of one kind of span."""
+    """The distribution of one kind of duration."""
 
     label: str
     what: str
@@ -68,7 +68,7 @@ class StatisticsRow:
 
 @dataclass(frozen=True)
 class Reason:
-    """Something to know before believing a figure."""
+    """A reason of the verdict."""
 
     tone: str
     code: str
@@ -77,7 +77,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One client group's figures beside the others'."""
+    """The figures of one client group."""
 
     name: str
     cells: tuple[str, ...]
@@ -85,7 +85,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Results:
-    """What only a run with a report has."""
+    """Parts of the page that need a report."""
 
     charts: tuple[ChartFigure, ...]
     totals: tuple[Figure, ...]
@@ -134,7 +134,7 @@ class RunPage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab: the state first, since that is what a waiting person looks for."""
+        """The title of the tab, with the state first."""
         return f"Run {self.row.id} {self.row.mark.word}" + (f": {self.row.label}" if self.row.label else "")
 
 
@@ -147,14 +147,14 @@ def run_page(
     submitted: Submitted | None = None,
     problems: Problems | None = None,
 ) -> RunPage:
-    """The page of one run as it is now; the form for its label and note holds `submitted`."""
+    """Return the page of one run in its present state; the form for its label and note contains `submitted`."""
     run = lab.runs.get(run_id)
     spec, _ = check(RunSpec, run.config)
-    is_known = spec is not None or not run.imported  # a stranger's settings may have any shape
+    is_known = spec is not None or not run.imported  # settings of an imported run may have any shape
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
     faults: list[Reason] = []
-    rows = _rows(lab, run, faults)  # held, so that those of a large run are read once
+    rows = _rows(lab, run, faults)  # kept, so that the rows of a large run are read once
     report = _report(lab, run, faults)
     return RunPage(
         row=run_row(run),
@@ -195,7 +195,7 @@ def _reasons(run: RunResource) -> tuple[Reason, ...]:
 
 
 def _imported(run: RunResource) -> str:
-    """Where an imported run comes from, in words; empty of one that was made here."""
+    """Return the origin of an imported run; empty for other runs."""
     origin = run.imported_from
     if origin is None:
         return ""
@@ -221,14 +221,14 @@ def _timeline(lab: Lab, run: RunResource) -> Markup:
 
 
 def _lanes(lab: Lab, run: RunResource, rows: Sequence[TimelineRow]) -> Markup:
-    """What each worker did, once the run has ended; nothing where no server record says who served."""
+    """Return the worker lanes of a run that has ended; empty if no server record names a worker."""
     if not any(row.worker for row in rows):
         return Markup("")
     return Markup(lanes_svg(lab, run.id, embedded=True))  # noqa: S704
 
 
 def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[TimelineRow]:
-    """The rows of a run that has ended; none, and one more fault, if its records cannot be read."""
+    """Return the rows of a run that has ended; none, and an additional fault, if its records cannot be read."""
     if not run.is_over:
         return []
     try:
@@ -244,7 +244,7 @@ def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[Timeline
 
 
 def _report(lab: Lab, run: RunResource, faults: list[Reason]) -> Report | None:
-    """The report of a run that has ended with one; None, and one more fault, if it cannot be read."""
+    """Return the report of a run that has ended; None, and an additional fault, if it cannot be read."""
     if not run.is_over:
         return None
     try:
@@ -288,7 +288,7 @@ def _results(lab: Lab, run: RunResource, report: Report) -> Results:
 
 
 def _headline(report: Report) -> tuple[Figure, ...]:
-    """Every figure of the totals that is not a count by kind, then the counts of what succeeded."""
+    """Return the figures of the totals except the counts by kind, then the counts of successes."""
     totals = report.totals
     return (
         *formatting.rows_of(totals, missing=formatting.NONE, exclude=COUNTS),

@@ -1,4 +1,4 @@
-"""The list of runs: filtered, sorted by its headings, a page at a time; and what is done with the runs ticked in it."""
+"""Contexts of the list of runs, filtered and sorted in pages, and of the deletion of ticked runs."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ SORTS = {
 
 @dataclass(frozen=True)
 class Heading:
-    """A column's heading; one that sorts has an address, and says which way it sorts now."""
+    """A column's heading; a sortable one has an address and the present direction."""
 
     words: str
     url: str = ""
-    sorted: str = ""  # ascending, descending, or not at all
+    sorted: str = ""  # ascending, descending, or empty: not sorted
     is_number: bool = False
     is_roomy: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One choice of a list, in words."""
+    """One option of a list, with its label."""
 
     value: str
     words: str
@@ -58,7 +58,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class RunsPage(Page):
-    """Runs that match, a page at a time."""
+    """One page of the runs that match a filter."""
 
     template = "runs.html"
     place = "runs"
@@ -87,12 +87,12 @@ class RunsPage(Page):
 def runs_page(
     lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems, *, import_reasons: tuple[str, ...] = ()
 ) -> RunsPage:
-    """One page of the runs that match `submitted`; nothing matches a filter that has a problem.
+    """Return one page of the runs that match `submitted`; nothing matches a filter with a problem.
 
     Args:
-        submitted: the query as it was typed, without what was left empty.
-        which: the same as a filter; not looked at if it has `problems`.
-        import_reasons: why a file that was sent along was not imported.
+        submitted: the query as typed, without empty fields.
+        which: the same as a filter; ignored if there are `problems`.
+        import_reasons: why an uploaded file was not imported.
     """
     try:
         listed = None if problems else lab.runs.find(which)
@@ -127,7 +127,7 @@ def _address(chosen: Mapping[str, str], **more: str) -> str:
 
 
 def _headings(sort: str, chosen: Mapping[str, str]) -> tuple[Heading, ...]:
-    """Every column of the list; a second click on the one that sorts turns the order round."""
+    """Return the headings of the list; a second click on a heading reverses the order."""
 
     def sorts(words: str, first: str, *, is_number: bool = False, is_roomy: bool = False) -> Heading:
         column = first.removeprefix("-")
@@ -155,7 +155,7 @@ def _filter(field: FormField, models: Sequence[str]) -> FormField:
 
 
 def _servers(lab: Lab, chosen: str) -> tuple[Choice, ...]:
-    """Any server, or one of the lab's; also a chosen one that is there no more, as its runs may be."""
+    """Return the options of the server filter, including a chosen server that was deleted but has runs."""
     named = {str(server.id): server.name for server in lab.servers.all()}
     if chosen.isdecimal():
         named.setdefault(chosen, f"server {chosen}")
@@ -163,7 +163,7 @@ def _servers(lab: Lab, chosen: str) -> tuple[Choice, ...]:
 
 
 def _unplaced(problems: Problems, placed: Iterable[str]) -> str:
-    """What is wrong with the parts of the query that have no field to stand beside."""
+    """Return the problems of those parts of the query that have no field on the page."""
     return "; ".join(f"{name.replace('_', ' ')}: {why}" for name, why in problems.items() if name not in {*placed})
 
 
@@ -172,7 +172,7 @@ def _unplaced(problems: Problems, placed: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class DeletePage(Page):
-    """Runs that are about to be deleted, if a person says so again."""
+    """Runs that are deleted after a confirmation."""
 
     template = "runs_delete.html"
     place = "runs"
@@ -188,7 +188,7 @@ class DeletePage(Page):
 
 
 def delete_page(lab: Lab, run_ids: Iterable[int]) -> DeletePage:
-    """The question before `run_ids` are deleted; those that are not over will not be."""
+    """Return the page that asks for confirmation; runs that have not ended will not be deleted."""
     rows, gone = [], []
     for run_id in run_ids:
         try:
@@ -204,7 +204,7 @@ def delete_page(lab: Lab, run_ids: Iterable[int]) -> DeletePage:
 
 @dataclass(frozen=True)
 class Refused:
-    """A run that was not deleted, and why."""
+    """A run that was not deleted, and the reason."""
 
     name: str
     why: str
@@ -212,7 +212,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class DeletedPage(Page):
-    """Which runs were deleted, and which were not."""
+    """The runs that were deleted, and those that were not."""
 
     template = "runs_deleted.html"
     place = "runs"
@@ -227,7 +227,7 @@ class DeletedPage(Page):
 
 
 def deleted_page(lab: Lab, run_ids: Iterable[int]) -> DeletedPage:
-    """Delete each of them by itself, so that one that cannot be deleted keeps none of the others."""
+    """Delete the runs one by one, so that a run that cannot be deleted does not affect the others."""
     deleted, refused = [], []
     for run_id in run_ids:
         name = f"run {run_id}"
@@ -241,4 +241,4 @@ def deleted_page(lab: Lab, run_ids: Iterable[int]) -> DeletedPage:
     return DeletedPage(deleted=tuple(deleted), refused=tuple(refused))
 
 
-assert SORTS.keys() == {*get_args(RunSort)}  # noqa: S101 - every order has its words
+assert SORTS.keys() == {*get_args(RunSort)}  # noqa: S101 - every order has a label
