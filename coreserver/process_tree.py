@@ -24,11 +24,16 @@ class ProcessStat(NamedTuple):
 def read_stat(pid: int) -> ProcessStat | None:
     """Return what the kernel shows of process `pid`; None if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            state, parent, _, session = file.read().rpartition(")")[2].split()[:4]  # the name may contain spaces
-    except (OSError, ValueError):
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return None
-    return ProcessStat(state, int(parent), int(session))
+    try:
+        state, parent, _, session = os.read(descriptor, 512).rpartition(b")")[2].split(None, 4)[:4]
+    except (OSError, ValueError):  # it has ended meanwhile
+        return None
+    finally:
+        os.close(descriptor)
+    return ProcessStat(state.decode(), int(parent), int(session))
 
 
 def kill_tree(leader: int) -> None:
