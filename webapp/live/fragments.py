@@ -38,7 +38,7 @@ NAME = r"^(lab/(servers|runs)|servers/[1-9]\d{0,14}/(state|now|minute)|runs/[1-9
 GONE = "gone"  # the version of a fragment whose server or run was deleted
 MAX_KEPT = 256  # fragments
 MAX_VIEWS = 4  # renderings of one fragment
-FAST_POLL_S, SLOW_POLL_S = 0.2, 1.0
+FAST_POLL_S, SLOW_POLL_S = 0.4, 1.0
 
 
 class Pace(NamedTuple):
@@ -52,11 +52,11 @@ PACES = {
     "lab/servers": Pace(1.0, 20),
     "lab/runs": Pace(0.0, 20),
     "state": Pace(0.0, 20),
-    "now": Pace(0.15, 40),  # together with the last minute a twentieth of the time: the same machine serves
-    "minute": Pace(1.0, 40),
+    "now": Pace(0.35, 40),  # together with the last minute a twentieth of the time: the same machine serves
+    "minute": Pace(2.0, 40),
     "page": Pace(0.0, 20),
-    "progress": Pace(0.15, 20),
-    "timeline": Pace(0.2, 50),  # the run is measured while its timeline is drawn
+    "progress": Pace(0.35, 20),
+    "timeline": Pace(1.0, 50),  # the run is measured while its timeline is drawn
 }
 
 

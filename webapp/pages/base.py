@@ -18,6 +18,7 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,  # no look at the file for each rendering of a live fragment
 )
 _environment.globals["vega_url"] = BUNDLE_PATH
 _environment.globals["part_labels"] = PARTS

@@ -180,7 +180,8 @@ def _server_now(look: Look) -> ServerNow:
 def _server_minute(look: Look) -> ServerMinute:
     if look.server.address is None:
         return ServerMinute(look.server.id, ())
-    charts = server_sparklines(sample_rows(look.samples), look.at_ns, is_alone=_is_alone(look.server))
+    every_other = look.samples[::-2][::-1]  # with the latest; a sparkline has half as many pixels as samples
+    charts = server_sparklines(sample_rows(every_other), look.at_ns, is_alone=_is_alone(look.server))
     return ServerMinute(look.server.id, charts)
 
 
