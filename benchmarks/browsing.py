@@ -1,4 +1,4 @@
-"""Pages opened in Chromium, each in a context of its own, and when they could be used."""
+"""Times of page loads in Chromium, each in its own context."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ READ = """() => ({
 
 @dataclass(frozen=True)
 class Opened:
-    """One load of a page, in seconds since the request for it."""
+    """One load of a page; times in seconds since its request."""
 
     painted_s: float
     loaded_s: float
@@ -45,12 +45,12 @@ class Opened:
 
 
 def opened(base_url: str, path: str, times: int) -> list[Opened]:
-    """The page at `path`, opened so often in a browser that has opened it before, and has forgotten that."""
+    """Open the page at `path` `times` times with empty caches, after one load that is not counted."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         loads = [_open(browser, base_url + path) for _ in range(times + 1)]
         browser.close()
-    return loads[1:]  # the first page of all pays for the browser's start
+    return loads[1:]  # the first one includes the start of the browser
 
 
 def _open(browser: Browser, url: str) -> Opened:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -62,26 +57,3 @@ class LabProcess:
         if run["state"] != "completed":
             raise SystemExit(f"run {label!r} is {run['state']} instead of completed: {run['reason']}")
         return run
-
-    @contextmanager
-    def read(self, path: str) -> Iterator[None]:
-        """Receive the events at `path` and discard them while the block runs."""
-        where = urlsplit(self.url)
-        with socket.create_connection((where.hostname, where.port)) as peer:
-            peer.sendall(f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\n\r\n".encode())
-            first = peer.recv(READ_BYTES).partition(b"\r\n")[0]
-            if b" 200 " not in first:
-                raise SystemExit(f"no events at {path}: {first.decode()}")
-            reader = threading.Thread(target=_discard, args=(peer,), name=f"reader of {path}", daemon=True)
-            reader.start()
-            try:
-                yield
-            finally:
-                peer.shutdown(socket.SHUT_RDWR)
-                reader.join()
-
-
-def _discard(peer: socket.socket) -> None:
-    space = bytearray(READ_BYTES)
-    while peer.recv_into(space):
-        pass

@@ -1,4 +1,4 @@
-"""A data dir with thousands of runs: a few real ones, copied in the database as often as it takes."""
+"""A data directory with thousands of runs: a few measured ones, copied in the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODELS = ("sequential", "thread_per_client", "bounded_pool", "asyncio")
 
 
 def many_runs(data_dir: Path, copies: int) -> None:
-    """Make runs of several designs and copy them, results and all, until there are `copies`; no lab may be running."""
+    """Execute runs of several designs and copy them with their results until there are `copies`. No lab may use it."""
     with LabProcess(data_dir) as lab:
         for model in MODELS:
             arrivals = {"kind": "open", "rate_per_s": 200, "duration_s": 0.5}

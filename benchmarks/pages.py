@@ -1,7 +1,7 @@
-"""What the lab's pages cost: the server's time, the wire, the browser's time, and what a live page takes from a run.
+"""What the lab's pages cost: server time, transfer, browser time, and the effect of an open live page on a run.
 
-Run `python -m benchmarks.pages` (about ten minutes on a quiet machine; `--quick` for a first look). The lab is a
-process of its own; all runs are real ones, only the list's 10,000 are copies of a few.
+Run `python -m benchmarks.pages` (`--quick`: fewer repeats). `--only live` takes about ten minutes. The lab has its own
+process. All runs are measured ones; the 10,000 in the list are copies of a few.
 
 A page is *interactive* once its load event has ended, its timeline listens to the pointer, and no task of more than
 50 ms has held the browser's main thread for a second; the time is that of the last of the three, counted from the
@@ -26,7 +26,7 @@ from benchmarks.live_pages import print_live_cost
 from benchmarks.many_runs import many_runs
 from benchmarks.tools import Programs, machine
 
-SIZES = {3: None, 1_000: 1.0, 20_000: 2.5}  # connections of a run: seconds to interactive that we set out to reach
+SIZES = {3: None, 1_000: 1.0, 20_000: 2.5}  # connections of a run: target of seconds to interactive
 LIST_TARGET_MS = 100.0
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def make_runs(lab: LabProcess, sizes: tuple[int, ...]) -> dict[int, int]:
-    """A run for each number of connections, all of them real; their ids."""
+    """Execute one run per number of connections; return their ids."""
     article = {"kind": "script", "count": 3, "script": "article"}
     runs = {3: lab.run({"model": "bounded_pool", "workers": 2}, article, label="the three of the article")["id"]}
     server = {"model": "asyncio", "placement": "process", "backlog": 4096}
@@ -75,7 +75,7 @@ def make_runs(lab: LabProcess, sizes: tuple[int, ...]) -> dict[int, int]:
 
 
 def print_server_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> None:
-    """A row a page and a file: what the server needs for it, and what goes over the wire."""
+    """Print one row per page and file: the server's time and the transferred bytes."""
     server = lab.ask("/servers", {"model": "bounded_pool", "workers": 8})["id"]
     small, *_, large = runs.values()
     addresses = {"dashboard": "/", "server": f"/servers/{server}", "runs": "/runs", "REST API": "/docs"}
@@ -93,7 +93,7 @@ def print_server_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> No
 
 
 def fetch(http: httpx.Client, path: str, repeats: int) -> tuple[float, bytes]:
-    """The median time of a request to its last byte in milliseconds, and the body."""
+    """Return the median time of a request to its last byte in milliseconds, and the body."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -103,7 +103,7 @@ def fetch(http: httpx.Client, path: str, repeats: int) -> tuple[float, bytes]:
 
 
 def print_list(lab: LabProcess, repeats: int) -> None:
-    """The list of runs, asked in every way that a page asks."""
+    """Print the time of the list of runs with each filter and order."""
     total = lab.http.get("/api/v1/runs", params={"limit": 1}).json()["runs"][0]["id"]
     asked = {
         "newest first": "/runs",
@@ -123,7 +123,7 @@ def print_list(lab: LabProcess, repeats: int) -> None:
 
 
 def nth_page(http: httpx.Client, number: int) -> str:
-    """The address of a page deep in the list."""
+    """Return the address of page `number` of the list."""
     cursor = None
     for _ in range(number - 1):
         params: dict[str, Any] = {"limit": 50} | ({"cursor": cursor} if cursor else {})
@@ -138,7 +138,7 @@ def nth_page(http: httpx.Client, number: int) -> str:
 
 
 def print_browser_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> None:
-    """A row a run: when its page is painted, loaded and interactive in Chromium."""
+    """Print one row per run: when its page is painted, loaded and interactive in Chromium."""
     print(f"The page of a run in Chromium, empty caches, median of {repeats} loads (slowest), seconds\n")
     print("| connections | first paint | loaded | timeline ready | interactive | long tasks | target |")
     print("|---:|---:|---:|---:|---:|---:|---|")
@@ -155,13 +155,13 @@ def print_browser_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> N
 
 
 def spread(loads: list[Opened], name: str) -> str:
-    """The median and the largest."""
+    """Return the median and the maximum."""
     values = [getattr(load, name) for load in loads]
     return f"{statistics.median(values):.2f} ({max(values):.2f})"
 
 
 def word(is_reached: bool) -> str:
-    """Of a target."""
+    """Return the word for a target."""
     return "reached" if is_reached else "missed"
 
 

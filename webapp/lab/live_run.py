@@ -96,7 +96,7 @@ class LiveRun:
             if progress is None:
                 return None
             messages_per_s, connections_per_s = self._points.rates()
-            errors, untold = self._errors.newest(progress.counts.get("failed", 0))
+            errors, not_shown = self._errors.newest(progress.counts.get("failed", 0))
         return RunProgress(
             elapsed_s=seconds(now_ns() - progress.started_ns),
             counts=dict(progress.counts),
@@ -105,7 +105,7 @@ class LiveRun:
             connections_per_s=connections_per_s,
             server=_server(host),
             errors=errors,
-            errors_untold=untold,
+            errors_untold=not_shown,
         )
 
     def history(self) -> RunHistory:

@@ -11,7 +11,7 @@ from webapp.schemas.run_progress import RunError, RunHistory
 MAX_POINTS = 600
 EVERY_S = 0.2
 RATE_OVER_S = 1.0  # a current rate is the mean of the last second
-KINDS_KEPT, KINDS_TOLD = 200, 20
+MAX_KINDS, MAX_KINDS_SHOWN = 200, 20
 COLUMNS = ("at_s", "messages_per_s", "connections_per_s", "in_service", "waiting", "queue_depth", "threads_alive")
 
 
@@ -97,14 +97,14 @@ class Errors:
             if record.outcome in (None, ClientOutcome.COMPLETED):
                 continue
             kind = (str(record.outcome), record.detail)
-            if kind not in self._kinds and len(self._kinds) >= KINDS_KEPT:
-                kind = (str(record.outcome), "and more of other kinds")
+            if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+                kind = (str(record.outcome), "and other kinds")
             count, _ = self._kinds.pop(kind, (0, 0.0))
             self._kinds[kind] = (count + 1, at_s)  # moved to the end: the newest
 
     def newest(self, failed: int) -> tuple[list[RunError], int]:
         """Return the newest kinds first, and the number of `failed` connections that they do not include."""
-        kinds = list(self._kinds.items())[: -KINDS_TOLD - 1 : -1]
+        kinds = list(self._kinds.items())[: -MAX_KINDS_SHOWN - 1 : -1]
         found = [
             RunError(outcome=outcome, detail=detail, count=count, last_s=round(last_s, 3))
             for (outcome, detail), (count, last_s) in kinds

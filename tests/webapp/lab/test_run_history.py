@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from coreserver.config.load import ClientGroup
 from coreserver.records.client import ClientOutcome, ClientRecord
-from webapp.lab.run_history import COLUMNS, KINDS_TOLD, MAX_POINTS, Errors, Point, Points
+from webapp.lab.run_history import COLUMNS, MAX_KINDS_SHOWN, MAX_POINTS, Errors, Point, Points
 from webapp.lab.run_phases import Expectation, expectation, phase_at, queued_words
 
 GROUPS = TypeAdapter(list[ClientGroup])
@@ -120,6 +120,6 @@ def test_errors_of_many_kinds_stay_few() -> None:
     for k in range(1000):
         errors.take([failed(ClientOutcome.RESET, f"detail {k}")], float(k))
     found, untold = errors.newest(failed=1000)
-    assert len(found) == KINDS_TOLD
+    assert len(found) == MAX_KINDS_SHOWN
     assert sum(error.count for error in found) + untold == 1000
-    assert found[0].detail == "and more of other kinds"
+    assert found[0].detail == "and other kinds"
