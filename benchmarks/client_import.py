@@ -1,6 +1,8 @@
 """Time of `import webapp.client` next to `import httpx, pydantic`, each in a fresh interpreter.
 
-Run `python -m benchmarks.client_import`, about a minute: 20 alternating pairs, after one that fills the caches.
+Needs a quiet machine: other processes make the elapsed times longer and the difference with them.
+
+Run `python -m benchmarks.client_import`, about half a minute: 20 alternating pairs, after one that fills the caches.
 """
 
 from __future__ import annotations

@@ -22,12 +22,12 @@ from pydantic import BaseModel
 from coreserver.errors import ServerlabError
 from coreserver.reports.schema import Report
 from webapp.problems import FieldError
-from webapp.schemas.comparison import Comparison
 from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
 from webapp.schemas.timeline_part import TimelinePicture
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # building these models takes 0.1 s, so they are imported when they are used
     from coreserver.config.load import ClosedGroup, OpenGroup
+    from webapp.schemas.comparison import Comparison
 
 POLL_S = (0.05, 0.5)  # interval of `wait`: first and longest
 
@@ -187,6 +187,8 @@ class LabClient:
 
     def compare(self, *run_ids: int) -> Comparison:
         """Compare two to eight runs; the first is the baseline."""
+        from webapp.schemas.comparison import Comparison
+
         return Comparison.model_validate(self._ask("GET", "/api/v1/compare", params={"run": run_ids}))
 
     def connections(self, run_id: int) -> list[ConnectionRow]:
@@ -281,7 +283,7 @@ def closed(
     timeout_s: float = 30.0,
 ) -> ClosedGroup:
     """Return a closed-loop group: each client waits for its reply before it sends the next message."""
-    from coreserver.config.load import ClosedGroup  # takes 0.03 s to import
+    from coreserver.config.load import ClosedGroup
 
     return ClosedGroup(
         kind="closed",
@@ -311,7 +313,7 @@ def open_loop(
     timeout_s: float = 30.0,
 ) -> OpenGroup:
     """Return an open-loop group: clients arrive at a fixed rate. For stages, use `OpenGroup`."""
-    from coreserver.config.load import OpenGroup  # as in `closed`
+    from coreserver.config.load import OpenGroup
 
     return OpenGroup(
         kind="open",

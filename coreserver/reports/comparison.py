@@ -33,7 +33,7 @@ _NOT_SETTINGS = frozenset({"environment.load_average_1min"})
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class ComparedRun(_Answer):

@@ -14,7 +14,7 @@ RunPhase = Literal[
 class ResponseBody(BaseModel):
     """Base of all response bodies. Frozen, so that threads can share them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # deferred to the first use: imports are faster
 
 
 class RunError(ResponseBody):
