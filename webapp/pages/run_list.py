@@ -145,7 +145,7 @@ def _headings(sort: str, chosen: Mapping[str, str]) -> tuple[Heading, ...]:
         sorts("median response", "response_p50_ms", is_number=True, is_roomy=True),
         sorts("p99 response", "response_p99_ms", is_number=True, is_roomy=True),
         sorts("messages/s", "-throughput_messages_per_s", is_number=True, is_roomy=True),
-        sorts("asked for", "-created_at", is_roomy=True),
+        sorts("created", "-created_at", is_roomy=True),
     )
 
 

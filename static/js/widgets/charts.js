@@ -5,7 +5,7 @@ const SCRIPT = document.querySelector("script[data-vega]").dataset.vega;
 const NEAR_PX = 400;
 const LEAST_PLOT_PX = 180;
 const LEGEND_ENTRY_PX = 85;
-const NARROW_PX = 420; // legends of one chart stand below each other
+const NARROW_PX = 420; // below this width, the legends of a chart are stacked
 const RETRY_S = 5;
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -90,7 +90,7 @@ async function draw(figure, chart) {
   figure.replaceChildren(plot);
 }
 
-/** Draw, and once more if something changed meanwhile; what goes wrong is said in the figure. */
+/** Draw the chart, and once more if its size or theme changed in the meantime; an error is shown in the figure. */
 async function refresh(figure) {
   const chart = charts.get(figure);
   chart.stale = true;

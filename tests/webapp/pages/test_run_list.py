@@ -49,8 +49,8 @@ def test_an_invalid_run_is_marked_by_word_and_sign_wherever_it_appears(
 def test_a_heading_sorts_and_sorts_the_other_way_round(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run()
     page = see(visitor, "/runs?label=&model=external&cursor=")
-    assert headings(page)["asked for"].attributes["aria-sort"] == "descending"
-    assert headings(page)["asked for"].one("a").attributes["href"] == "/runs?model=external&sort=created_at"
+    assert headings(page)["created"].attributes["aria-sort"] == "descending"
+    assert headings(page)["created"].one("a").attributes["href"] == "/runs?model=external&sort=created_at"
     page = see(visitor, headings(page)["p99 response"].one("a").attributes["href"])
     assert headings(page)["p99 response"].attributes["aria-sort"] == "ascending"
     assert (value_of(page, "sort"), value_of(page, "model")) == ("response_p99_ms", "external")
