@@ -69,7 +69,7 @@ def test_first_format_excludes_no_warm_up() -> None:
 
 @pytest.mark.parametrize("encode", [format_1, format_2])
 def test_long_document_without_lines_is_refused(encode: Any) -> None:
-    with pytest.raises(RecordsIncomplete, match="more than are read here"):
+    with pytest.raises(RecordsIncomplete, match="more stored connections than this program reads"):
         decode_connections(encode(CONNECTIONS), Bounds(line_bytes=100))
 
 
