@@ -1,7 +1,7 @@
-"""The statistical charts of a run: pure functions of its report, as Vega-Lite specs, in words and as tables.
+"""Statistical charts of a run: pure functions of its report that return a Vega-Lite spec, a sentence and a table.
 
-A file a chart, with the functions that `ChartModule` names. Altair takes 0.3 s and 40 MB to import, so a chart's file
-is imported when that chart is first asked for.
+One module per chart, with the functions of `ChartModule`. Altair takes 0.3 s and 40 MB to import, so the module of a
+chart is imported on first use.
 """
 
 from __future__ import annotations

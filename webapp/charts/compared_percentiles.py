@@ -1,4 +1,4 @@
-"""Response times of several runs by percentile, one line a run: who is slower, and from which percentile on."""
+"""Response times of several runs by percentile, one line per run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from coreserver.reports.figure_values import NONE_REACHED, TOO_FEW
 from coreserver.reports.schema import Report
 from webapp import formatting
 from webapp.charts.base import ALTAIR, Table
-from webapp.charts.histogram import Distribution, decoded
+from webapp.charts.histogram import Distribution, decode
 from webapp.charts.percentile_rows import LABELS
 from webapp.charts.percentiles import HEIGHT, PERCENT_LABEL, POINTS_PER_DOUBLING, SAMPLES_BEYOND
-from webapp.charts.spec import finished, named, run_title
+from webapp.charts.spec import finish_spec, named_data, run_title
 from webapp.charts.theme import (
     ARRIVAL,
     BACKLOG,
@@ -37,21 +37,21 @@ DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 3], [3, 5], [5, 2, 2, 2, 2,
 
 
 def missing(reports: Sequence[Report]) -> str:
-    """Why there is no curve at all; empty where at least one run has one."""
+    """Return why there is no curve at all; empty if at least one run has one."""
     if any(_has_curve(report) for report in reports):
         return ""
-    return f"None of the runs has {2 * SAMPLES_BEYOND} answered messages, the fewest that a curve can be drawn from."
+    return f"None of the runs has {2 * SAMPLES_BEYOND} answered messages, which a curve needs."
 
 
 def spec(reports: Sequence[Report]) -> Spec:
-    """A line a run over 1/(1 - q), both axes logarithmic; of those runs that have one. See `missing`."""
+    """Return the chart: one line over 1/(1 - q) per run that has enough messages, with logarithmic axes."""
     drawn = [report for report in reports if _has_curve(report)]
     points = [point for report in drawn for point in _points(report)]
     furthest = max(float(point["inverse"]) for point in points)
     times_ms = [float(point["response_ms"]) for point in points]
     runs = [_short(report) for report in drawn]
     with ALTAIR:
-        return finished(
+        return finish_spec(
             _lines(runs, furthest, log_ticks(min(times_ms), max(times_ms))),
             {"points": points},
             title=TITLE,
@@ -64,9 +64,9 @@ def _lines(runs: Sequence[str], furthest: float, ticks_ms: Sequence[float]) -> a
     x = alt.X("inverse:Q", title="percentile of messages").scale(type="log", nice=False)
     ticks = [1, *(value for value in (2, *(10**k for k in range(1, 8))) if value <= furthest)]
     lines: alt.Chart = (
-        named("points")
+        named_data("points")
         .properties(width=WIDTH, height=HEIGHT)
-        .mark_line(point=alt.OverlayMarkDef(opacity=0, size=80))  # unseen points, to have a tooltip each
+        .mark_line(point=alt.OverlayMarkDef(opacity=0, size=80))  # invisible points, one tooltip each
         .encode(
             x=x.axis(values=ticks, labelExpr=PERCENT_LABEL, grid=True),
             y=alt.Y("response_ms:Q", title=None).scale(type="log").axis(labelExpr=MS_LABEL, values=ticks_ms),
@@ -81,24 +81,24 @@ def _lines(runs: Sequence[str], furthest: float, ticks_ms: Sequence[float]) -> a
 
 
 def _short(report: Report) -> str:
-    """What the legend says: on a narrow screen it has no room for labels, and the page names the runs in full."""
+    """Return the name in the legend, without the label: a narrow screen has no room, and the page names the runs."""
     return f"run {report.run.id}"
 
 
 def summary(reports: Sequence[Report]) -> str:
-    """Each run's median, and of which runs there is no curve."""
-    told = [
+    """Return the median of each run, and which runs have no curve."""
+    medians = [
         f"{run_title(report)}: median {formatting.ms(_response(report, 'p50'))}"
         for report in reports
         if _has_curve(report)
     ]
     left_out = [str(report.run.id) for report in reports if not _has_curve(report)]
-    without = f" Too few messages for a curve: run {', run '.join(left_out)}." if left_out and told else ""
-    return f"{'; '.join(told)}.{without}" if told else missing(reports)
+    without = f" Too few messages for a curve: run {', run '.join(left_out)}." if left_out and medians else ""
+    return f"{'; '.join(medians)}.{without}" if medians else missing(reports)
 
 
 def rows(reports: Sequence[Report]) -> Table:
-    """Every percentile that any run supports, and the slowest; a column a run."""
+    """Return one column per run, with each percentile that any run supports and the maximum."""
     known = [name for name in (*PERCENTILES, "max") if any(_response(report, name) is not None for report in reports)]
     return Table(
         ("percentile", *(run_title(report) for report in reports)),
@@ -122,8 +122,8 @@ def _has_curve(report: Report) -> bool:
 
 
 def _points(report: Report) -> list[dict[str, float | str]]:
-    """Percentiles evenly spread on the axis, up to the last one with enough samples beyond it."""
-    found: Distribution = decoded([report.histograms.response])
+    """Return percentiles at even distances on the axis, up to the last one with enough samples above it."""
+    found: Distribution = decode([report.histograms.response])
     last = found.total / SAMPLES_BEYOND
     inverse = np.append(2 ** (np.arange(int(np.log2(last) * POINTS_PER_DOUBLING) + 1) / POINTS_PER_DOUBLING), last)
     shares = 1 - 1 / inverse

@@ -1,4 +1,4 @@
-"""The groups of clients side by side: who waited longer for an answer."""
+"""Response times of the client groups side by side."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from coreserver.reports.schema_figures import Statistics
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.percentile_rows import LABELS, NAMED_LEFT, spread, spread_data, spread_rows
-from webapp.charts.spec import finished, run_title
+from webapp.charts.spec import finish_spec, run_title
 from webapp.charts.theme import Spec
 
 
 def missing(report: Report) -> str:
-    """Why there is nothing to compare."""
+    """Return why there is nothing to compare."""
     if len(report.groups) < 2:
         return "The run has one group of clients; there is nothing to compare."
     return "" if _answered(report) else "No message was answered after the warm-up, so there is nothing to compare."
 
 
 def spec(report: Report, title: str) -> Spec:
-    """A row a group: its response times from the fastest to the slowest, with its percentiles."""
+    """Return the chart: one row per group with the range and the percentiles of its response times."""
     answered = _answered(report)
-    return finished(
+    return finish_spec(
         spread(answered),
         spread_data(answered),
         title=title,
@@ -32,7 +32,7 @@ def spec(report: Report, title: str) -> Spec:
 
 
 def summary(report: Report) -> str:
-    """The groups that waited longest and shortest, by the highest percentile that all of them have."""
+    """Return the slowest and the fastest group, by the highest percentile that all of them have."""
     answered = _answered(report)
     name = next(
         (name for name in ("p99", "p90", "p50") if all(s.value(name) is not None for s in answered.values())), "max"
@@ -40,17 +40,17 @@ def summary(report: Report) -> str:
     by_value = sorted((statistics.value(name) or 0.0, group) for group, statistics in answered.items())
     (shortest_ms, best), (longest_ms, worst) = by_value[0], by_value[-1]
     return (
-        f"By {LABELS[name]}, “{worst}” waited longest for its answers with {formatting.ms(longest_ms)}, “{best}” "
-        f"shortest with {formatting.ms(shortest_ms)}."
+        f"By {LABELS[name]}, “{worst}” has the longest response time with {formatting.ms(longest_ms)}, “{best}” "
+        f"the shortest with {formatting.ms(shortest_ms)}."
     )
 
 
 def rows(report: Report) -> Table:
-    """The same figures."""
+    """Return the same figures as a table."""
     return spread_rows("group", _answered(report))
 
 
 def _answered(report: Report) -> dict[str, Statistics]:
-    """The response times of the groups that have any."""
+    """Return the response times of the groups that have any."""
     found = {group.name: group.latency.response_ms for group in report.groups}
     return {name: stats for name, stats in found.items() if stats.count}

@@ -1,4 +1,4 @@
-"""Response times over time: how many messages of each moment took how long. What a mean would blur stands apart."""
+"""Response times over time as a heat map, which shows separate clusters that a mean would hide."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from coreserver.reports.definitions import PERCENTILES, samples_needed
 from coreserver.reports.schema import Report
 from webapp import formatting
 from webapp.charts.base import Table
-from webapp.charts.histogram import Distribution, decoded, lower_ms
+from webapp.charts.histogram import Distribution, decode, lower_ms
 from webapp.charts.percentile_rows import LABELS
-from webapp.charts.spec import AnyChart, finished, named, run_title
+from webapp.charts.spec import AnyChart, finish_spec, named_data, run_title
 from webapp.charts.theme import EMBER, INK, MIN_MS, MS_LABEL, PAPER, RAMP, WIDTH, Spec, log_ticks, ms_text, positive
 
 HEIGHT = 300
@@ -26,7 +26,7 @@ LINES = {LABELS["p50"]: ("p50", INK), LABELS["p99"]: ("p99", EMBER)}
 
 
 def missing(report: Report) -> str:
-    """Why there is no map."""
+    """Return why there is no map."""
     count = report.latency.response_ms.count
     if count >= MIN_MESSAGES:
         return ""
@@ -36,8 +36,8 @@ def missing(report: Report) -> str:
 
 
 def spec(report: Report, title: str) -> Spec:
-    """Cells coloured by their number of messages, on a logarithmic scale, with lines of percentiles over them."""
-    cells, points = _drawn(report)
+    """Return the chart: cells coloured by their number of messages, with lines of percentiles on top."""
+    cells, points = _cells_and_points(report)
     most = max(cell["messages"] for cell in cells)
     end_s = max(cell["to_s"] for cell in cells)
     low_ms, high_ms = (cell["from_ms"] for cell in cells), (cell["to_ms"] for cell in cells)
@@ -48,7 +48,7 @@ def spec(report: Report, title: str) -> Spec:
         type="log", domain=[1, max(most, 2)], range=list(RAMP), interpolate="rgb"
     )
     base = (
-        named("cells")
+        named_data("cells")
         .properties(width=WIDTH, height=HEIGHT)
         .transform_calculate(
             due="datum.from_s + ' s to ' + datum.to_s + ' s'",
@@ -63,7 +63,7 @@ def spec(report: Report, title: str) -> Spec:
         color=shade.legend(orient="top", gradientLength=140, titleOrient="left", tickCount=3, format="~s"),
         tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("due", "took", "messages")],
     )
-    return finished(
+    return finish_spec(
         alt.layer(cells_drawn, _percentile_lines()),
         {"cells": cells, "points": points},
         title=title,
@@ -73,17 +73,17 @@ def spec(report: Report, title: str) -> Spec:
 
 
 def summary(report: Report) -> str:
-    """Where the worst moment was, and how it compares with the run as a whole."""
+    """Return when the slowest message was due, and how it compares with the median."""
     response = report.latency.response_ms
     return (
         f"The slowest of {formatting.count(response.count)} messages took {formatting.ms(response.max)} and was "
         f"due {formatting.seconds(_worst_s(report))} into the run; "
-        f"half of all took at most {formatting.ms(response.p50)}."
+        f"the median is {formatting.ms(response.p50)}."
     )
 
 
 def _worst_s(report: Report) -> float:
-    """When the slowest message was due, to a step of the series; the warm-up does not count."""
+    """Return the step in which the slowest message was due, in seconds of the run, without the warm-up."""
     series, window = report.series, report.window
     from_s = window.from_s - series.interval_s / 2 if window else 0.0
     steps = zip(series.column("response_max_ms"), series.column("t_s"), strict=True)
@@ -92,7 +92,7 @@ def _worst_s(report: Report) -> float:
 
 
 def rows(report: Report) -> Table:
-    """How many messages were due in each part of the run, and how long the middle and the slowest took."""
+    """Return the number of messages due in each part of the run, with percentiles and the maximum."""
     table = []
     for from_s, _, part in _parts(report, MAX_ROWS):
         if part.total:
@@ -102,25 +102,24 @@ def rows(report: Report) -> Table:
     return Table(("due from", "messages", *LINES, LABELS["max"]), tuple(table))
 
 
-def _parts(report: Report, most: int) -> Iterator[tuple[float, float, Distribution]]:
-    """The run in at most so many parts: from when to when, in seconds, and the response times of what was due then."""
+def _parts(report: Report, max_parts: int) -> Iterator[tuple[float, float, Distribution]]:
+    """Yield the parts of the run: start and end in seconds, and the response times of the messages due in between."""
     intervals = report.histograms.intervals
     encoded, interval_s = intervals.response, intervals.interval_s
-    each = max(1, -(-len(encoded) // most))
+    each = max(1, -(-len(encoded) // max_parts))
     for k in range(0, len(encoded), each):
-        yield k * interval_s, min(k + each, len(encoded)) * interval_s, decoded(encoded[k : k + each])
+        yield k * interval_s, min(k + each, len(encoded)) * interval_s, decode(encoded[k : k + each])
 
 
 def _percentile(part: Distribution, name: str) -> float | None:
-    """None where there are too few samples to say."""
     per_mille = PERCENTILES[name]
     if part.total < samples_needed(per_mille):
         return None
     return float(part.at(np.array([per_mille / 1000]))[0])
 
 
-def _drawn(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The cells that hold any message, and the points of the percentile lines."""
+def _cells_and_points(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the cells that hold any message, and the points of the percentile lines."""
     cells: list[dict[str, Any]] = []
     points: list[dict[str, Any]] = []
     for from_s, to_s, part in _parts(report, MAX_COLUMNS):
@@ -133,7 +132,7 @@ def _drawn(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _column(from_s: float, to_s: float, part: Distribution) -> list[dict[str, Any]]:
-    """One part of the run: how many messages fell between each two neighbours of the logarithmic scale."""
+    """Return the cells of one part of the run: the number of messages per step of the logarithmic scale."""
     places = np.flatnonzero(part.counts)
     rungs = np.floor(PER_DECADE * np.log10(np.maximum(lower_ms(places), MIN_MS)) + 1e-9).astype(np.int64)
     found = []
@@ -152,8 +151,8 @@ def _column(from_s: float, to_s: float, part: Distribution) -> list[dict[str, An
 
 
 def _percentile_lines() -> AnyChart:
-    """Each line on a wider one in the paper's colour, to stand out from any cell."""
-    base = named("points").encode(x=alt.X("from_s:Q"), y=alt.Y("from_ms:Q"))
+    """Return the lines, each on a wider one in the background colour, so that it is visible on any cell."""
+    base = named_data("points").encode(x=alt.X("from_s:Q"), y=alt.Y("from_ms:Q"))
     words = list(LINES)
     colours = alt.Stroke("line:N", title=None).scale(domain=words, range=[colour for _, colour in LINES.values()])
     dashes = alt.StrokeDash("line:N", title=None).scale(domain=words, range=[[1, 0], [5, 3]])

@@ -1,6 +1,6 @@
-"""The run over time: what was due and answered, who was in flight, what queued, and what the server spent.
+"""The run over time: messages, connections, queues, threads and CPU time.
 
-Small charts one above the other share the axis of time and the rule that follows the pointer.
+Small charts one above the other share the time axis and the rule that follows the pointer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from coreserver.reports.schema_figures import Window
 from coreserver.reports.vocabulary import figure
 from webapp import formatting
 from webapp.charts.base import Table
-from webapp.charts.downsample import MAX_STEPS, steps
-from webapp.charts.spec import Pointer, Rows, finished, named, run_title
+from webapp.charts.downsample import MAX_STEPS, downsample
+from webapp.charts.spec import Pointer, Rows, finish_spec, named_data, run_title
 from webapp.charts.theme import ARRIVAL, BACKLOG, BLUE, EMBER, QUEUE, QUIET, SERVED, SOFT, WASH, WIDTH, Spec
 
 HEIGHT = 64
@@ -67,7 +67,7 @@ LINES = (
 
 
 def missing(report: Report) -> str:
-    """Why there is nothing over time."""
+    """Return why there is nothing to draw."""
     series = report.series
     if not series.rows:
         return "The run ended before anything was due."
@@ -75,19 +75,19 @@ def missing(report: Report) -> str:
 
 
 def spec(report: Report, title: str) -> Spec:
-    """A small chart for each panel of which anything was measured."""
+    """Return the chart: one panel per group of columns with any measured value."""
     step_s, found = _rows(report, MAX_STEPS)
     known = _known(found)
     pointer = Pointer("t_s", {"time": "time", **{line.text: line.name for line in known}})
-    base = named("steps").properties(width=WIDTH, height=HEIGHT)
+    base = named_data("steps").properties(width=WIDTH, height=HEIGHT)
     drawn = []
     for name, lines in groupby(known, lambda line: line.panel):
         x = _time_axis(found[-1]["t_s"], is_last=name == known[-1].panel)
-        outside = named("outside").mark_rect(color=WASH).encode(x=x, x2=alt.X2("to_s:Q"))
+        outside = named_data("outside").mark_rect(color=WASH).encode(x=x, x2=alt.X2("to_s:Q"))
         drawn.append(
             alt.layer(outside, _lines(base, x, list(lines), has_points=len(found) == 1), *pointer.rule(base, x))
         )
-    return finished(
+    return finish_spec(
         alt.vconcat(*drawn, spacing=12).resolve_scale(color="independent", strokeDash="independent"),
         {
             "steps": pointer.strips(found),
@@ -95,33 +95,33 @@ def spec(report: Report, title: str) -> Spec:
             "words": [{"column": line.column, "line": line.label} for line in known],
         },
         title=title,
-        subtitle=[run_title(report), f"a point every {formatting.seconds(step_s)}: mean rate, highest of all else"],
+        subtitle=[run_title(report), f"a point every {formatting.seconds(step_s)}: mean rates, maxima of all else"],
         description=summary(report),
         pointer=pointer,
     )
 
 
 def summary(report: Report) -> str:
-    """The peaks, and what was not measured."""
+    """Return the peaks, and what was not measured."""
     step_s, found = _rows(report, MAX_STEPS)
     rates = [row["answered_per_s"] for row in found if row["answered_per_s"] is not None]
     answered = "Messages per step were not recorded"  # by the first programs
     if rates:
         rate, over = formatting.decimal(max(rates)), formatting.seconds(step_s)
-        answered = f"At most {rate} messages a second were answered, taken over {over}"
+        answered = f"At most {rate} messages per second were answered, taken over {over}"
     named = {"in_flight": "in flight", "waiting": "waiting", "queue_depth": "queued", "threads_alive": "threads"}
     peaks = {
         words: max((row[column] for row in found if row[column] is not None), default=None)
         for column, words in named.items()
     }
-    said = ", ".join(f"{formatting.count(peak)} {words}" for words, peak in peaks.items() if peak is not None)
-    shaded = " What lies outside of the measured window is shaded." if _outside(report, found[-1]["t_s"]) else ""
-    unseen = " The server's own side was not sampled." if peaks["threads"] is None else ""
-    return f"{answered}; at most {said} at once.{unseen}{shaded}"
+    texts = ", ".join(f"{formatting.count(peak)} {words}" for words, peak in peaks.items() if peak is not None)
+    shaded = " The time outside of the measured window is shaded." if _outside(report, found[-1]["t_s"]) else ""
+    unseen = " The server was not sampled." if peaks["threads"] is None else ""
+    return f"{answered}; at most {texts} at once.{unseen}{shaded}"
 
 
 def rows(report: Report) -> Table:
-    """The same in at most `MAX_ROWS` steps."""
+    """Return the same figures in at most `MAX_ROWS` steps."""
     _, found = _rows(report, MAX_ROWS)
     known = _known(found)
     return Table(
@@ -130,9 +130,9 @@ def rows(report: Report) -> Table:
     )
 
 
-def _rows(report: Report, most: int) -> tuple[float, list[dict[str, Any]]]:
-    """The length of a step, and for each the figures of all lines, as numbers and as text."""
-    step_s, found = steps(report, most)
+def _rows(report: Report, max_steps: int) -> tuple[float, list[dict[str, Any]]]:
+    """Return the length of a step, and for each step the figures of all lines as numbers and as text."""
+    step_s, found = downsample(report, max_steps)
     drawn = []
     for row in found:
         length_s = row["length_s"]
@@ -149,7 +149,7 @@ def _text(value: float | None) -> str:
 
 
 def _known(found: list[dict[str, Any]]) -> list[Line]:
-    """The lines of which anything was measured."""
+    """Return the lines with any measured value."""
     return [line for line in LINES if any(row[line.column] is not None for row in found)]
 
 
@@ -160,7 +160,7 @@ def _time_axis(end_s: float, *, is_last: bool) -> alt.X:
 
 
 def _lines(base: alt.Chart, x: alt.X, lines: Sequence[Line], *, has_points: bool) -> alt.Chart:
-    """The lines of one panel; `has_points` is for a run of a single step, of which a line alone would show nothing."""
+    """Return the lines of one panel; a run of a single step needs points, because a line would show nothing."""
     words = [line.label for line in lines]
     words_of = alt.LookupData(data=alt.NamedData(name="words"), key="column", fields=["line"])
     legend = alt.Legend(title=lines[0].panel, titleOrient="left", titleFontSize=12, titleColor=SOFT, offset=2)
@@ -179,7 +179,7 @@ def _lines(base: alt.Chart, x: alt.X, lines: Sequence[Line], *, has_points: bool
 
 
 def _outside(report: Report, end_s: float) -> Rows:
-    """What is no part of the run's figures: its warm-up, and what was followed to its end after the window."""
+    """Return the spans outside of the measured window."""
     window = report.window or Window(from_s=0.0, until_s=end_s)
     spans = ((0.0, min(window.from_s, end_s)), (window.until_s, end_s))
     return [{"t_s": from_s, "to_s": to_s} for from_s, to_s in spans if to_s > from_s]

@@ -1,4 +1,4 @@
-"""Distributions one below the other: a line from the least to the greatest, with a sign for each percentile."""
+"""Distributions one below the other: a line from minimum to maximum with one sign per percentile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from coreserver.reports.schema_figures import Statistics
 from coreserver.reports.vocabulary import DURATIONS, STATISTICS
 from webapp import formatting
 from webapp.charts.base import Table
-from webapp.charts.spec import AnyChart, Rows, named
+from webapp.charts.spec import AnyChart, Rows, named_data
 from webapp.charts.theme import BLUE, EMBER, INK, MS_LABEL, QUEUE, SERVED, SOFT, WIDTH, log_ticks, positive
 
 ROW_HEIGHT = 30
-NAMED_LEFT = 122  # what stands left of a plot whose rows have names
+NAMED_LEFT = 122  # pixels left of a plot whose rows have names
 
 # The shape and the colour of each statistic.
 SIGNS = {
@@ -28,7 +28,7 @@ LABELS = {name: label for name, (label, _) in STATISTICS.items()}
 
 
 def names_axis(names: list[str]) -> alt.Y:
-    """A row a name, in this order; a long name is cut."""
+    """Return an axis with one row per name; long names are truncated."""
     y = alt.Y("name:N", title=None).scale(domain=names)
     return y.axis(
         labelLimit=NAMED_LEFT - 14,
@@ -40,19 +40,19 @@ def names_axis(names: list[str]) -> alt.Y:
 
 
 def spread(found: Mapping[str, Statistics]) -> AnyChart:
-    """The chart: a row a name, over a logarithmic axis of time."""
-    least, most = min(s.min or 0.0 for s in found.values()), max(s.max or 0.0 for s in found.values())
+    """Return the chart: one row per name over a logarithmic time axis."""
+    lowest, highest = min(s.min or 0.0 for s in found.values()), max(s.max or 0.0 for s in found.values())
     y, x = names_axis(list(found)), alt.X("ms:Q", title=None).scale(type="log")
-    x = x.axis(labelExpr=MS_LABEL, grid=True, values=log_ticks(positive(least), most))
+    x = x.axis(labelExpr=MS_LABEL, grid=True, values=log_ticks(positive(lowest), highest))
     shapes, colours = zip(*SIGNS.values(), strict=True)
     labels = [LABELS[name] for name in SIGNS]
     height = ROW_HEIGHT * len(found)
     return alt.layer(
-        named("spans")
+        named_data("spans")
         .properties(width=WIDTH, height=height)
         .mark_rule(color=SOFT, strokeWidth=1.5)
         .encode(x=x, x2=alt.X2("to_ms:Q"), y=y),
-        named("signs")
+        named_data("signs")
         .properties(width=WIDTH, height=height)
         .mark_point(filled=True, size=90, opacity=1, strokeWidth=2)
         .encode(
@@ -66,7 +66,7 @@ def spread(found: Mapping[str, Statistics]) -> AnyChart:
 
 
 def spread_rows(first: str, found: Mapping[str, Statistics]) -> Table:
-    """The same figures as a table, whose first column is named `first`."""
+    """Return the same figures as a table with this name of the first column."""
     return Table(
         (first, *LABELS.values()),
         tuple(
@@ -81,7 +81,7 @@ def spread_rows(first: str, found: Mapping[str, Statistics]) -> Table:
 
 
 def spread_data(found: Mapping[str, Statistics]) -> dict[str, Rows]:
-    """What the chart is drawn from."""
+    """Return the data of the chart."""
     spans = [
         {"name": name, "ms": positive(statistics.min or 0.0), "to_ms": positive(statistics.max or 0.0)}
         for name, statistics in found.items()

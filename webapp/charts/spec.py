@@ -1,4 +1,4 @@
-"""What charts have in common: data by name, a rule that follows the pointer, and the last step to a plain dict."""
+"""Parts that all charts share: named data, a rule that follows the pointer, and the conversion to a spec."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
 Rows = Sequence[Mapping[str, Any]]
 STRIPS = "strips-"
 
-# Our tests check whole specs against the schema; to check every piece of every chart again takes 0.1 s a chart.
+# Tests check whole specs against the schema; checking every piece of a chart again takes 0.1 s per chart.
 schemapi.disable_debug_mode()
 
 
 class Pointer:
-    """The row under the pointer: a rule at its place, which charts one above the other share, and its tooltip.
+    """The row under the pointer: a rule that all panels of a chart share, and its tooltip.
 
-    Unseen strips feel the pointer: Vega-Lite's own way to find the nearest row loses the tooltip's values in this
-    version.
+    Invisible strips catch the pointer, because the nearest-row selection of this Vega-Lite loses the tooltip's values.
 
     Args:
-        field: the row's place on the axis.
-        shown: the tooltip's words, by the field that has the figure as text.
+        field: the place of the row on the axis.
+        shown: labels of the tooltip, by the field that has the value as text.
     """
 
     def __init__(self, field: str, shown: Mapping[str, str]) -> None:
@@ -36,13 +35,13 @@ class Pointer:
         self._charts = 0
 
     def strips(self, rows: Rows) -> list[dict[str, Any]]:
-        """The rows, in the order of the field, each with the part of the axis that is nearer to it than to others."""
+        """Return the rows, each with the part of the axis that is nearer to it than to others."""
         places = [row[self._field] for row in rows]
         edges = [places[0], *((a + b) / 2 for a, b in pairwise(places)), places[-1]]
         return [{**row, "left": left, "right": right} for row, (left, right) in zip(rows, pairwise(edges), strict=True)]
 
     def rule(self, base: alt.Chart, x: alt.X) -> list[alt.Chart]:
-        """The rule and the strips over it, for a chart of such rows."""
+        """Return the rule and the strips on top of it, for one panel."""
         self._charts += 1
         strip = base.mark_rect(opacity=0).encode(
             x=alt.X("left:Q", title=x["title"]),
@@ -53,7 +52,7 @@ class Pointer:
         return [base.mark_rule(color=SOFT).encode(x=x, opacity=shows), strip.properties(name=f"{STRIPS}{self._charts}")]
 
     def params(self, spec: Spec) -> list[dict[str, Any]]:
-        """What the whole spec has to say of it; Altair has given the views new names."""
+        """Return the parameters of the whole spec; Altair has renamed the views."""
         near = {"type": "point", "on": "pointerover", "clear": "pointerout", "fields": [self._field]}
         return [{"name": "near", "select": near, "views": _strips(spec)}]
 
@@ -63,7 +62,7 @@ def _strips(view: Spec) -> list[str]:
     return own + [name for part in [*view.get("vconcat", []), *view.get("layer", [])] for name in _strips(part)]
 
 
-def finished(
+def finish_spec(
     chart: AnyChart,
     data: Mapping[str, Rows],
     *,
@@ -73,11 +72,11 @@ def finished(
     left: int = LEFT,
     pointer: Pointer | None = None,
 ) -> Spec:
-    """The spec of a chart whose plots are `WIDTH` wide, with its own title for when it leaves the page.
+    """Convert a chart whose plots are `WIDTH` wide to a spec, with a title for use outside of the page.
 
     Args:
         data: the rows of each `alt.NamedData` of the chart.
-        left: what stands at the left of the plots, in pixels.
+        left: pixels left of the plots.
     """
     spec: Spec = chart.to_dict(validate=False)
     title_of = {"text": title, "subtitle": subtitle, "fontSize": 16, "subtitleFontSize": 12, "offset": 14}
@@ -94,12 +93,12 @@ def finished(
     }
 
 
-def named(name: str) -> alt.Chart:
-    """A chart of the rows that `finished` gets under this name: Altair copies what it holds at every step."""
+def named_data(name: str) -> alt.Chart:
+    """Return an empty chart of the rows that `finish_spec` gets under this name; Altair copies data at every step."""
     return alt.Chart(alt.NamedData(name=name))
 
 
 def run_title(report: Report) -> str:
-    """Which run a picture is of."""
+    """Return the title of a run in charts."""
     run = report.run
     return f"Run {run.id}" + (f": {run.label}" if run.label else "") + f", {report.server.model}"

@@ -1,7 +1,7 @@
-"""How all charts look: one set of colours that eyes without red or green tell apart, on light paper and on dark.
+"""Colours, sizes and number formats of all charts.
 
-A spec names the colours of light paper. Its `usermeta` tells whoever draws it in a browser what to put in their place
-on dark paper, and which width of a plot to replace by what the page has room for.
+The colours are distinguishable without red or green. A spec has the colours of the light theme; its `usermeta` has the
+replacements in the dark theme, and the width of a plot, which the page replaces by the available width.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SOFT = "#4b5a57"
 GRID = "#d3dbd8"
 WASH = "#e4e9e6"
 
-# What the timeline shows too has the timeline's colours.
+# The same colours as in the timeline.
 SERVED = "#12757c"
 QUEUE = "#6b55b5"
 BACKLOG = "#a86a00"
@@ -42,15 +42,15 @@ DARK = {
     **dict(zip(RAMP, ("#1c3b3b", "#2f7270", "#63bcb9", "#d9f5f3"), strict=True)),
 }
 
-WIDTH = 720  # of a plot, without what stands beside it
-LEFT = 64  # what stands there: labels of the vertical axis
-RIGHT = 14  # so that the last label of the horizontal one is not cut off
+WIDTH = 720  # of a plot, in pixels, without labels
+LEFT = 64  # labels of the vertical axis
+RIGHT = 14  # room for the last label of the horizontal axis
 
-MIN_MS = 0.001  # the finest the records tell; a logarithmic scale has no room for 0
+MIN_MS = 0.001  # resolution of the records; a logarithmic scale has no 0
 
 
 def ms_text(value: str) -> str:
-    """An expression of Vega that writes a length of time, given by another in milliseconds."""
+    """Return a Vega expression that formats a duration, given by an expression in milliseconds."""
     return (
         f"({value} == 0 ? '0' : {value} >= 1000 ? format({value} / 1000, '.3~r') + ' s' : "
         f"{value} < 1 ? format({value} * 1000, '.3~r') + ' µs' : format({value}, '.3~r') + ' ms')"
@@ -61,13 +61,13 @@ MS_LABEL = ms_text("datum.value")  # as an axis writes it
 
 
 def log_ticks(low_ms: float, high_ms: float) -> list[float]:
-    """Where a logarithmic axis has its labels: at powers of ten, and between them where these are few."""
+    """Return the labelled values of a logarithmic axis: powers of ten, and values in between if these are few."""
     factors = (1, 2, 5) if high_ms < 1000 * low_ms else (1,)
     return [factor * 10.0**power for power in range(-3, 8) for factor in factors]
 
 
 def positive(value_ms: float) -> float:
-    """The value where a logarithmic scale can show it."""
+    """Return the value, or the smallest one that a logarithmic scale can show."""
     return max(value_ms, MIN_MS)
 
 

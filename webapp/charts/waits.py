@@ -1,6 +1,6 @@
-"""Where the time of connections went: the mean of each part, end to end, and below it how much each part varied.
+"""Parts of the time of connections: their means end to end, and below them how much each part varied.
 
-The clients' own lateness stands apart: it is no part of what a server can be blamed for.
+The lateness of the clients is shown separately, because the server does not cause it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coreserver.reports.vocabulary import span_named
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.percentile_rows import NAMED_LEFT, names_axis, spread, spread_data, spread_rows
-from webapp.charts.spec import AnyChart, Rows, finished, named, run_title
+from webapp.charts.spec import AnyChart, Rows, finish_spec, named_data, run_title
 from webapp.charts.theme import BACKLOG, BLUE, MS_LABEL, PAPER, QUEUE, QUIET, SERVED, WIDTH, Spec
 
 BAR_HEIGHT = 34
@@ -29,17 +29,17 @@ LABELS = {name: span_named(name).label for name in COLOURS}
 
 
 def missing(report: Report) -> str:
-    """Why there is nothing to stack."""
+    """Return why there is nothing to draw."""
     if any(_part(report.waits, part).count for part in LABELS):
         return ""
-    return "No connection was made after the warm-up, so there is no time to split."
+    return "No connection was made after the warm-up, so there are no waits."
 
 
 def spec(report: Report, title: str) -> Spec:
-    """Stacked bars of means, for each group and for all; below them a row a part with its percentiles."""
+    """Return the chart: stacked bars of means per group and for all; below them one row of percentiles per part."""
     bars, parts = list(_bars(report)), _by_part(report)
     drawn = alt.vconcat(_stacked(bars), spread(parts), spacing=34)
-    return finished(
+    return finish_spec(
         drawn.resolve_scale(color="independent", shape="independent"),
         {"bars": bars, **spread_data(parts)},
         title=title,
@@ -50,18 +50,18 @@ def spec(report: Report, title: str) -> Spec:
 
 
 def summary(report: Report) -> str:
-    """The mean, and the share of it that each large part had."""
+    """Return the mean time, and the share of each large part."""
     means = _means(report.waits)
     total = sum(means.values())
     large = sorted((part for part in means if means[part] >= 0.05 * total), key=lambda part: -means[part])
     shares = ", ".join(f"{100 * means[part] / total:.0f} % {LABELS[part]}" for part in large) if total else ""
     late = report.latency.lateness_ms
-    own = f" The clients themselves were {formatting.ms(late.mean)} late on average." if late.count else ""
+    own = f" The mean lateness of the clients was {formatting.ms(late.mean)}." if late.count else ""
     return f"A connection took {formatting.ms(total)} on average" + (f": {shares}." if shares else ".") + own
 
 
 def rows(report: Report) -> Table:
-    """Every part of the whole run, then of each group where there are several."""
+    """Return every part of the whole run, then of each group if there are several."""
     found = dict(_by_part(report))
     for group in _several(report):
         for part, label in LABELS.items():
@@ -71,7 +71,7 @@ def rows(report: Report) -> Table:
 
 
 def _several(report: Report) -> list[Group]:
-    """The groups with connections after the warm-up, if there are several groups."""
+    """Return the groups with connections after the warm-up, if there are several groups."""
     return [group for group in report.groups if len(report.groups) > 1 and group.waits.connect_ms.count]
 
 
@@ -85,7 +85,7 @@ def _means(waits: Waits) -> dict[str, float]:
 
 
 def _by_part(report: Report) -> dict[str, Statistics]:
-    """The whole run's parts that any connection reached, and the lateness."""
+    """Return the parts of the whole run that any connection reached, and the lateness."""
     parts = {label: _part(report.waits, part) for part, label in LABELS.items()}
     found = {**parts, LATENESS: report.latency.lateness_ms}
     return {label: statistics for label, statistics in found.items() if statistics.count}
@@ -93,7 +93,7 @@ def _by_part(report: Report) -> dict[str, Statistics]:
 
 def _stacked(bars: Rows) -> AnyChart:
     names = list(dict.fromkeys(bar["name"] for bar in bars))
-    base = named("bars").properties(width=WIDTH, height=BAR_HEIGHT * len(names)).encode(y=names_axis(names))
+    base = named_data("bars").properties(width=WIDTH, height=BAR_HEIGHT * len(names)).encode(y=names_axis(names))
     x = alt.X("from_ms:Q", title=None).axis(labelExpr=MS_LABEL, grid=True)
     return alt.layer(
         base.mark_bar(height=BAR_HEIGHT * 0.62, stroke=PAPER, strokeWidth=1).encode(
@@ -109,7 +109,7 @@ def _stacked(bars: Rows) -> AnyChart:
 
 
 def _bars(report: Report) -> Iterator[dict[str, Any]]:
-    """A piece of a bar for each part, end to end."""
+    """Yield one piece of a bar per part, end to end."""
     found = {WHOLE: report.waits, **{group.name: group.waits for group in _several(report)}}
     longest = max(sum(_means(waits).values()) for waits in found.values())
     for name, waits in found.items():
