@@ -97,7 +97,7 @@ def test_truncated_bytes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("bounds", [Bounds(inflated_bytes=1000), Bounds(line_bytes=500), Bounds(connections=499)])
-def test_records_beyond_the_bounds_are_refused(bounds: Bounds) -> None:
+def test_records_beyond_bounds_are_refused(bounds: Bounds) -> None:
     clients = [ClientRecord(f"conn{number}", "load", number) for number in range(1000)]
     data = encode_connections([JoinedConnection(client, None) for client in clients])
     with pytest.raises(RecordsIncomplete):

@@ -22,7 +22,7 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("in_utc")
-def test_all_clients_lines_are_merged_by_the_time_they_happened() -> None:
+def test_lines_of_clients_are_merged_by_time() -> None:
     first, second = client("conn1"), client("conn2")
     first.log = [
         LogEvent(at(0), LogKind.CONNECTED),

@@ -62,7 +62,7 @@ def test_a_constant_has_no_error() -> None:
     assert (estimate.mean, estimate.standard_error) == (7.0, 0.0)
 
 
-def test_what_does_not_fill_the_batches_is_left_out_at_the_beginning() -> None:
+def test_first_values_beyond_batches_are_dropped() -> None:
     estimate = estimate_mean([1000.0] * 3 + [2.0] * MIN_VALUES)
     assert estimate is not None
     assert estimate.mean == 2.0
@@ -76,7 +76,7 @@ def test_batch_means_by_hand() -> None:
     assert estimate.freedom == 15
 
 
-def test_a_trend_makes_the_error_larger_than_its_batches_scatter() -> None:
+def test_trend_increases_the_error() -> None:
     trend = np.arange(1600.0)
     estimate = estimate_mean(trend)
     assert estimate is not None
@@ -86,7 +86,7 @@ def test_a_trend_makes_the_error_larger_than_its_batches_scatter() -> None:
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9, 0.97])
-def test_the_interval_holds_the_true_mean_about_19_times_in_20(correlation: float) -> None:
+def test_interval_contains_mean_19_times_in_20(correlation: float) -> None:
     held = 0
     for seed in range(60):
         estimate = estimate_mean(autoregressive(2000, correlation, seed))

@@ -38,7 +38,7 @@ def report(of: RunResult, somaxconn: int | None = 4096) -> dict[str, Any]:
     return document
 
 
-def test_a_report_has_every_part() -> None:
+def test_report_has_every_part() -> None:
     made = report(result(pool_of_two(), ended=4401))
     assert list(made) == [
         "schema_version", "run", "verdict", "window", "totals", "latency", "waits", "groups", "theory", "series",
@@ -68,7 +68,7 @@ def test_stores_facts_about_the_design(design: DesignFacts, stored: tuple[str | 
     assert (served_by["discipline"], served_by["worker_names"]) == stored
 
 
-def test_groups_have_the_same_figures_also_where_nobody_came() -> None:
+def test_empty_group_has_the_same_figures() -> None:
     script, nobody = report(result(pool_of_two()))["groups"]
     assert (script["name"], script["kind"], script["totals"]["connections"]["due"]) == ("script", "script", 3)
     assert (nobody["name"], nobody["totals"]["connections"]["due"]) == ("nobody", 0)
@@ -76,11 +76,11 @@ def test_groups_have_the_same_figures_also_where_nobody_came() -> None:
 
 
 @pytest.mark.parametrize(("somaxconn", "effective"), [(4096, 64), (16, 16), (None, None)])
-def test_the_backlog_is_capped_by_the_kernels_limit(somaxconn: int | None, effective: int | None) -> None:
+def test_kernel_limit_caps_the_backlog(somaxconn: int | None, effective: int | None) -> None:
     assert report(result(), somaxconn)["server"]["backlog_effective"] == effective
 
 
-def test_the_servers_peaks_are_of_the_run_and_its_sums_from_just_before() -> None:
+def test_sample_before_start_counts_for_sums_only() -> None:
     looks = [
         sample(-50, cpu_s=1.0, threads=99, queue=50, rss=9999),
         sample(50, cpu_s=1.25, threads=3, queue=1, rss=2000),
@@ -93,13 +93,13 @@ def test_the_servers_peaks_are_of_the_run_and_its_sums_from_just_before() -> Non
     assert (server["model"], server["placement"], server["scope"]) == ("bounded_pool", "thread", "process")
 
 
-def test_without_samples_the_servers_figures_are_null() -> None:
+def test_no_samples_give_null_figures() -> None:
     server = report(result(pool_of_two(), listen_overflows=None))["server"]
     for name in ("peak_threads", "peak_queue", "cpu_s", "peak_rss_bytes", "voluntary_switches", "listen_overflows"):
         assert server[name] is None
 
 
-def test_a_design_without_threads_of_its_own_has_no_peak() -> None:
+def test_design_without_threads_has_no_peak() -> None:
     looks = [sample(10, threads=None, queue=None), sample(110, threads=None, queue=None)]
     server = report(result(samples=looks))["server"]
     assert (server["peak_threads"], server["peak_queue"], server["cpu_s"]) == (None, None, 0.0)
@@ -121,11 +121,11 @@ HALFWAY = [
     ],
     ids=["cancelled", "worker died", "nothing at all"],
 )
-def test_a_run_cut_short_has_a_whole_report_too(of: RunResult, status: str) -> None:
+def test_incomplete_run_has_a_complete_report(of: RunResult, status: str) -> None:
     assert report(of)["verdict"]["status"] == status
 
 
-def test_the_machine_is_described_in_plain_values() -> None:
+def test_machine_description_has_values() -> None:
     machine = describe_machine()
     assert machine.cores is not None
     assert machine.somaxconn is not None
@@ -134,7 +134,7 @@ def test_the_machine_is_described_in_plain_values() -> None:
     assert machine.versions["hdrhistogram"]
 
 
-def test_a_window_begins_after_the_warm_up_and_ends_with_the_groups_duration() -> None:
+def test_window_excludes_warm_up() -> None:
     group = {"name": "script", "kind": "closed", "start_s": 1.0, "warm_up_s": 0.5, "duration_s": 2.0}
     made = build_report(
         replace(RUN, config=run_config([group])), result(pool_of_two(), ended=4400), SERVER, ENVIRONMENT
@@ -142,12 +142,12 @@ def test_a_window_begins_after_the_warm_up_and_ends_with_the_groups_duration() -
     assert made.window == made.groups[0].window == Window(from_s=1.5, until_s=3.0)
 
 
-def test_without_a_client_there_is_no_window() -> None:
+def test_no_clients_have_no_window() -> None:
     made = report(result([], outcome="failed", failure="cannot_start", ended=0))
     assert (made["window"], made["theory"]) == (None, None)
 
 
-def test_a_run_that_is_a_queue_is_held_against_theory() -> None:
+def test_pool_run_is_compared_with_theory() -> None:
     group = {"name": "script", "kind": "open", "arrivals": "poisson", "rate_per_s": 1.0, "duration_s": 9.0}
     work = {"kind": "sleep", "mean_ms": 2000.0, "distribution": "fixed", "per": "connection"}
     pool = ServerInfo(model="bounded_pool", config={"model": "bounded_pool", "workers": 2, "work": work})

@@ -50,7 +50,7 @@ def second(found: RunComparison, name: str) -> ComparedValue:
         ("totals.duration_s", (4.0, 2.0), (-2.0, -50.0, "better")),
     ],
 )
-def test_a_distance_is_absolute_in_percent_and_in_a_word(
+def test_distance_has_delta_percent_and_word(
     path: str, values: tuple[float, float], expected: tuple[float, float | None, str]
 ) -> None:
     name = path.replace(".", "__")
@@ -60,7 +60,7 @@ def test_a_distance_is_absolute_in_percent_and_in_a_word(
     assert (other.value, (other.delta, other.percent, other.word)) == (values[1], expected)
 
 
-def test_a_figure_that_is_missing_says_why() -> None:
+def test_missing_figure_says_why() -> None:
     empty = {"count": 0, "p50": None, "p99": None, "mean": None}
     few = {"count": 6, "p50": None, "p99": None, "mean": 2.0}
     found = compare([report(1, latency__response_ms=few), report(2, latency__response_ms=empty)])
@@ -77,7 +77,7 @@ def test_a_figure_that_is_missing_says_why() -> None:
     assert "server.listen_overflows_scope" not in [figure.name for figure in found.figures]
 
 
-def test_a_duration_is_judged_between_the_same_clients_only() -> None:
+def test_duration_needs_the_same_clients() -> None:
     more = article_connections(clients=5)
     lab = FakeLab()
     lab.add_run(connections=article_connections())
@@ -87,7 +87,7 @@ def test_a_duration_is_judged_between_the_same_clients_only() -> None:
     assert second(found, "totals.duration_s").word == "more"
 
 
-def test_nothing_is_better_or_worse_than_an_invalid_run() -> None:
+def test_invalid_run_has_no_better_or_worse() -> None:
     invalid = {"status": "invalid", "reasons": [{"code": "corrupted", "severity": "invalid", "detail": ""}]}
     for reports in (
         [report(1, verdict=invalid, totals__duration_s=9.0), report(2)],
@@ -99,7 +99,7 @@ def test_nothing_is_better_or_worse_than_an_invalid_run() -> None:
         assert "is invalid (corrupted): its figures are not reliable" in remark.detail
 
 
-def test_what_differs_is_told_by_its_path_and_the_rest_is_the_same() -> None:
+def test_differences_are_listed_by_path() -> None:
     first = report(1, server__config={"model": "bounded_pool", "workers": 2, "work": {"kind": "none"}})
     other = report(
         2,
@@ -130,7 +130,7 @@ def test_unknown_schedule_is_no_difference() -> None:
         assert ("schedules_differ" in [remark.code for remark in found.remarks]) is differs
 
 
-def test_groups_of_the_same_names_are_set_side_by_side() -> None:
+def test_common_groups_are_compared() -> None:
     lab = FakeLab()
     for name in ("conn", "conn", "other"):
         lab.add_run(connections=article_connections(name=name))
@@ -151,5 +151,5 @@ def test_groups_of_the_same_names_are_set_side_by_side() -> None:
         ({"a": None}, {"a": None}),
     ],
 )
-def test_documents_are_flatten_to_dotted_paths(document: Any, leaves: dict[str, Any]) -> None:
+def test_documents_are_flattened_to_paths(document: Any, leaves: dict[str, Any]) -> None:
     assert dict(flatten(document)) == leaves

@@ -22,7 +22,7 @@ def spans(*ns: float) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(ns, dtype=np.int64)
 
 
-def test_the_histogram_can_be_read_by_others_to_three_digits() -> None:
+def test_public_tools_read_three_digits() -> None:
     decoded: Any = HdrHistogram.decode(hdr_v2(spans(1_000, 1_499, 20 * MS, 20 * MS, 7_200_000 * MS)))
     assert decoded.get_total_count() == 5
     assert decoded.get_count_at_value(1) == 2  # microseconds; 1.499 is nearest to 1
@@ -30,7 +30,7 @@ def test_the_histogram_can_be_read_by_others_to_three_digits() -> None:
     assert decoded.get_max_value() == pytest.approx(3_600_000_000, rel=0.001)  # two hours are counted as one
 
 
-def test_it_equals_the_one_recorded_value_by_value() -> None:
+def test_equals_histogram_recorded_by_value() -> None:
     rng = np.random.default_rng(3)
     some = (rng.lognormal(12, 3, 5000) + rng.integers(0, 4000, 5000)).astype(np.int64)
     one_by_one = HdrHistogram(1, 3_600_000_000, 3)
@@ -39,7 +39,7 @@ def test_it_equals_the_one_recorded_value_by_value() -> None:
     assert hdr_v2(some) == one_by_one.encode().decode()
 
 
-def test_an_empty_histogram_is_none_and_names_its_unit_all_the_same() -> None:
+def test_empty_histogram_is_none() -> None:
     both = histograms(spans(), spans(1_000), due_ns=spans(), duration_ns=S)
     assert (both.response, both.unit) == (None, "microseconds")
     assert str(both.round_trip).startswith("HISTF")
@@ -48,12 +48,12 @@ def test_an_empty_histogram_is_none_and_names_its_unit_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("duration_ns", "interval_s", "count"), [(1, 0.1, 1), (S, 0.1, 10), (60 * S, 0.1, 600), (60 * S + 1, 1.0, 61)]
 )
-def test_long_runs_have_a_histogram_a_second(duration_ns: int, interval_s: float, count: int) -> None:
+def test_long_run_has_one_histogram_per_second(duration_ns: int, interval_s: float, count: int) -> None:
     intervals = histograms(spans(), spans(), due_ns=spans(), duration_ns=duration_ns).intervals
     assert (intervals.interval_s, len(intervals.response)) == (interval_s, count)
 
 
-def test_a_message_is_counted_in_the_interval_it_was_due_in() -> None:
+def test_message_counts_where_it_was_due() -> None:
     due_ns = spans(250 * MS, 0, 99 * MS, 400 * MS)
     made = histograms(spans(3 * MS, 1 * MS, 2 * MS, 4 * MS), spans(), due_ns=due_ns, duration_ns=400 * MS)
     first, second, third, last = made.intervals.response
@@ -62,7 +62,7 @@ def test_a_message_is_counted_in_the_interval_it_was_due_in() -> None:
     assert counts == [2, 1, 1]  # due at the very end: in the last
 
 
-def test_a_million_messages_take_no_time_to_speak_of() -> None:
+def test_million_messages_are_counted() -> None:
     rng = np.random.default_rng(1)
     made = histograms(
         rng.integers(0, 50 * MS, 1_000_000), spans(), due_ns=rng.integers(0, 5 * S, 1_000_000), duration_ns=5 * S
@@ -76,7 +76,7 @@ def lines(text: str) -> list[list[str]]:
     return [columns for columns in split if len(columns) == 4]
 
 
-def test_the_percentile_text_is_what_the_public_plotter_opens() -> None:
+def test_percentile_text_fits_the_plotter() -> None:
     text = percentile_text(hdr_v2(spans(*(k * MS for k in range(1, 1001)))))
     header, *rows = lines(text)
     assert header == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
@@ -91,7 +91,7 @@ def test_the_percentile_text_is_what_the_public_plotter_opens() -> None:
     assert [row[1] for row in values[5:12]] == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.775]
 
 
-def test_the_last_lines_are_in_milliseconds_too() -> None:
+def test_last_lines_are_in_milliseconds() -> None:
     text = percentile_text(hdr_v2(spans(10 * MS, 20 * MS, 30 * MS)))
     assert text.splitlines()[-4].split() == ["30.015", "1.000000000000", "3"]
     assert text.splitlines()[-3:] == [
@@ -101,13 +101,13 @@ def test_the_last_lines_are_in_milliseconds_too() -> None:
     ]
 
 
-def test_without_answers_the_text_says_so() -> None:
+def test_text_without_answers_has_no_rows() -> None:
     text = percentile_text(None)
     assert len(lines(text)) == 1
     assert "Total count    =            0]" in text
 
 
-def test_the_values_of_a_histogram_are_counted_without_decoding_it() -> None:
+def test_encoded_values_are_counted() -> None:
     assert total_count(None, "it") == 0
     assert total_count(hdr_v2(spans(1_000, 20 * MS, 20 * MS, 7_200_000 * MS)), "it") == 4
     rng = np.random.default_rng(5)
@@ -121,7 +121,7 @@ def payload(counts: bytes = b"\x02", *, digits: int = 3, highest: int = 3_600_00
     return base64.b64encode(struct.pack(">II", 0x1C849314, len(deflated)) + deflated).decode()
 
 
-def test_a_histogram_made_by_hand_is_counted() -> None:
+def test_hand_made_histogram_is_counted() -> None:
     assert total_count(payload(b"\x02\x03\x84\x01"), "it") == 1 + 66  # a 1, two zeros, a 66
 
 
@@ -134,6 +134,6 @@ def test_a_histogram_made_by_hand_is_counted() -> None:
         payload(bytes(10_000_000)),  # a bomb
     ],
 )
-def test_what_is_no_histogram_of_ours_is_refused_by_its_name(encoded: str) -> None:
+def test_foreign_histogram_is_refused_by_name(encoded: str) -> None:
     with pytest.raises(RecordsIncomplete, match=r"^histograms\.response: "):
         total_count(encoded, "histograms.response")

@@ -27,27 +27,25 @@ CLIENTS = [client(due=10, closed=500), client(due=20, closed=700), client(due=5,
         ({}, (5, 700)),
     ],
 )
-def test_a_window_is_what_the_group_asked_for_as_far_as_the_run_got(
-    group: dict[str, Any], window: tuple[int, int]
-) -> None:
+def test_window_follows_settings_and_end(group: dict[str, Any], window: tuple[int, int]) -> None:
     found = group_window(group, CLIENTS, started_ns=ZERO_NS, ended_ns=at(9000))
     assert found == MeasuredWindow(*map(at, window))
 
 
-def test_a_group_of_which_nobody_came_has_none() -> None:
+def test_group_without_clients_has_no_window() -> None:
     assert group_window({"kind": "script"}, [], started_ns=ZERO_NS, ended_ns=at(1)) is None
 
 
-def test_a_group_whose_clients_never_closed_has_no_length() -> None:
+def test_unclosed_clients_give_no_length() -> None:
     window = group_window({"kind": "script"}, CLIENTS[2:], started_ns=ZERO_NS, ended_ns=at(900))
     assert window == MeasuredWindow(at(5), at(5))
     assert window.length_s == 0
 
 
-def test_the_runs_window_holds_all_of_its_groups() -> None:
+def test_window_of_run_contains_all_groups() -> None:
     assert hull([MeasuredWindow(5, 9), None, MeasuredWindow(3, 7)]) == MeasuredWindow(3, 9)
     assert hull([None]) is None
 
 
-def test_a_window_is_shown_in_seconds_from_the_runs_start() -> None:
+def test_report_has_window_in_seconds() -> None:
     assert MeasuredWindow(at(500), at(2000)).relative_to(ZERO_NS) == Window(from_s=0.5, until_s=2.0)

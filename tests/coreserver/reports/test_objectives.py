@@ -62,7 +62,7 @@ REPORT = Report.model_validate(report_of([]).model_dump(mode="json") | CHANGES)
         ("peak_queue<5", False, "missed: not measured"),
     ],
 )
-def test_an_objective_is_one_figure_and_a_bound(text: str, met: bool, detail: str) -> None:
+def test_objective_compares_figure_and_bound(text: str, met: bool, detail: str) -> None:
     judged = Objective.parse(text).evaluate(REPORT)
     assert (judged.met, judged.detail) == (met, detail)
     assert judged.objective == text.replace(" ", "")
@@ -73,18 +73,18 @@ def test_an_objective_is_one_figure_and_a_bound(text: str, met: bool, detail: st
     [*("", "response_p99_ms", "response_p99_ms<", "<5", "response_p99_ms<-5", "response_p99_ms<fast", "a b<5"),
      *("response_p99<5", "response_p95_ms<5", "response_p99_ms!=5", "response_p99_ms<5ms", "response_p99_ms<nan")],
 )  # fmt: skip
-def test_what_is_no_objective_is_refused(text: str) -> None:
+def test_malformed_objective_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"should be FIGURE<NUMBER|there is no figure"):
         Objective.parse(text)
 
 
-def test_names_are_unique_and_found_in_reports() -> None:
+def test_names_are_unique_and_in_reports() -> None:
     names = [entry.objective for entry in FIGURES if entry in METRICS.values()]
     assert len(set(names)) == len(names) == len(METRICS)
     for name in names:
         assert Objective.parse(f"{name}<1").evaluate(REPORT).objective == f"{name}<1"
 
 
-def test_without_a_report_nothing_was_reached() -> None:
+def test_no_report_misses_every_objective() -> None:
     judged = Objective.parse("corrupted_messages<1").evaluate(None)
     assert (judged.value, judged.met) == (None, False)

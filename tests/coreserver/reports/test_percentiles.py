@@ -29,11 +29,11 @@ def test_nearest_rank(count: int, per_mille: int, rank: int) -> None:
 
 
 @pytest.mark.parametrize(("per_mille", "needed"), [(500, 20), (900, 100), (990, 1000), (999, 10_000)])
-def test_a_percentile_wants_ten_samples_above_it(per_mille: int, needed: int) -> None:
+def test_percentile_needs_ten_samples_above(per_mille: int, needed: int) -> None:
     assert samples_needed(per_mille) == needed
 
 
-def test_three_samples_show_mean_min_and_max_only() -> None:
+def test_three_samples_have_no_percentiles() -> None:
     assert stats_ms([3 * MS, 1 * MS, 8 * MS]).model_dump() == {
         "count": 3,
         "mean": 4.0,
@@ -46,7 +46,7 @@ def test_three_samples_show_mean_min_and_max_only() -> None:
     }
 
 
-def test_no_samples_show_nothing_but_that() -> None:
+def test_no_samples_have_no_statistics() -> None:
     assert stats_ms([]).model_dump() == dict.fromkeys(("mean", "min", "p50", "p90", "p99", "p99_9", "max")) | {
         "count": 0
     }

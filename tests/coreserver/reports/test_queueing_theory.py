@@ -40,7 +40,7 @@ def test_the_recursion_by_hand(arrivals: list[float], services: list[float], ser
     assert fcfs_waits(np.array(arrivals, float), np.array(services, float), servers).tolist() == waits
 
 
-def test_the_recursion_is_lindleys_for_one_server() -> None:
+def test_one_server_follows_lindley() -> None:
     rng = random.Random(4)
     arrivals = np.cumsum([rng.expovariate(1.0) for _ in range(500)])
     services = np.array([rng.expovariate(1.2) for _ in range(500)])
@@ -74,7 +74,7 @@ def test_erlang_c_is_its_textbook_sum(servers: int, utilisation: float) -> None:
     assert erlang_c(a, servers) == pytest.approx(tail / (sum(a**k / factorial(k) for k in range(servers)) + tail))
 
 
-def test_erlang_c_of_very_many_servers_does_not_overflow() -> None:
+def test_erlang_c_of_many_servers_is_finite() -> None:
     assert 0 < erlang_c(9_900.0, 10_000) < 1
 
 
@@ -103,7 +103,7 @@ def random_passages(rate: float, service: float, servers: int, count: int, seed:
 
 
 @pytest.mark.parametrize(("servers", "utilisation"), [(1, 0.5), (2, 0.7), (4, 0.85)])
-def test_both_judges_agree_with_a_simulated_queue(servers: int, utilisation: float) -> None:
+def test_predictions_match_a_simulated_queue(servers: int, utilisation: float) -> None:
     through = random_passages(servers * utilisation / 0.02, 0.02, servers, 20_000, seed=servers)
     found: Any = compare(through, servers, from_s=0.0, is_markovian=True)
     assert found.utilisation == pytest.approx(utilisation, rel=0.03)
@@ -111,26 +111,26 @@ def test_both_judges_agree_with_a_simulated_queue(servers: int, utilisation: flo
     assert found.wait_low_ms <= found.erlang_c_wait_ms <= found.wait_high_ms
 
 
-def test_arrivals_of_the_warm_up_load_the_queue_but_are_not_compared() -> None:
+def test_warm_up_arrivals_only_load_the_queue() -> None:
     found = compare([Passage(0, 0, 5), Passage(1, 4, 1), Passage(2, 4, 1)], 1, from_s=1.0, is_markovian=True)
     assert (found.arrivals, found.wait_ms, found.recursion_wait_ms) == (2, 4000, 4000)
     assert found.arrival_rate_per_s == 1.0
     assert (found.wait_low_ms, found.erlang_c_wait_ms) == (None, None)  # too few; as many as can be served
 
 
-def test_an_interval_never_begins_below_nothing() -> None:
+def test_interval_starts_at_zero_or_above() -> None:
     through = [Passage(float(k), 100.0 if k < 20 else 0.0, 0.1) for k in range(400)]
     found: Any = compare(through, 1, from_s=0.0, is_markovian=True)
     assert found.wait_low_ms == 0.0 < found.wait_ms < found.wait_high_ms
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_one_arrival_is_nothing_to_compare(count: int) -> None:
+def test_one_arrival_has_no_figures(count: int) -> None:
     found = compare([Passage(0, 0, 1)] * count, 1, from_s=0.0, is_markovian=True)
     assert found.wait_ms is None
 
 
-def test_a_connection_arrives_when_its_connect_has_succeeded() -> None:
+def test_arrival_is_the_end_of_connect() -> None:
     late = served("late", due=5, accepted=7, started=9, closed=20)
     early = served("early", accepted=2, started=3, closed=9)
     found = passages([late, early])
@@ -139,7 +139,7 @@ def test_a_connection_arrives_when_its_connect_has_succeeded() -> None:
     assert found[1] == pytest.approx((at(6) / 1e9, 0.003, 0.012))
 
 
-def test_without_every_record_there_is_nothing_to_compare() -> None:
+def test_missing_record_prevents_comparison() -> None:
     whole = served("whole", accepted=2, started=3, closed=9)
     assert passages([whole, JoinedConnection(client("bare", connected=1), None)]) is None
 

@@ -11,7 +11,7 @@ def row(mine: JoinedConnection) -> TimelineRow:
     return timeline_rows([mine], ZERO_NS)[0]
 
 
-def test_the_table_has_every_fact_in_seconds_from_the_runs_start() -> None:
+def test_rows_have_seconds_from_start() -> None:
     mine = client(due=100, connect=101, connected=102, greeted=210, closed=300, messages=[(100, 210, 220)])
     assert connections_rows([JoinedConnection(mine, server(150, 200, 301))], ZERO_NS) == [
         {
@@ -36,22 +36,22 @@ def test_the_table_has_every_fact_in_seconds_from_the_runs_start() -> None:
     ]
 
 
-def test_a_client_the_server_never_took_has_nulls() -> None:
+def test_unaccepted_client_has_nulls() -> None:
     (only,) = connections_rows([JoinedConnection(client(outcome=ClientOutcome.REFUSED), None)], ZERO_NS)
     assert {only[name] for name in ("connected_s", "accepted_s", "worker", "server_outcome")} == {None}
 
 
-def test_a_served_client_is_drawn_to_the_servers_end() -> None:
+def test_served_row_ends_with_the_server() -> None:
     drawn = row(JoinedConnection(client(connected=1, greeted=201, closed=300), server(50, 200, 301)))
     assert drawn == TimelineRow("conn1", "script", 0.0, 0.001, 0.05, 0.2, 0.301, "completed", "worker-1")
 
 
-def test_an_accept_seen_before_the_connect_is_drawn_at_the_connect() -> None:
+def test_early_accept_is_moved_to_connect() -> None:
     drawn = row(JoinedConnection(client(connected=9, greeted=10, closed=20), server(4, 5, 21)))
     assert (drawn.connected_s, drawn.accepted_s, drawn.started_s) == (0.009, 0.009, 0.009)
 
 
-def test_a_client_that_left_before_its_service_was_never_served() -> None:
+def test_client_that_left_was_never_served() -> None:
     gone = client(connected=1, closed=300, outcome=ClientOutcome.TIMED_OUT)
     drawn = row(JoinedConnection(gone, server(400, 500, 501)))  # the server took up the dead connection later
     assert drawn == TimelineRow("conn1", "script", 0.0, 0.001, None, None, 0.3, "timed_out", None)
@@ -59,7 +59,7 @@ def test_a_client_that_left_before_its_service_was_never_served() -> None:
     assert (queued.accepted_s, queued.started_s, queued.finished_s) == (0.1, None, 0.3)
 
 
-def test_without_the_servers_record_service_is_as_the_client_saw_it() -> None:
+def test_greeting_stands_in_for_service_start() -> None:
     drawn = row(JoinedConnection(client(connected=1, greeted=200, closed=300), None))
     assert (drawn.accepted_s, drawn.started_s, drawn.finished_s) == (None, 0.2, 0.3)
 

@@ -21,11 +21,11 @@ SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
 
 
-def test_the_file_in_docs_is_what_the_command_writes() -> None:
+def test_file_in_docs_is_current() -> None:
     assert report_schema.FILE.read_text() == report_schema.text(), "run: python -m docs.report_schema"
 
 
-def test_it_is_a_schema_of_its_draft_with_a_name() -> None:
+def test_schema_is_valid_and_named() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert SCHEMA["$id"] == SCHEMA_ID
@@ -42,13 +42,13 @@ def test_it_is_a_schema_of_its_draft_with_a_name() -> None:
     ],
     ids=["staircase", "pool", "cancelled", "failed", "doubtful"],
 )
-def test_reports_are_as_it_says(made: RunResult) -> None:
+def test_reports_fit_the_schema(made: RunResult) -> None:
     report = json.loads(report_of(made).model_dump_json())
     VALIDATOR.validate(report)
     Report.model_validate(report)
 
 
-def test_a_report_without_server_records_is_as_it_says() -> None:
+def test_report_without_server_records_fits() -> None:
     bare = [JoinedConnection(connection.client, None) for connection in staircase()]
     config = {"address": "127.0.0.1:9", "placement": "not ours"}
     report = report_of(result(bare), model="external", config=config, scope="not ours")
@@ -60,7 +60,7 @@ def parts_of(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
     yield from schema["$defs"].items()
 
 
-def test_every_part_is_closed_and_every_field_is_described() -> None:
+def test_parts_are_closed_and_described() -> None:
     for name, part in parts_of(SCHEMA):
         assert part["additionalProperties"] is False, name
         assert part["description"], name
@@ -72,7 +72,7 @@ def settings_of(union: Any) -> Sequence[Any]:
     return union.__args__[0].__args__  # type: ignore[no-any-return]
 
 
-def test_there_is_a_case_of_every_kind_of_group() -> None:
+def test_every_kind_of_group_is_tested() -> None:
     """The kinds that tests/webapp/routes/test_files.py sends; a new one belongs there too."""
     kinds = {group.model_fields["kind"].annotation.__args__[0] for group in settings_of(ClientGroup)}
     assert kinds == {
@@ -99,7 +99,7 @@ def test_there_is_a_case_of_every_kind_of_group() -> None:
         (("environment", "limits", "memory"), None),
     ],
 )
-def test_what_is_not_a_report_is_refused_by_both(path: tuple[str, ...], value: Any) -> None:
+def test_other_documents_are_refused(path: tuple[str, ...], value: Any) -> None:
     report = report_of(result(staircase())).model_dump(mode="json")
     place: Any = report
     for step in path[:-1]:

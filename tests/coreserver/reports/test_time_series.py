@@ -16,14 +16,14 @@ def rows(of: RunResult) -> Series:
 
 
 @pytest.mark.parametrize(("ended", "steps"), [(1000, 10), (1000.001, 11), (999, 10), (0, 1), (40, 1)])
-def test_a_run_has_a_row_for_every_step_it_touched(ended: float, steps: int) -> None:
+def test_run_has_a_row_per_step(ended: float, steps: int) -> None:
     shown = rows(result(ended=ended))
     assert len(shown.rows) == steps
     assert all(len(row) == len(COLUMNS) for row in shown.rows)
     assert shown.column("t_s") == [k / 10 for k in range(steps)]
 
 
-def test_counts_fall_into_the_step_they_happened_in_and_standing_figures_hold_at_its_beginning() -> None:
+def test_events_count_within_their_step() -> None:
     good = JoinedConnection(client(due=0, connect=0, connected=50, greeted=150, closed=300), server(100, 120, 310))
     late = JoinedConnection(
         client("conn2", due=100, connect=110, connected=120, closed=400, outcome=ClientOutcome.TIMED_OUT), None
@@ -38,20 +38,20 @@ def test_counts_fall_into_the_step_they_happened_in_and_standing_figures_hold_at
     assert shown.column("in_service") == [0, 0, 1, 1]
 
 
-def test_without_server_records_and_samples_their_columns_are_null() -> None:
+def test_missing_records_give_null_columns() -> None:
     shown = rows(result([JoinedConnection(client(closed=100), None)], ended=200))
     for name in ("in_service", "threads_alive", "queue_depth", "cpu_percent", "rss_bytes"):
         assert shown.column(name) == [None, None]
 
 
-def test_samples_are_taken_from_the_nearest_look_within_one_step() -> None:
+def test_nearest_sample_within_a_step_counts() -> None:
     looks = [sample(-30, cpu_s=1.0, queue=1), sample(70, cpu_s=1.05, queue=2), sample(170, cpu_s=1.05, queue=3)]
     shown = rows(result(samples=looks, ended=500))
     assert shown.column("queue_depth") == [1, 2, 3, None, None]
     assert shown.column("cpu_percent") == [None, pytest.approx(50.0), 0.0, None, None]
 
 
-def test_listen_overflows_are_told_by_step_and_add_up_to_what_the_counter_grew_by() -> None:
+def test_listen_overflows_are_increases() -> None:
     looks = [sample(-30, overflows=5), sample(70, overflows=5), sample(170, overflows=9), sample(270, overflows=10)]
     shown = rows(result(samples=looks, ended=500))
     assert shown.column("listen_overflows") == [0, 0, 4, 1, None]
@@ -59,7 +59,7 @@ def test_listen_overflows_are_told_by_step_and_add_up_to_what_the_counter_grew_b
     assert unknown.column("listen_overflows") == [None, None]
 
 
-def test_a_failed_connection_without_a_close_ends_where_it_was_last_seen() -> None:
+def test_unclosed_failure_ends_at_its_last_stamp() -> None:
     refused = client(due=0, connect=120, outcome=ClientOutcome.REFUSED)
     never = client("conn2", due=0, connect=None, outcome=ClientOutcome.NOT_STARTED)
     shown = rows(result([JoinedConnection(refused, None), JoinedConnection(never, None)], ended=300))
@@ -67,7 +67,7 @@ def test_a_failed_connection_without_a_close_ends_where_it_was_last_seen() -> No
     assert shown.column("in_flight") == [0, 0, 0]
 
 
-def test_messages_are_counted_where_they_happen_and_their_response_where_they_were_due() -> None:
+def test_response_counts_where_it_was_due() -> None:
     mine = client(due=0, connect=0, messages=[(10, 20, 130), (150, 160, 170), (190, 195, 350), (290, 299, None)])
     shown = rows(result([JoinedConnection(mine, None)], ended=400))
     assert shown.column("messages_due") == [1, 2, 1, 0]
@@ -78,7 +78,7 @@ def test_messages_are_counted_where_they_happen_and_their_response_where_they_we
     assert shown.column("response_p50_ms") == [None] * 4  # too few to say
 
 
-def test_percentiles_of_a_step_appear_with_the_samples_they_need() -> None:
+def test_step_percentiles_need_samples() -> None:
     few = client(messages=[(k, k, k + 10) for k in range(20)])
     many = client(messages=[(100 + k / 20, 110, 110 + k / 20) for k in range(1000)])
     shown = rows(result([JoinedConnection(few, None), JoinedConnection(many, None)], ended=200))
@@ -86,6 +86,6 @@ def test_percentiles_of_a_step_appear_with_the_samples_they_need() -> None:
     assert shown.column("response_p99_ms") == [None, 10]
 
 
-def test_the_warm_up_is_in_the_series_too() -> None:
+def test_series_includes_the_warm_up() -> None:
     shown = rows(result([JoinedConnection(client(messages=[(10, 11, 15)], warm_up=50), None)], ended=100))
     assert shown.column("response_max_ms") == [5]

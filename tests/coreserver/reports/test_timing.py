@@ -11,14 +11,14 @@ from tests.support.made_records import OURS, client, server
 MS = 1_000_000
 
 
-def test_every_part_is_its_own_span_and_they_add_up_to_the_whole() -> None:
+def test_parts_add_up_to_the_whole() -> None:
     mine = client(due=0, connect=1, connected=3, greeted=116, closed=200)
     split = parts(JoinedConnection(mine, server(accepted=13, started=113, finished=201)))
     assert split == Parts(1 * MS, 2 * MS, 10 * MS, 100 * MS, 3 * MS, 84 * MS)
     assert sum(vars_of(split)) == 200 * MS
 
 
-def test_an_accept_before_the_client_saw_its_connect_ends_the_connect_and_leaves_no_backlog_wait() -> None:
+def test_early_accept_ends_the_connect() -> None:
     mine = client(due=0, connect=1, connected=9, greeted=10, closed=20)
     split = parts(JoinedConnection(mine, server(accepted=4, started=5, finished=21)))
     assert split == Parts(1 * MS, 3 * MS, 0, 1 * MS, 5 * MS, 10 * MS)
@@ -38,37 +38,37 @@ def vars_of(split: Parts) -> list[int]:
     return [span for span in spans if span is not None]
 
 
-def test_ports_recur_and_the_kth_connect_belongs_to_the_kth_accept() -> None:
+def test_kth_connect_joins_kth_accept() -> None:
     clients = [client("late", connect=500, connected=501), client("early", connect=0, connected=1)]
     accepts = [server(700, number=9), server(300, number=8)]  # the first was accepted after it had gone
     joined = join(clients, accepts)
     assert [(c.client.name, c.server and c.server.number) for c in joined] == [("late", 9), ("early", 8)]
 
 
-def test_connections_of_others_join_nobody() -> None:
+def test_foreign_connections_join_nothing() -> None:
     stranger = server(5, number=2, peer=("127.0.0.1", 50_000))
     before = server(1, number=1)  # our port, but from before our first connect
     joined = join([client(connect=3, connected=4)], [stranger, before])
     assert [c.server for c in joined] == [None]
 
 
-def test_an_attempt_that_was_refused_takes_no_accept_from_the_next_one() -> None:
+def test_refused_attempt_takes_no_accept() -> None:
     refused = client("refused", connect=0, outcome=ClientOutcome.REFUSED)
     tried_again = client("again", connect=10, connected=11)
     joined = join([refused, tried_again], [server(12, number=1)])
     assert [(c.client.name, c.server is not None) for c in joined] == [("refused", False), ("again", True)]
 
 
-def test_an_attempt_cut_short_before_it_saw_its_connect_still_finds_its_accept() -> None:
+def test_cancelled_attempt_finds_its_accept() -> None:
     cut_short = client("cut", connect=0, outcome=ClientOutcome.CANCELLED)
     assert join([cut_short], [server(1, number=1)])[0].server is not None
 
 
-def test_a_client_without_a_socket_joins_nothing() -> None:
+def test_client_without_socket_joins_nothing() -> None:
     assert join([client(connect=None, local=None)], [server(1)])[0].server is None
 
 
-def test_many_clients_of_different_ports_keep_their_order() -> None:
+def test_joined_clients_keep_their_order() -> None:
     ports = [40_005, 40_003, 40_004]
     clients = [client(f"conn{port}", connected=1, local=(OURS[0], port)) for port in ports]
     accepts = [server(2, number=port, peer=(OURS[0], port)) for port in sorted(ports)]
@@ -81,7 +81,7 @@ def spans(record: ClientRecord) -> tuple[list[int], list[int], list[int]]:
     return response_ns(table).tolist(), round_trip_ns(table).tolist(), lateness_ns([record], table).tolist()
 
 
-def test_response_runs_from_due_and_round_trip_from_sent() -> None:
+def test_response_starts_at_due() -> None:
     response, round_trip, _ = spans(client(messages=[(0, 20, 25), (30, 31, None), (40, 41, 43)]))
     assert (response, round_trip) == ([25 * MS, 3 * MS], [5 * MS, 2 * MS])
 
@@ -94,17 +94,15 @@ def test_response_runs_from_due_and_round_trip_from_sent() -> None:
         (client(connect=None), []),
     ],
 )
-def test_the_opening_message_is_late_by_its_connect_and_never_by_the_wait_for_the_greeting(
-    record: ClientRecord, expected: list[int]
-) -> None:
+def test_greeting_wait_is_no_lateness(record: ClientRecord, expected: list[int]) -> None:
     assert spans(record)[2] == expected
 
 
-def test_what_was_due_in_the_warm_up_has_no_part_in_any_latency() -> None:
+def test_warm_up_has_no_latency() -> None:
     record = client(due=0, connect=1, messages=[(0, 1, 5), (50, 52, 55), (100, 103, 109)], warm_up=100)
     assert spans(record) == ([9 * MS], [6 * MS], [3 * MS])
 
 
-def test_lateness_of_several_clients_knows_each_ones_first_message() -> None:
+def test_lateness_knows_each_first_message() -> None:
     clients = [client(due=k, connect=k + 1, messages=[(k, 5, 6), (7, 9, 10)]) for k in range(2)]
     assert lateness_ns(clients, table_of(clients)).tolist() == [1 * MS, 1 * MS, 2 * MS, 2 * MS]

@@ -35,18 +35,18 @@ def test_peak_in_service(spans: list[Span], peak: int | None) -> None:
     assert peak_in_service(server(*span) for span in spans) == peak
 
 
-def test_the_staircase_serves_one_at_a_time() -> None:
+def test_sequential_run_serves_one_at_a_time() -> None:
     figures = figures_of(staircase())
     assert figures.peak_in_service == 1
     assert figures.duration_s == 6.6
     assert figures.throughput_messages_per_s == pytest.approx(3 / 6.6)
 
 
-def test_the_pool_of_two_serves_two_at_once() -> None:
+def test_pool_of_two_serves_two_at_once() -> None:
     assert figures_of(pool_of_two()).peak_in_service == 2
 
 
-def test_every_connection_is_counted_under_one_outcome() -> None:
+def test_connection_counts_under_one_outcome() -> None:
     ends = [*ClientOutcome, ClientOutcome.RESET, None]
     figures = figures_of([JoinedConnection(client(outcome=outcome, connect=None), None) for outcome in ends])
     counts = figures.connections
@@ -66,7 +66,7 @@ def test_every_connection_is_counted_under_one_outcome() -> None:
     }
 
 
-def test_what_could_not_be_measured_is_none_and_not_zero() -> None:
+def test_unmeasured_figures_are_none() -> None:
     figures = figures_of([JoinedConnection(client(connect=None, outcome=ClientOutcome.NOT_STARTED), None)])
     assert figures.duration_s is None
     assert figures.throughput_messages_per_s is None
@@ -74,21 +74,21 @@ def test_what_could_not_be_measured_is_none_and_not_zero() -> None:
     assert figures.messages.sent == 0
 
 
-def test_a_wrong_reply_spoils_one_message_and_the_rest_stay_unanswered() -> None:
+def test_wrong_reply_corrupts_one_message() -> None:
     wrong = client(outcome=ClientOutcome.CORRUPTED, closed=9, messages=[(0, 1, 2), (0, 3, None), (0, 4, None)])
     outside = client(outcome=ClientOutcome.CORRUPTED, closed=9, messages=[(0, 1, 2)])
     counts = figures_of([JoinedConnection(wrong, None), JoinedConnection(outside, None)]).messages
     assert counts.model_dump() == {"sent": 4, "verified": 2, "corrupted": 1, "unanswered": 1}
 
 
-def test_the_gap_of_response_and_round_trip_is_the_wait() -> None:
+def test_response_contains_the_wait() -> None:
     figures = latency(staircase(), table(staircase()))
     assert figures.response_ms.max == pytest.approx(4405)
     assert figures.round_trip_ms.max == pytest.approx(2)
     assert figures.lateness_ms.max == 0
 
 
-def test_waits_tell_the_kernels_queue_from_the_servers() -> None:
+def test_backlog_and_queue_waits_differ() -> None:
     one_by_one, pool = waits(staircase()), waits(pool_of_two())
     assert (one_by_one.backlog_ms.max, one_by_one.queue_ms.max) == (4401, 0)
     assert (pool.backlog_ms.max, pool.queue_ms.max) == (2, 2200)
@@ -108,7 +108,7 @@ WARMED = [
 ]
 
 
-def test_the_warm_up_is_counted_but_is_no_part_of_latency_waits_and_throughput() -> None:
+def test_warm_up_counts_in_totals_only() -> None:
     figures = totals(WARMED, table(WARMED), MeasuredWindow(at(100), at(600)))
     assert (figures.connections.due, figures.messages.verified) == (3, 5)
     assert figures.warm_up == WarmUpCounts(connections=2, messages=2)

@@ -59,11 +59,11 @@ def test_every_number_has_an_entry(part: str) -> None:
     assert found == known
 
 
-def test_every_column_of_the_series_has_an_entry() -> None:
+def test_series_columns_have_entries() -> None:
     assert [entry.name for entry in FIGURES if entry.part == "series"] == list(COLUMNS)
 
 
-def test_distributions_and_statistics_match_the_schema() -> None:
+def test_distributions_match_the_schema() -> None:
     assert [span.name for span in SPANS] == [*Latency.model_fields, *Waits.model_fields]
     assert list(STATISTICS) == list(Statistics.model_fields)
 

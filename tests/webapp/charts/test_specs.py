@@ -51,21 +51,21 @@ def with_rows(report: Report, rows: list[list[int | float | None]]) -> Report:
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_spec_is_valid_and_small(busy: Report, name: str) -> None:
+def test_spec_is_valid_and_small(busy: Report, name: str) -> None:
     spec = spec_of(name, busy)
     assert len(json.dumps(spec)) < MAX_BYTES
     alt.Chart.from_dict({**spec, "datasets": {key: list(rows)[:2] for key, rows in spec["datasets"].items()}})
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_every_colour_has_its_like_on_dark_paper(busy: Report, name: str) -> None:
+def test_every_colour_has_a_dark_one(busy: Report, name: str) -> None:
     text = json.dumps({**spec_of(name, busy), "usermeta": {}})
     colours = {text[k : k + 7] for k in range(len(text)) if text[k] == "#"}
     assert colours <= set(DARK)
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_chart_is_also_words_and_a_table(busy: Report, name: str) -> None:
+def test_chart_has_a_sentence_and_a_table(busy: Report, name: str) -> None:
     chart = CHARTS[name]
     table = chart.rows(busy)
     assert chart.summary(busy).endswith(".")
@@ -75,25 +75,25 @@ def test_a_chart_is_also_words_and_a_table(busy: Report, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHARTS)
-def test_what_cannot_be_drawn_says_why(nothing: Report, name: str) -> None:
+def test_missing_chart_says_why(nothing: Report, name: str) -> None:
     chart = CHARTS[name]
     if chart.spec(nothing) is None:
         assert chart.summary(nothing) == chart.missing(nothing) != ""
         assert chart.rows(nothing).rows == ()
 
 
-def test_a_run_without_messages_has_no_latency_to_draw(nothing: Report) -> None:
+def test_run_without_messages_has_no_charts(nothing: Report) -> None:
     assert all(CHARTS[name].spec(nothing) is None for name in CHARTS)
 
 
-def test_a_run_that_ended_before_anybody_began_has_nothing_over_time() -> None:
+def test_unstarted_run_has_nothing_over_time() -> None:
     never = JoinedConnection(client(connect=None, outcome=ClientOutcome.NOT_STARTED), None)
     assert CHARTS["load"].missing(report_of([never], ended_ms=50)) == (
         "The run ended before a client had begun to connect."
     )
 
 
-def test_too_few_messages_have_no_curve_and_no_map(few: Report) -> None:
+def test_few_messages_have_no_curve_or_map(few: Report) -> None:
     assert "3 answered messages are too few" in CHARTS["percentiles"].summary(few)
     assert "too few" in CHARTS["heatmap"].summary(few)
     assert "one group" in CHARTS["groups"].summary(few)
@@ -102,7 +102,7 @@ def test_too_few_messages_have_no_curve_and_no_map(few: Report) -> None:
 # --- percentiles -----------------------------------------------------------------------------------------------------
 
 
-def test_the_curve_goes_through_the_reports_percentiles(busy: Report) -> None:
+def test_curve_contains_reported_percentiles(busy: Report) -> None:
     points = {point["inverse"]: point for point in spec_of("percentiles", busy)["datasets"]["points"]}
     for name, per_mille in PERCENTILES.items():
         for field, of in (("response_ms", "response_ms"), ("round_trip_ms", "round_trip_ms")):
@@ -110,7 +110,7 @@ def test_the_curve_goes_through_the_reports_percentiles(busy: Report) -> None:
                 assert points[1000 / (1000 - per_mille)][field] == pytest.approx(known, rel=2e-3, abs=2 * MIN_MS)
 
 
-def test_the_curve_ends_where_ten_samples_are_left(busy: Report) -> None:
+def test_curve_ends_ten_samples_early(busy: Report) -> None:
     last = spec_of("percentiles", busy)["datasets"]["points"][-1]
     assert last["inverse"] == busy.latency.response_ms.count / 10 == 300
     assert "99.9" not in str(CHARTS["percentiles"].rows(busy))
@@ -119,7 +119,7 @@ def test_the_curve_ends_where_ten_samples_are_left(busy: Report) -> None:
 # --- waits -----------------------------------------------------------------------------------------------------------
 
 
-def test_bars_are_the_means_of_the_parts_end_to_end(busy: Report) -> None:
+def test_bars_are_means_end_to_end(busy: Report) -> None:
     bars = spec_of("waits", busy)["datasets"]["bars"]
     whole = [bar for bar in bars if bar["name"] == "all"]
     means = [getattr(busy.waits, f"{part}_ms").mean for part in ("connect", "backlog", "queue", "greeting", "session")]
@@ -128,7 +128,7 @@ def test_bars_are_the_means_of_the_parts_end_to_end(busy: Report) -> None:
     assert {bar["name"] for bar in bars} == {"all", "visitors", "guests"}
 
 
-def test_the_clients_own_lateness_stands_apart(few: Report) -> None:
+def test_lateness_is_shown_separately(few: Report) -> None:
     data = spec_of("waits", few)["datasets"]
     assert "lateness" in {span["name"] for span in data["spans"]}
     assert "lateness" not in {bar["part"] for bar in data["bars"]}
@@ -138,7 +138,7 @@ def test_the_clients_own_lateness_stands_apart(few: Report) -> None:
 # --- over time -------------------------------------------------------------------------------------------------------
 
 
-def test_steps_keep_every_message_and_every_peak(busy: Report) -> None:
+def test_steps_keep_messages_and_peaks(busy: Report) -> None:
     long = with_rows(busy, busy.series.rows * 40)
     steps = spec_of("load", long)["datasets"]["steps"]
     series: dict[str, list[Any]] = {name: long.series.column(name) for name in long.series.columns}
@@ -149,18 +149,18 @@ def test_steps_keep_every_message_and_every_peak(busy: Report) -> None:
         assert max(step[name] for step in steps) == max(value for value in series[name] if value is not None)
 
 
-def test_a_server_that_was_not_sampled_has_no_panels_of_its_own_side(few: Report) -> None:
+def test_unsampled_server_has_no_panels(few: Report) -> None:
     assert len(spec_of("load", few)["vconcat"]) == 2
     assert "not sampled" in CHARTS["load"].summary(few)
 
 
-def test_a_single_step_is_points_for_lines_would_show_nothing(few: Report) -> None:
+def test_single_step_is_drawn_as_points(few: Report) -> None:
     short = with_rows(few, few.series.rows[:1])
     assert {panel["layer"][1]["mark"]["point"] for panel in spec_of("load", short)["vconcat"]} == {True}
     assert {panel["layer"][1]["mark"]["point"] for panel in spec_of("load", few)["vconcat"]} == {False}
 
 
-def test_what_lies_outside_of_the_window_is_marked(busy: Report) -> None:
+def test_time_outside_of_window_is_shaded(busy: Report) -> None:
     report = busy.model_copy(update={"window": Window(from_s=0.5, until_s=2.0)})
     data = spec_of("load", report)["datasets"]
     assert data["outside"] == [{"t_s": 0.0, "to_s": 0.5}, {"t_s": 2.0, "to_s": data["steps"][-1]["t_s"]}]
@@ -169,7 +169,7 @@ def test_what_lies_outside_of_the_window_is_marked(busy: Report) -> None:
 # --- the heat map ----------------------------------------------------------------------------------------------------
 
 
-def test_the_map_holds_every_message_once(busy: Report) -> None:
+def test_map_contains_every_message_once(busy: Report) -> None:
     cells = spec_of("heatmap", busy)["datasets"]["cells"]
     assert sum(cell["messages"] for cell in cells) == busy.latency.response_ms.count
     slowest = max(cell["to_ms"] for cell in cells)
@@ -180,13 +180,13 @@ def test_the_map_holds_every_message_once(busy: Report) -> None:
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 
-def test_groups_stand_with_their_own_percentiles(busy: Report) -> None:
+def test_groups_have_their_percentiles(busy: Report) -> None:
     signs = spec_of("groups", busy)["datasets"]["signs"]
     medians = {sign["name"]: sign["ms"] for sign in signs if sign["figure"] == "median"}
     assert medians == {group.name: group.latency.response_ms.p50 for group in busy.groups}
 
 
-def test_the_slowest_message_is_looked_for_after_the_warm_up(busy: Report) -> None:
+def test_warm_up_has_no_slowest_message(busy: Report) -> None:
     columns = busy.series.columns
     rows = [list(row) for row in busy.series.rows]
     rows[2][columns.index("response_max_ms")] = 9e6

@@ -27,7 +27,7 @@ def row(table: Element, heading: str) -> list[str]:
     return [cell.text.replace(MINUS, "-") for cell in found.all("td")]
 
 
-def test_sections_come_in_the_order_they_are_read_in(visitor: TestClient, two: FakeLab) -> None:
+def test_sections_are_in_reading_order(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=1&run=2")
     assert [heading.text for heading in page.all("h2")] == [
         "The runs", "What differs", "Figures", "Timelines", "Response time by percentile", "The same from a script",
@@ -35,7 +35,7 @@ def test_sections_come_in_the_order_they_are_read_in(visitor: TestClient, two: F
     assert page.one("head").one("title").text == "Compare runs 1, 2 · Serverlab"
 
 
-def test_what_differs_comes_before_what_is_the_same_which_is_folded_away(visitor: TestClient, two: FakeLab) -> None:
+def test_equal_settings_are_folded(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=1&run=2")
     differs = page.one(aria_label="Table: What differs")
     assert row(differs, "server.workers") == ["2", "≠ 3"]
@@ -45,9 +45,7 @@ def test_what_differs_comes_before_what_is_the_same_which_is_folded_away(visitor
     assert ["open" in details.attributes for details in folds] == [False]
 
 
-def test_every_figure_has_its_distance_from_the_baseline_in_figures_and_a_word(
-    visitor: TestClient, two: FakeLab
-) -> None:
+def test_figures_have_distances_and_words(visitor: TestClient, two: FakeLab) -> None:
     figures = see(visitor, "/compare?run=1&run=2").one(aria_label="Table: Figures")
     assert row(figures, "duration") == ["4.40 s", "2.20 s -2.20 s (-50 %) better"]
     assert row(figures, "peak in service") == ["2", "3 +1 (+50 %) more"]
@@ -56,14 +54,14 @@ def test_every_figure_has_its_distance_from_the_baseline_in_figures_and_a_word(
     assert row(turned, "duration") == ["2.20 s", "4.40 s +2.20 s (+100 %) worse"]
 
 
-def test_what_no_run_can_tell_or_has_is_said_in_a_line(visitor: TestClient, two: FakeLab) -> None:
+def test_empty_figures_share_a_line(visitor: TestClient, two: FakeLab) -> None:
     figures = see(visitor, "/compare?run=1&run=2").one(aria_label="Table: Figures")
     told = [cell.text for cell in figures.all("td", class_="compare__left-out")]
     assert any(text.startswith("too few samples in every run: response time, median, ") for text in told)
     assert any(text.startswith("0 in every run: failed connections, refused, reset, timed out") for text in told)
 
 
-def test_any_run_can_be_made_the_baseline_or_left_out(visitor: TestClient, two: FakeLab) -> None:
+def test_runs_can_be_baseline_or_left_out(visitor: TestClient, two: FakeLab) -> None:
     two.add_run(connections=article_connections())
     page = see(visitor, "/compare?run=1&run=2&run=3&run=2")
     links = {link.text: link.attributes["href"] for link in page.all("a")}
@@ -74,7 +72,7 @@ def test_any_run_can_be_made_the_baseline_or_left_out(visitor: TestClient, two: 
     assert [box.attributes.get("value") for box in page.all("input", name="run")] == ["1", "2", "3", None]
 
 
-def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor: TestClient, two: FakeLab) -> None:
+def test_invalid_run_is_marked_everywhere(visitor: TestClient, two: FakeLab) -> None:
     reason = VerdictReason(code="corrupted", severity="invalid", detail="wrong bytes")
     verdict = Verdict(status="invalid", reasons=[reason])
     report = two.results.report
@@ -92,7 +90,7 @@ def test_an_invalid_run_is_marked_everywhere_and_what_that_means_is_said(visitor
     assert row(page.one(aria_label="Table: Figures"), "duration")[1] == "2.20 s -2.20 s (-50 %) less"
 
 
-def test_a_run_of_another_lab_is_marked_as_such(visitor: TestClient, two: FakeLab) -> None:
+def test_imported_run_is_marked(visitor: TestClient, two: FakeLab) -> None:
     two.all_runs[2] = two.all_runs[2].model_copy(update={"imported": True})
     [mark] = see(visitor, "/compare?run=1&run=2").all("span", class_="origin")
     assert mark.text == "imported"
@@ -111,7 +109,7 @@ def test_timelines_share_one_axis(visitor: TestClient, two: FakeLab) -> None:
         assert len(axes[0]) > 2
 
 
-def test_timelines_of_very_many_connections_come_when_they_are_asked_for(
+def test_large_timelines_are_drawn_on_request(
     visitor: TestClient, two: FakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webapp.pages.compare.DRAWN_AT_ONCE", 5)
@@ -124,9 +122,7 @@ def test_timelines_of_very_many_connections_come_when_they_are_asked_for(
     assert "data-later" not in page.one(id="timeline-drawings").attributes
 
 
-def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
-    visitor: TestClient, two: FakeLab
-) -> None:
+def test_curve_needs_enough_messages(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=1&run=2")
     assert not page.all("figure", class_="chart chart--percentiles")
     assert "None of the runs has 20 answered messages" in page.text
@@ -146,7 +142,7 @@ def test_curves_are_drawn_where_there_are_enough_messages_and_else_it_is_said(
     assert visitor.get("/api/v1/compare/charts/percentiles.gif?run=1&run=3").status_code == 404
 
 
-def test_the_same_can_be_asked_for_from_a_script(visitor: TestClient, two: FakeLab) -> None:
+def test_page_has_recipes(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=2&run=1")
     assert page.one(id="text-curl").text == "curl -sS 'http://127.0.0.1:8000/api/v1/compare?run=2&run=1'"
     for key in ("rest", "httpx", "client", "cli"):
@@ -165,9 +161,7 @@ def test_the_same_can_be_asked_for_from_a_script(visitor: TestClient, two: FakeL
         ("run=1&run=3", 409, "it ended without a report; leave it out of the comparison"),
     ],
 )
-def test_what_cannot_be_compared_is_said_on_a_page(
-    visitor: TestClient, two: FakeLab, query: str, status: int, says: str
-) -> None:
+def test_refused_comparison_has_a_page(visitor: TestClient, two: FakeLab, query: str, status: int, says: str) -> None:
     two.add_run("failed")
     page = see(visitor, f"/compare?{query}", status)
     assert says in page.one("main").text

@@ -44,11 +44,11 @@ def looked_at(made: Sequence[JoinedConnection], *, missed: float = 0.0, each_ms:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (50, 20), (2, 10), (40, 2500)])
-def test_samples_and_records_of_the_same_connections_agree(rate_per_s: float, mean_ms: float, seed: int) -> None:
+def test_samples_agree_with_records(rate_per_s: float, mean_ms: float, seed: int) -> None:
     assert list(check_little_law(evidence(looked_at(connections(rate_per_s, mean_ms, seed))))) == []
 
 
-def test_a_constant_rate_in_step_with_the_samples_is_no_contradiction() -> None:
+def test_constant_rate_in_step_agrees() -> None:
     made = [
         JoinedConnection(client(due=at, connect=at, connected=at), server(at, at, at + 30))
         for at in range(0, 1000 * SECONDS, 100)
@@ -56,18 +56,18 @@ def test_a_constant_rate_in_step_with_the_samples_is_no_contradiction() -> None:
     assert list(check_little_law(evidence(looked_at(made)))) == []
 
 
-def test_connections_that_stay_all_the_time_agree_without_any_scatter() -> None:
+def test_constant_connections_agree() -> None:
     made = [JoinedConnection(client(due=k, connect=k, connected=k), server(k, k, None)) for k in range(50)]
     assert list(check_little_law(evidence(looked_at(made)))) == []
 
 
 @pytest.mark.parametrize(("rate_per_s", "mean_ms"), [(20, 300), (40, 2500)])
-def test_samples_that_miss_a_third_of_the_connections_are_found_out(rate_per_s: float, mean_ms: float) -> None:
+def test_samples_missing_a_third_are_found(rate_per_s: float, mean_ms: float) -> None:
     (found,) = check_little_law(evidence(looked_at(connections(rate_per_s, mean_ms, 1), missed=0.33)))
     assert (found.code, found.severity) == ("little_law", "suspect")
 
 
-def test_the_law_is_not_judged_on_few_samples_or_without_every_record() -> None:
+def test_few_samples_are_not_judged() -> None:
     wrong = looked_at(connections(20, 300, 1), missed=0.5)
     few = looked_at(connections(20, 300, 1), missed=0.5, each_ms=170)
     bare = JoinedConnection(client(due=5, connect=5, connected=5), None)
@@ -100,7 +100,7 @@ def answered(first_ms: float, second_ms: float, *, scatter: float = 0.3, each_ms
         (answered(4.0, 6.0, each_ms=100), False),  # fifty answers a half: not enough to say
     ],
 )
-def test_halves_that_differ_by_more_than_chance_and_enough_to_matter(made: JoinedConnection, drifted: bool) -> None:
+def test_halves_must_differ_enough(made: JoinedConnection, drifted: bool) -> None:
     found = list(check_drift(evidence(result([made], ended=10_000), groups=[CLOSED])))
     assert [(reason.code, reason.severity) for reason in found] == [("drift", "suspect")] * drifted
 
@@ -108,9 +108,7 @@ def test_halves_that_differ_by_more_than_chance_and_enough_to_matter(made: Joine
 @pytest.mark.parametrize(
     ("load", "drifted"), [(0.7, False), (0.85, False), (0.9, False), (1.2, True), (2.0, True)]
 )  # work that arrives in a second, in seconds
-def test_a_queue_that_grows_all_the_time_is_drift_and_one_that_comes_and_goes_is_none(
-    load: float, drifted: bool
-) -> None:
+def test_growing_queue_is_drift(load: float, drifted: bool) -> None:
     rng, due, free, messages = random.Random(4), 0.0, 0.0, []
     while (due := due + rng.expovariate(load / 5)) < 10_000:  # each takes 5 ms on average, one at a time
         free = max(due, free) + rng.expovariate(1 / 5)
@@ -120,7 +118,7 @@ def test_a_queue_that_grows_all_the_time_is_drift_and_one_that_comes_and_goes_is
     assert bool(list(check_drift(evidence(result([made], ended=10_000), groups=[window])))) is drifted
 
 
-def test_waits_that_come_in_runs_are_no_drift() -> None:
+def test_correlated_waits_are_no_drift() -> None:
     rng, level, messages = random.Random(3), 4.0, []
     for k in range(2000):
         level = 4 + 0.99 * (level - 4) + rng.gauss(0, 0.2)
@@ -139,12 +137,12 @@ def test_waits_that_come_in_runs_are_no_drift() -> None:
         ({"warm_up_s": 5.0}, False),  # the change came with the end of the warm-up: no part of the window
     ],
 )
-def test_only_groups_that_are_meant_to_be_steady_are_judged(change: dict[str, Any], judged: bool) -> None:
+def test_only_steady_groups_are_judged(change: dict[str, Any], judged: bool) -> None:
     found = list(check_drift(evidence(result([answered(4.0, 8.0)], ended=10_000), groups=[CLOSED | change])))
     assert bool(found) is judged
 
 
-def test_while_another_group_comes_or_goes_a_change_is_what_was_asked_for() -> None:
+def test_changing_groups_are_not_judged() -> None:
     attack = {"name": "attack", "kind": "open", "start_s": 5.0, "duration_s": 5.0}
     beside = {"name": "beside", "kind": "open", "start_s": 0.0, "duration_s": 10.0}
     of = result([answered(4.0, 8.0)], ended=10_000)

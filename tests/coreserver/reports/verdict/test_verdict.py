@@ -21,7 +21,7 @@ def codes(of: RunResult, placement: str = "process", **server: Any) -> dict[str,
     return {reason.code: reason.severity for reason in verdict(of, placement, **server).reasons}
 
 
-def test_the_articles_run_is_valid_with_notes() -> None:
+def test_article_run_is_valid_with_notes() -> None:
     found = verdict(result(pool_of_two(), ended=4400), placement="thread")
     assert found.status == "valid"
     assert [reason.code for reason in found.reasons] == ["shared_interpreter", "too_few_samples"]
@@ -47,7 +47,7 @@ def test_the_articles_run_is_valid_with_notes() -> None:
         (result(machine=use(busy_s=2.0, own_s=1.0)), "machine_busy", "suspect"),
     ],
 )
-def test_what_went_wrong_around_the_records(found: RunResult, code: str, status: str) -> None:
+def test_reasons_decide_the_status(found: RunResult, code: str, status: str) -> None:
     assert verdict(found).status == status
     assert codes(found)[code] == status
 
@@ -62,16 +62,16 @@ def test_what_went_wrong_around_the_records(found: RunResult, code: str, status:
         result(machine=use(steal_s=0.15, busy_s=1.7, own_s=1.0)),
     ],
 )
-def test_what_is_unknown_or_too_short_to_judge_is_no_reason(found: RunResult) -> None:
+def test_unknown_or_short_runs_are_not_judged(found: RunResult) -> None:
     assert verdict(found).status == "valid"
 
 
-def test_a_connection_without_an_end_makes_a_completed_run_incomplete() -> None:
+def test_connection_without_end_is_incomplete() -> None:
     found = result([JoinedConnection(client(outcome=None), None)])
     assert codes(found)["incomplete"] == "invalid"
 
 
-def test_the_last_connections_of_a_dead_client_process_are_not_taken_for_a_stranger_s() -> None:
+def test_dead_process_has_no_foreign_connections() -> None:
     found = result(outcome="failed", failure="worker_died", complete=False, foreign=1)
     assert "worker_died" in codes(found)
     assert "foreign_connections" not in codes(found)
@@ -89,12 +89,12 @@ def test_what_clients_met(outcome: ClientOutcome, code: str, status: str) -> Non
     assert codes(found)[code] == status
 
 
-def test_refusals_resets_and_timeouts_are_results_and_not_faults_of_the_run() -> None:
+def test_refusals_and_timeouts_are_results() -> None:
     ends = (ClientOutcome.REFUSED, ClientOutcome.RESET, ClientOutcome.TIMED_OUT)
     assert verdict(result([JoinedConnection(client(outcome=end), None) for end in ends])).status == "valid"
 
 
-def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
+def test_cancelled_run_ignores_unstarted_clients() -> None:
     never = JoinedConnection(client(connect=None, outcome=ClientOutcome.NOT_STARTED), None)
     assert "not_started" not in codes(result([never], outcome="cancelled"))
 
@@ -113,7 +113,7 @@ def test_a_cancelled_run_does_not_blame_those_who_never_began() -> None:
     ],
 )
 @pytest.mark.parametrize(("others", "severity"), [(2, "invalid"), (198, "suspect")])
-def test_clients_that_never_began(detail: str, code: str, words: str, others: int, severity: str) -> None:
+def test_clients_that_never_started(detail: str, code: str, words: str, others: int, severity: str) -> None:
     never = client(connect=None, outcome=ClientOutcome.NOT_STARTED, detail=detail)
     found = result([JoinedConnection(one, None) for one in [never] * 2 + [client(closed=9)] * others])
     (reason,) = (reason for reason in verdict(found).reasons if reason.code == code)
@@ -125,9 +125,7 @@ def test_clients_that_never_began(detail: str, code: str, words: str, others: in
     ("late_ms", "clients", "suspect"),
     [(49, 3, False), (51, 3, True), (0.9, 100, False), (11, 999, False), (0.9, 1000, False), (1.1, 1000, True)],
 )
-def test_a_few_late_clients_are_judged_by_the_worst_and_many_by_p99(
-    late_ms: float, clients: int, suspect: bool
-) -> None:
+def test_few_late_clients_are_judged_by_maximum(late_ms: float, clients: int, suspect: bool) -> None:
     late = [JoinedConnection(client(connect=late_ms, closed=99), None) for _ in range(clients)]
     assert ("clients_late" in codes(result(late))) is suspect
 
@@ -146,7 +144,7 @@ def crowd(took_ms: float, count: int, **more: Any) -> RunResult:
     [(9, 100, None), (11, 100, "connects_spread"), (170, 2000, "connects_spread"), (501, 2000, "clients_late"),
      (49, 3, "connects_spread"), (51, 3, "clients_late")],
 )  # fmt: skip
-def test_a_crowd_due_at_one_instant_may_connect_one_after_the_other(took_ms: float, count: int, code: str) -> None:
+def test_crowd_may_connect_one_by_one(took_ms: float, count: int, code: str) -> None:
     group = {"name": "script", "kind": "script", "count": count}
     found = judge(evidence(crowd(took_ms, count), groups=[group]))
     codes_found = [reason.code for reason in found.reasons]
@@ -154,7 +152,7 @@ def test_a_crowd_due_at_one_instant_may_connect_one_after_the_other(took_ms: flo
     assert found.status == ("suspect" if code == "clients_late" else "valid")
 
 
-def test_what_a_crowd_does_later_is_judged_as_strictly_as_ever() -> None:
+def test_crowd_is_judged_strictly_later() -> None:
     group = {"name": "script", "kind": "script", "count": 2}
     at_start = [client(connect=k, closed=99, messages=[(0, k, 2)] + [(50, 52, 53)] * 600) for k in (0, 1)]
     again = [client(due=50, connect=52, closed=99) for _ in range(1200)]
@@ -163,13 +161,13 @@ def test_what_a_crowd_does_later_is_judged_as_strictly_as_ever() -> None:
         assert "clients_late" in [reason.code for reason in found.reasons]
 
 
-def test_a_crowd_in_its_warm_up_is_not_judged() -> None:
+def test_crowd_in_warm_up_is_not_judged() -> None:
     group = {"name": "script", "kind": "script", "count": 2000}
     found = judge(evidence(crowd(501, 2000, warm_up=1), groups=[group]))
     assert not {"connects_spread", "clients_late"} & {reason.code for reason in found.reasons}
 
 
-def test_lateness_is_measured_against_slow_answers() -> None:
+def test_slow_answers_tolerate_lateness() -> None:
     slow = client(connect=60, connected=61, greeted=62, closed=3000, messages=[(0, 62, 2000)])
     assert "clients_late" not in codes(result([JoinedConnection(slow, None)]))  # 60 ms beside 2 s
 
@@ -177,12 +175,12 @@ def test_lateness_is_measured_against_slow_answers() -> None:
 @pytest.mark.parametrize(
     ("messages", "code", "severity"), [(99, "clients_busy", "suspect"), (100, "client_saturated", "invalid")]
 )
-def test_a_lagging_loop_spoils_percentiles_and_only_dims_a_picture(messages: int, code: str, severity: str) -> None:
+def test_late_loop_invalidates_percentiles(messages: int, code: str, severity: str) -> None:
     clients = [JoinedConnection(client(messages=[(0, 1, 2)]), None) for _ in range(messages)]
     assert codes(result(clients, workers=[worker(lag_ms=21)]))[code] == severity
 
 
-def test_the_loops_lag_is_measured_against_slow_answers_too() -> None:
+def test_slow_answers_tolerate_late_loops() -> None:
     slow = client(connect=0, connected=1, greeted=2, closed=3000, messages=[(0, 2, 2000)])
     found = codes(result([JoinedConnection(slow, None)], workers=[worker(lag_ms=90)]))
     assert not {"client_saturated", "clients_busy"} & set(found)
@@ -197,15 +195,13 @@ def test_the_loops_lag_is_measured_against_slow_answers_too() -> None:
         (1.9, False, "client_saturated"),
     ],
 )
-def test_clients_that_drive_the_server_to_its_limit_as_well_are_suspect_only(
-    cpu_s: float | None, one_core: bool, code: str
-) -> None:
+def test_saturated_server_makes_clients_suspect(cpu_s: float | None, one_core: bool, code: str) -> None:
     design = DesignFacts(runs_on_one_core=one_core)
     found = codes(result(workers=[worker(cpu_s=1.95)], ended=2000, design=design), cpu_s=cpu_s)
     assert found.keys() & {"client_saturated", "clients_busy"} == {code}
 
 
-def test_the_cpu_of_a_server_in_a_process_of_its_own_is_the_runs() -> None:
+def test_server_process_is_part_of_the_run() -> None:
     found = result(machine=use(busy_s=2.0, own_s=0.5))
     assert "machine_busy" in codes(found, cpu_s=1.0, placement="thread")  # there it is in own_s already
     assert "machine_busy" not in codes(found, cpu_s=1.2)
@@ -215,32 +211,32 @@ def test_the_cpu_of_a_server_in_a_process_of_its_own_is_the_runs() -> None:
     ("placement", "noted"),
     [("thread", {"shared_interpreter"}), ("process", set()), ("not ours", {"server_unseen"})],
 )
-def test_where_the_server_is_leaves_a_run_valid(placement: str, noted: set[str]) -> None:
+def test_placement_leaves_a_run_valid(placement: str, noted: set[str]) -> None:
     found = verdict(result(), placement)
     assert found.status == "valid"
     assert {"shared_interpreter", "server_unseen"} & {reason.code for reason in found.reasons} == noted
 
 
 @pytest.mark.parametrize(("asked", "effective", "noted"), [(64, 64, False), (65535, 4096, True), (None, None, False)])
-def test_a_backlog_that_the_kernel_caps_is_noted(asked: int | None, effective: int | None, noted: bool) -> None:
+def test_capped_backlog_is_noted(asked: int | None, effective: int | None, noted: bool) -> None:
     found = verdict(result(), config={"backlog": asked}, backlog_effective=effective)
     assert found.status == "valid"
     assert ("backlog_capped" in [reason.code for reason in found.reasons]) is noted
 
 
-def test_a_greeted_client_without_a_server_record_is_suspect_only_where_records_were_kept() -> None:
+def test_missing_server_record_is_suspect() -> None:
     bare = JoinedConnection(client(connected=1, greeted=2, closed=3), None)
     kept = JoinedConnection(client(connected=1, greeted=2, closed=3), server(1, 2, 3))
     assert codes(result([bare, kept]))["records_missing"] == "suspect"
     assert "records_missing" not in codes(result([bare]))
 
 
-def test_the_worst_reason_comes_first_and_decides() -> None:
+def test_worst_reason_decides() -> None:
     found = verdict(result(outcome="cancelled", records_lost=2), placement="thread")
     assert found.status == "invalid"
     assert [r.severity for r in found.reasons] == ["invalid", "suspect", "note", "note"]
 
 
-def test_a_failures_detail_is_passed_on() -> None:
+def test_failure_detail_is_kept() -> None:
     died = result(outcome="failed", failure="worker_died", failure_detail="exit status -9")
     assert verdict(died).reasons[0].detail.endswith("exit status -9")
