@@ -51,7 +51,7 @@ SEVERITY_TONES = {"invalid": "bad", "suspect": "warn", "note": "idle"}
 
 @dataclass(frozen=True)
 class Figure:
-    """One labelled figure; `key` finds it again when the page is live."""
+    """One labelled figure; `key` identifies it on a live page."""
 
     label: str
     value: str

@@ -1,4 +1,4 @@
-"""The clients' log as the article prints it, written after the run from the times things really happened."""
+"""The clients' log in the format of the article, written after the run from the recorded times."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from coreserver.records.client import ClientRecord, LogEvent, LogKind
 
 
 def article_log(records: Iterable[ClientRecord], *, started_ns: int, started_wall_s: float) -> str:
-    """All clients' lines in order of time, such as `INFO:2017-09-20 06:31:56,632:conn1 connected...`.
+    """Return the lines of all clients in order of time, such as `INFO:2017-09-20 06:31:56,632:conn1 connected...`.
 
     Args:
         records: the clients; events of the same instant keep the clients' order.
-        started_ns: the run's zero on the lab's clock.
+        started_ns: the start of the run on the monotonic clock.
         started_wall_s: the wall clock at that instant, Unix time; lines show it in the local time zone.
     """
     wall_zero_ns = round(started_wall_s * NS_PER_S) - started_ns
@@ -24,7 +24,7 @@ def article_log(records: Iterable[ClientRecord], *, started_ns: int, started_wal
 
 
 def _stamp(wall_ns: int) -> str:
-    """Local date and time with a comma before the milliseconds, as Python's logging writes it."""
+    """Return local date and time in the format of Python's logging."""
     whole_s, rest_ns = divmod(wall_ns, NS_PER_S)
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(whole_s))},{rest_ns // 1_000_000:03d}"
 

@@ -1,4 +1,4 @@
-"""Every connection of a run as one flat row: what a table, a CSV file or a script wants."""
+"""Connections of a run as flat rows, for tables, CSV files and scripts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from coreserver.records.messages import table_of
 
 
 def connections_rows(connections: Sequence[JoinedConnection], started_ns: int) -> list[dict[str, Any]]:
-    """A row for each connection in the order given; times in seconds from the run's start, None where not reached.
+    """Return one row per connection in this order; times in seconds from the run's start, None if not reached.
 
-    Bytes and messages are the client's own counts, `messages` those answered rightly.
+    Bytes and messages are counts of the client; `messages` counts those with a correct reply.
     """
     table = table_of(connection.client for connection in connections)
     answered = np.bincount(table.connection[table.is_answered], minlength=len(connections)).tolist()

@@ -1,4 +1,4 @@
-"""A connection as the timeline draws it: when it arrived, waited, was served and ended, in seconds of the run."""
+"""Connections as the timeline draws them: arrival, waits, service and end, in seconds of the run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from coreserver.records.joined import JoinedConnection
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One client's row. Stamps are seconds from the run's start; None is "not (yet) reached".
+    """The row of one client. Stamps are seconds from the run's start; None means "not (yet) reached".
 
-    `accepted_s` is never before `connected_s`; `finished_s` is when the server ended the connection, or when the
-    client closed it where the server's end is not known. A client that left before it was served has no `started_s`,
-    even if the server took up its dead connection later. `connection` has the stamps themselves, of which these are
-    made for the eye.
+    `accepted_s` is never before `connected_s`. `finished_s` is when the server ended the connection, or when the client
+    closed it if the server's end is not known. A client that left before it was served has no `started_s`, even if the
+    server served the closed connection later. `connection` has the original records.
     """
 
     name: str
@@ -32,11 +31,11 @@ class TimelineRow:
 
 
 def timeline_rows(connections: Iterable[JoinedConnection], started_ns: int) -> list[TimelineRow]:
-    """A row for each connection, in the order given; also for connections still under way.
+    """Return one row per connection in this order, also for connections in progress.
 
     Args:
-        connections: of a finished run, or what is known so far of a running one.
-        started_ns: the run's zero.
+        connections: those of an ended run, or those recorded so far.
+        started_ns: the start of the run.
     """
     return [_row(connection, started_ns) for connection in connections]
 
@@ -44,7 +43,7 @@ def timeline_rows(connections: Iterable[JoinedConnection], started_ns: int) -> l
 def _row(connection: JoinedConnection, zero_ns: int) -> TimelineRow:
     client, server = connection.client, connection.server
     accepted = server.accepted_ns if server else None
-    started = server.started_ns if server else client.greeted_ns  # without the server's word: as the client saw it
+    started = server.started_ns if server else client.greeted_ns  # without the server's record: the greeting
     finished = server.finished_ns if server else None
     worker = server.worker if server else None
     closed = client.closed_ns

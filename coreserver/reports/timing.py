@@ -1,9 +1,9 @@
-"""Both ends of each connection side by side, and the parts its time was spent in.
+"""The parts of a connection's time, from the records of both sides.
 
     due ──lateness──▶ connect_start ──connect──▶ connected ──backlog──▶ accepted ──queue──▶ started
         ──greeting──▶ greeted ──session──▶ closed
 
-Client and server stamp the same monotonic clock, so a difference of any two stamps is a span of real time.
+Client and server use the same monotonic clock, so the difference of any two stamps is a duration.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Nanoseconds = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Where a connection's time went, in nanoseconds; None where that part was not reached or not recorded.
+    """Parts of a connection's time in nanoseconds; None if a part was not reached or not recorded.
 
-    For a connection that was served and closed the six add up to closed - due exactly.
+    For a connection that was served and closed, the six parts add up to closed - due exactly.
     """
 
     lateness: int | None
@@ -37,10 +37,10 @@ class Parts:
 
 
 def parts(connection: JoinedConnection) -> Parts:
-    """The six spans of one connection.
+    """Return the six parts of one connection.
 
-    A server may accept before the client's loop notices that its connect went through; then the connect ends at the
-    accept and the backlog wait is zero, so that the parts still add up.
+    A server may accept before the client's loop notices that its connect succeeded; then the connect ends at the accept
+    and the backlog wait is zero, so that the parts still add up.
     """
     client, server = connection.client, connection.server
     accepted = server.accepted_ns if server else None
@@ -59,27 +59,27 @@ def parts(connection: JoinedConnection) -> Parts:
 
 
 def response_ns(table: MessageTable) -> Nanoseconds:
-    """Due to last reply byte of each answered message that counts: what the asker waited, all lag included."""
+    """Return due to last reply byte of each measured message; it includes lateness and all waits."""
     counted = measured(table)
     return table.replied_ns[counted] - table.due_ns[counted]
 
 
 def round_trip_ns(table: MessageTable) -> Nanoseconds:
-    """Sent to last reply byte of the same messages: blind to all that happened before the send."""
+    """Return sent to last reply byte of the same messages; it contains nothing from before the send."""
     counted = measured(table)
     return table.replied_ns[counted] - table.sent_ns[counted]
 
 
 def measured(table: MessageTable) -> NDArray[np.bool_]:
-    """Which messages latency speaks of: answered ones that were due after the warm-up."""
+    """Select the messages of the latency figures: answered, and due after the warm-up."""
     return table.is_answered & ~table.warm_up
 
 
 def lateness_ns(clients: Sequence[ClientRecord], table: MessageTable) -> Nanoseconds:
-    """The load generator's own lag, a figure a message after the warm-up: never the wait for a greeting.
+    """Return the lateness of each message after the warm-up; it never contains the greeting wait.
 
-    The message that opens the connection is late by connect_start - due (known even if it was never sent), later ones
-    by sent - due.
+    The first message of a connection is late by connect_start - due (known even if it was never sent), later ones by
+    sent - due.
 
     Args:
         table: the messages of these `clients`.
@@ -90,7 +90,7 @@ def lateness_ns(clients: Sequence[ClientRecord], table: MessageTable) -> Nanosec
 
 
 def later_lateness_ns(table: MessageTable) -> Nanoseconds:
-    """The part of it that messages on an open connection have."""
+    """Return the lateness of the messages on open connections."""
     later = ~table.is_first & ~table.warm_up
     return table.sent_ns[later] - table.due_ns[later]
 

@@ -1,4 +1,4 @@
-"""The charts of a run as its page shows them: each with its words, its files and its table."""
+"""The charts of a run as its page shows them: each with a sentence, files and a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from webapp.charts import CHARTS
 class ChartFigure:
     """One chart; without `url` there is nothing to draw, and `summary` says why.
 
-    `files` has a name and an address for each form it can be taken away in.
+    `files` has the format and the URL of each download.
     """
 
     name: str
@@ -26,7 +26,7 @@ class ChartFigure:
 
 
 def chart_figures(run_id: int, report: Report) -> tuple[ChartFigure, ...]:
-    """Every chart of this report."""
+    """Return every chart of this report."""
     return tuple(_figure(run_id, name, report) for name in CHARTS)
 
 

@@ -1,4 +1,4 @@
-"""Context of the comparison page: the runs, the differences of their settings, figures, timelines and percentiles."""
+"""The page of a comparison: runs, differing settings, figures, timelines and percentiles."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ PARTS = {
 }
 TONES = {"better": "good", "worse": "bad"}
 MINUS = "\N{MINUS SIGN}"
-DRAWN_AT_ONCE = 5_000  # connections; drawing more takes seconds, so the page first comes without the timelines
+MAX_DRAWN = 5_000  # connections; timelines of more take seconds, so the page omits them at first
 HASH_SHOWN = 12  # characters of a hash, enough to distinguish two
 
 
 @dataclass(frozen=True)
 class RunCard:
-    """One of the runs, with links that make it the baseline or leave it out."""
+    """One of the runs, with the links that change its place in the comparison."""
 
     id: int
     label: str
@@ -60,7 +60,7 @@ class RunCard:
 
 @dataclass(frozen=True)
 class SettingCell:
-    """The value of one setting in one run."""
+    """The value of a setting in one run."""
 
     text: str
     is_set: bool
@@ -77,7 +77,7 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class FigureCell:
-    """One run's figure, and its difference from the baseline in words."""
+    """The figure of one run and its distance from the baseline as text."""
 
     text: str
     is_few: bool = False
@@ -98,7 +98,7 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class FigureSection:
-    """A group of figures; `left_out` names the figures that cannot be compared."""
+    """Figures of one section; `left_out` names figures without different values."""
 
     name: str
     rows: tuple[FigureRow, ...]
@@ -135,10 +135,10 @@ class ComparePage(Page):
 
 
 def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: bool = False) -> ComparePage:
-    """Return the page of these runs, with the first one as the baseline; Conflict and NotFound as for the comparison.
+    """Return the page of these runs, the first one as the baseline; Conflict and NotFound as for the comparison.
 
     Args:
-        draw_all: draw the timelines however many connections there are.
+        draw_all: draw the timelines for any number of connections.
     """
     from webapp.charts import compared_percentiles as chart  # Altair takes 0.3 s to import
 
@@ -146,7 +146,7 @@ def compare_page(lab: Lab, run_ids: Sequence[int], base_url: str, *, draw_all: b
     found = compare(reports)
     connections = sum(report.totals.connections.due for report in reports)
     chart_url = "" if chart.missing(reports) else found.links["chart_percentiles"]
-    is_drawn = draw_all or connections <= DRAWN_AT_ONCE
+    is_drawn = draw_all or connections <= MAX_DRAWN
     return ComparePage(
         runs=tuple(_card(run, run_ids, is_imported=lab.runs.get(run.id).imported) for run in found.runs),
         remarks=tuple(
@@ -198,7 +198,7 @@ def _address(run_ids: Iterable[int]) -> str:
 
 
 def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
-    """Return one drawing per run; an empty one if a run was imported without its records."""
+    """Return one drawing per run; empty for a run that was imported without its records."""
     rows = {run.id: _readable_rows(lab, run.id) for run in runs}
     there = [run for run in runs if rows[run.id]]
     drawn = draw_aligned([(f"Run {run.id}: {run.label or run.model}", rows[run.id]) for run in there])
@@ -249,21 +249,21 @@ def _setting(path: str, setting: Setting) -> str:
 
 
 def _section(name: str, some: Sequence[ComparedFigure]) -> FigureSection:
-    """Return one row per figure; figures that are omitted, or 0, in every run are listed together."""
-    alike: dict[str, list[str]] = {}
+    """Return one row per figure; figures that are missing, or 0, in every run share a line that says so."""
+    common: dict[str, list[str]] = {}
     rows = []
     for figure in some:
-        if why := _alike(figure):
-            alike.setdefault(why, []).append(figure.label)
+        if why := _common_value(figure):
+            common.setdefault(why, []).append(figure.label)
         else:
             rows.append(_figure_row(figure))
     return FigureSection(
-        name, tuple(rows), tuple(f"{why} in every run: {', '.join(labels)}" for why, labels in alike.items())
+        name, tuple(rows), tuple(f"{why} in every run: {', '.join(labels)}" for why, labels in common.items())
     )
 
 
-def _alike(figure: ComparedFigure) -> str:
-    """Return the common reason why the runs have no figure to compare; empty if a figure can be compared."""
+def _common_value(figure: ComparedFigure) -> str:
+    """Return what all runs have in common if there is nothing to compare, otherwise an empty text."""
     [first, *others] = [value.missing if value.value is None else value.value for value in figure.values]
     if any(other != first for other in others):
         return ""
@@ -297,11 +297,11 @@ def _signed(value: float, written: Callable[[float], str]) -> str:
 
 
 def _percent(value: float) -> str:
-    """Return whole percents; small values with one decimal."""
+    """Return whole percents, with one decimal below ten."""
     return formatting.count(value) if value >= 10 else f"{math.ceil(value * 10) / 10:g}"
 
 
-# --- the comparison in a script---------------------------------------------------------------------------------------
+# --- recipes ---------------------------------------------------------------------------------------------------------
 
 
 def _recipes(base_url: str, found: Comparison) -> tuple[Recipe, ...]:

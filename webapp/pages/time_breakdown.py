@@ -1,4 +1,4 @@
-"""The parts of each connection's time as a table: what the timeline shows, for those who would rather read it."""
+"""The parts of each connection's time as a table, with the content of the timeline as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = {span.name: span.label for span in (span_named("lateness_ms"), *spans_of
 
 @dataclass(frozen=True)
 class PartsRow:
-    """One connection in words."""
+    """One connection as text."""
 
     name: str
     group: str
@@ -29,7 +29,7 @@ class PartsRow:
 
 @dataclass(frozen=True)
 class PartsTable:
-    """The first connections of a run; `left_out` says how many more there are, `address` where all of them are."""
+    """The first connections of a run; `left_out` is the number of others, `address` the URL of all."""
 
     parts: tuple[str, ...]
     rows: tuple[PartsRow, ...]
@@ -38,7 +38,7 @@ class PartsTable:
 
 
 def parts_table(rows: Sequence[TimelineRow], run_id: int) -> PartsTable | None:
-    """The table of a run that has ended; None where nothing is known of its connections."""
+    """Return the table of an ended run; None if it has no records of connections."""
     if not rows:
         return None
     more = len(rows) - MAX_ROWS
