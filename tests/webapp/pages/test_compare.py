@@ -112,7 +112,7 @@ def test_timelines_share_one_axis(visitor: TestClient, two: FakeLab) -> None:
 def test_large_timelines_are_drawn_on_request(
     visitor: TestClient, two: FakeLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.pages.compare.DRAWN_AT_ONCE", 5)
+    monkeypatch.setattr("webapp.pages.compare.MAX_DRAWN", 5)
     page = see(visitor, "/compare?run=1&run=2")
     assert not page.all("svg", class_="timeline timeline--rows")
     part = page.one(id="timeline-drawings")
