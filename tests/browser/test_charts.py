@@ -20,7 +20,7 @@ def loaded_run(lab: LabProcess) -> int:
         return int(rest.post("/runs", params={"wait_s": 20}, json=body).raise_for_status().json()["id"])
 
 
-def test_every_chart_is_drawn_and_follows_the_reader(page: Page, loaded_run: int) -> None:
+def test_charts_follow_width_and_colours(page: Page, loaded_run: int) -> None:
     page.emulate_media(color_scheme="light")
     page.goto(f"/runs/{loaded_run}")
     figures = page.locator("figure.chart")
@@ -40,7 +40,7 @@ def test_every_chart_is_drawn_and_follows_the_reader(page: Page, loaded_run: int
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_table_beside_a_chart_has_its_figures(page: Page, loaded_run: int) -> None:
+def test_chart_has_a_table(page: Page, loaded_run: int) -> None:
     page.goto(f"/runs/{loaded_run}")
     chart = page.get_by_role("article", name="Latency by percentile")
     chart.get_by_text("as a table").click()
@@ -50,7 +50,7 @@ def test_the_table_beside_a_chart_has_its_figures(page: Page, loaded_run: int) -
     )
 
 
-def test_a_chart_that_cannot_be_drawn_says_so(page: Page, loaded_run: int) -> None:
+def test_failed_chart_shows_reason(page: Page, loaded_run: int) -> None:
     page.route("**/charts/waits.json", lambda route: route.fulfill(status=404, json={"detail": "it was forgotten"}))
     page.goto(f"/runs/{loaded_run}")
     figure = page.locator("figure.chart--waits")

@@ -56,7 +56,7 @@ def go(page: Page, name: str, key: str = "Tab") -> None:
 @pytest.mark.parametrize(
     "what", ["the dashboard", "a server that listens", "a run with groups", "a comparison", "runs"]
 )
-def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, gallery: Gallery, what: str) -> None:
+def test_tab_follows_reading_order(context: BrowserContext, gallery: Gallery, what: str) -> None:
     page = context.new_page()
     page.goto(gallery.address(what))
     page.evaluate(REMEMBER_REACHABLE)
@@ -68,7 +68,7 @@ def test_tab_stops_everywhere_in_the_order_of_reading(context: BrowserContext, g
     assert known == list(range(page.evaluate("window.reachable.length")))
 
 
-def test_the_first_tab_leads_past_the_navigation(context: BrowserContext) -> None:
+def test_first_tab_skips_navigation(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
     page.keyboard.press("Tab")
@@ -77,7 +77,7 @@ def test_the_first_tab_leads_past_the_navigation(context: BrowserContext) -> Non
     expect(page.locator("main")).to_be_focused()
 
 
-def test_the_whole_way_from_an_empty_lab_without_a_mouse(own_context: BrowserContext) -> None:
+def test_lab_is_used_without_mouse(own_context: BrowserContext) -> None:
     page = own_context.new_page()
     page.goto("/runs")
     expect(page.get_by_text("No runs yet")).to_be_visible()

@@ -56,7 +56,7 @@ def has_an_outline(page: Page) -> bool:
 
 
 @pytest.mark.parametrize("what", PLACES)
-def test_every_page_suits_every_reader(context: BrowserContext, gallery: Gallery, what: str) -> None:
+def test_pages_are_accessible(context: BrowserContext, gallery: Gallery, what: str) -> None:
     page = context.new_page()
     page.goto(gallery.address(what))
     if what == "the documentation":  # not drawn by us
@@ -67,7 +67,7 @@ def test_every_page_suits_every_reader(context: BrowserContext, gallery: Gallery
     inspect(page, what)
 
 
-def test_a_run_suits_every_reader_while_it_waits_and_while_it_goes_on(context: BrowserContext, lab: LabProcess) -> None:
+def test_run_in_progress_is_accessible(context: BrowserContext, lab: LabProcess) -> None:
     page = context.new_page()
     with endless(lab) as under_way, endless(lab) as queued:
         for what, run_id in {"a run under way": under_way, "a queued run": queued}.items():
@@ -76,7 +76,7 @@ def test_a_run_suits_every_reader_while_it_waits_and_while_it_goes_on(context: B
             inspect(page, what)
 
 
-def test_forms_with_problems_suit_every_reader(context: BrowserContext) -> None:
+def test_forms_with_problems_are_accessible(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
     page.get_by_label("workers").fill("none")
@@ -90,7 +90,7 @@ def test_forms_with_problems_suit_every_reader(context: BrowserContext) -> None:
     inspect(page, "a run's form with a problem")
 
 
-def test_dark_and_light_follow_the_reader(context: BrowserContext) -> None:
+def test_colours_follow_preference(context: BrowserContext) -> None:
     page = context.new_page()
     grounds = []
     for scheme in ("light", "dark"):

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.lab_process import LabProcess
 
 
-def test_pages_heal_after_the_lab_was_killed_and_started_again(browser: Browser, own_lab: LabProcess) -> None:
+def test_pages_recover_after_restart(browser: Browser, own_lab: LabProcess) -> None:
     context = browser.new_context(base_url=own_lab.url)
     dashboard, run = context.new_page(), context.new_page()
     run.goto("/")

@@ -44,7 +44,7 @@ def seconds(page: Page) -> float:
     return float(figure(page, "duration").split()[0])
 
 
-def test_the_three_demonstrations_of_the_article(context: BrowserContext) -> None:
+def test_demonstrations_of_the_article(context: BrowserContext) -> None:
     """They are launched one after the other; the lab runs them in turn while each has its page open."""
     pool = context.new_page()
     pool.goto("/")
@@ -76,7 +76,7 @@ def test_the_three_demonstrations_of_the_article(context: BrowserContext) -> Non
     assert 2.0 < seconds(at_once) < 3.0
 
 
-def test_a_run_is_cancelled_changed_and_run_again(context: BrowserContext) -> None:
+def test_run_is_cancelled_and_changed(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
     choose(page, "sequential")
@@ -96,7 +96,7 @@ def test_a_run_is_cancelled_changed_and_run_again(context: BrowserContext) -> No
     expect(page.locator("[data-run-state]")).to_have_text("completed")
 
 
-def test_groups_are_chosen_added_and_taken_away_and_keep_what_was_typed(context: BrowserContext) -> None:
+def test_groups_keep_typed_values(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
     page.get_by_label("how many clients").fill("2")
@@ -117,7 +117,7 @@ def test_groups_are_chosen_added_and_taken_away_and_keep_what_was_typed(context:
     expect(groups.get_by_role("row", name="idle")).to_be_visible()
 
 
-def test_a_demonstration_is_one_click_away(context: BrowserContext) -> None:
+def test_demonstration_starts_with_a_click(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
     page.get_by_role("button", name="A thread for each").click()
@@ -126,7 +126,7 @@ def test_a_demonstration_is_one_click_away(context: BrowserContext) -> None:
     expect(page.locator("[data-run-state]")).to_have_text("cancelled")
 
 
-def test_the_dashboard_follows_what_others_do(context: BrowserContext) -> None:
+def test_dashboard_follows_other_tabs(context: BrowserContext) -> None:
     page, other = context.new_page(), context.new_page()
     page.goto("/")
     page.get_by_label("workers").fill("7")
@@ -144,7 +144,7 @@ def test_the_dashboard_follows_what_others_do(context: BrowserContext) -> None:
     expect(row).to_have_count(0)
 
 
-def test_recipes_are_copied_with_a_button(context: BrowserContext, finished_run: int) -> None:
+def test_button_copies_recipe(context: BrowserContext, finished_run: int) -> None:
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.goto(f"/runs/{finished_run}")
@@ -153,7 +153,7 @@ def test_recipes_are_copied_with_a_button(context: BrowserContext, finished_run:
     assert page.evaluate("navigator.clipboard.readText()").startswith("curl -sS")
 
 
-def test_everything_works_with_script_off(browser: Browser, base_url: str) -> None:
+def test_pages_work_without_script(browser: Browser, base_url: str) -> None:
     context = browser.new_context(java_script_enabled=False, base_url=base_url)
     page = context.new_page()
     page.goto("/")

@@ -34,7 +34,7 @@ def expected(*groups: dict[str, Any]) -> Expectation:
         ([{"kind": "closed", "duration_s": 5.0}, {"kind": "reset", "start_s": 1.0}], 5.0, True),
     ],
 )
-def test_the_end_follows_from_the_groups(groups: list[dict[str, Any]], end_s: float, is_about: bool) -> None:
+def test_expected_end_follows_groups(groups: list[dict[str, Any]], end_s: float, is_about: bool) -> None:
     found = expected(*groups)
     assert found.end_s == pytest.approx(end_s)
     assert found.is_about == is_about
@@ -51,11 +51,11 @@ def test_the_end_follows_from_the_groups(groups: list[dict[str, Any]], end_s: fl
         (2.0, {"due": 4, "completed": 4}, "measuring"),  # more may come
     ],
 )
-def test_the_phase_follows_from_the_time_and_the_clients(elapsed_s: float, counts: dict[str, int], phase: str) -> None:
+def test_phase_follows_time_and_clients(elapsed_s: float, counts: dict[str, int], phase: str) -> None:
     assert phase_at(expected({"kind": "closed", "duration_s": 5.0, "warm_up_s": 1.0}), elapsed_s, counts) == phase
 
 
-def test_a_queued_run_knows_its_place() -> None:
+def test_queued_run_has_a_position() -> None:
     assert queued_words(0).startswith("Queued, it is the next one. ")
     assert queued_words(1).startswith("Queued, 1 run ahead of it. ")
     assert queued_words(3).startswith("Queued, 3 runs ahead of it. ")
@@ -72,7 +72,7 @@ def long_run(seconds: int) -> Points:
     return points
 
 
-def test_a_points_rate_is_what_happened_since_the_one_before() -> None:
+def test_rate_covers_span_between_points() -> None:
     table = long_run(3).table()
     assert table.columns == list(COLUMNS)
     assert table.rows[0][:3] == [0.0, None, None]
@@ -80,7 +80,7 @@ def test_a_points_rate_is_what_happened_since_the_one_before() -> None:
     assert long_run(3).rates() == (1000.0, 10.0)
 
 
-def test_a_long_run_keeps_fewer_points_and_no_holes() -> None:
+def test_long_run_keeps_even_points() -> None:
     rows = long_run(600).table().rows
     assert MAX_POINTS / 2 <= len(rows) <= MAX_POINTS
     gaps = [round((after[0] or 0) - (before[0] or 0), 3) for before, after in pairwise(rows)]
@@ -90,7 +90,7 @@ def test_a_long_run_keeps_fewer_points_and_no_holes() -> None:
     assert {row[1] for row in rows[1:]} == {1000.0}
 
 
-def test_a_single_point_has_no_rate() -> None:
+def test_single_point_has_no_rate() -> None:
     assert long_run(0).rates() == (None, None)
 
 
@@ -101,7 +101,7 @@ def failed(outcome: ClientOutcome | None, detail: str = "") -> ClientRecord:
     return ClientRecord("conn1", "g", 0, outcome=outcome, detail=detail)
 
 
-def test_errors_are_told_by_kind_the_newest_first() -> None:
+def test_newest_error_kinds_come_first() -> None:
     errors = Errors()
     errors.take([failed(ClientOutcome.RESET), failed(ClientOutcome.RESET), failed(ClientOutcome.COMPLETED)], 1.0)
     errors.take([failed(ClientOutcome.REFUSED, "ECONNREFUSED"), failed(None)], 2.0)
@@ -115,7 +115,7 @@ def test_errors_are_told_by_kind_the_newest_first() -> None:
     assert errors.newest(failed=4)[0][0].outcome == "reset"
 
 
-def test_errors_of_many_kinds_stay_few() -> None:
+def test_error_kinds_are_bounded() -> None:
     errors = Errors()
     for k in range(1000):
         errors.take([failed(ClientOutcome.RESET, f"detail {k}")], float(k))

@@ -20,14 +20,14 @@ from webapp.problems import Conflict, FieldError, Invalid, NotFound, Quota
 # --- an empty lab ----------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_dashboard_says_what_to_do_next(visitor: TestClient) -> None:
+def test_empty_dashboard_explains_first_step(visitor: TestClient) -> None:
     page = see(visitor, "/")
     assert "No servers yet. Choose a design" in page.text
     assert "No runs yet." in page.text
     assert page.one("head").one("title").text == "Dashboard · Serverlab"
 
 
-def test_an_empty_list_of_runs_says_where_to_begin(visitor: TestClient) -> None:
+def test_empty_run_list_explains_first_step(visitor: TestClient) -> None:
     assert "Launch one from the dashboard" in see(visitor, "/runs").text
     assert "No run matches" in see(visitor, "/runs?label=none").text
 
@@ -36,7 +36,7 @@ def test_an_empty_list_of_runs_says_where_to_begin(visitor: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_design_can_be_chosen_by_a_link_and_shows_its_own_options(visitor: TestClient, name: str) -> None:
+def test_link_chooses_design(visitor: TestClient, name: str) -> None:
     page = see(visitor, f"/?model={name}")
     [chosen] = page.all("a", data_design=name, aria_current="true")
     assert chosen.text == name
@@ -48,7 +48,7 @@ def test_every_design_can_be_chosen_by_a_link_and_shows_its_own_options(visitor:
     assert f"Start {name}" in [button.text for button in page.all("button")]
 
 
-def test_the_dashboard_lists_servers_and_runs_with_their_states_in_words(visitor: TestClient, lab: FakeLab) -> None:
+def test_dashboard_lists_servers_and_runs(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(name="pool of two", workers=2)
     lab.add_server("sequential", "stopped")
     lab.add_run(label="article", connections=article_connections())
@@ -64,7 +64,7 @@ def test_the_dashboard_lists_servers_and_runs_with_their_states_in_words(visitor
     ]
 
 
-def test_a_link_can_fill_the_forms_in(visitor: TestClient) -> None:
+def test_query_fills_the_forms(visitor: TestClient) -> None:
     page = see(
         visitor,
         "/?model=bounded_pool&workers=2&clients.0.count=12&clients.0.script=steps&clients.0.steps=wait%201&run.label=mine",
@@ -74,7 +74,7 @@ def test_a_link_can_fill_the_forms_in(visitor: TestClient) -> None:
     ]  # fmt: skip
 
 
-def test_a_server_is_started_and_then_looked_at(visitor: TestClient, lab: FakeLab) -> None:
+def test_start_redirects_to_server(visitor: TestClient, lab: FakeLab) -> None:
     response = visitor.post("/servers", data={"model": "bounded_pool", "workers": "2", "name": "mine"})
     assert (response.status_code, response.headers["location"]) == (303, "/servers/1")
     assert lab.servers.get(1).config["workers"] == 2
@@ -91,9 +91,7 @@ def test_a_server_is_started_and_then_looked_at(visitor: TestClient, lab: FakeLa
         ("idle_timeout_s", "-1", "must be more than 0"),
     ],
 )
-def test_a_bad_option_comes_back_with_the_reason_beside_it(
-    visitor: TestClient, lab: FakeLab, field: str, typed: str, reason: str
-) -> None:
+def test_bad_option_has_reason_at_field(visitor: TestClient, lab: FakeLab, field: str, typed: str, reason: str) -> None:
     response = visitor.post("/servers", data={"model": "bounded_pool", "queue_limit": "7", field: typed})
     page = read(response.text)
     assert response.status_code == 422
@@ -102,7 +100,7 @@ def test_a_bad_option_comes_back_with_the_reason_beside_it(
     assert lab.servers.all() == []
 
 
-def test_a_bad_field_is_never_folded_away(visitor: TestClient) -> None:
+def test_bad_field_is_unfolded(visitor: TestClient) -> None:
     response = visitor.post("/servers", data={"model": "sequential", "backlog": "0"})
     folded = [details for details in read(response.text).all("details") if details.all(id="backlog")]
     assert ["open" in details.attributes for details in folded] == [True]
@@ -120,7 +118,7 @@ def test_a_bad_field_is_never_folded_away(visitor: TestClient) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["/servers", "/runs"])
-def test_an_option_that_the_form_of_this_design_does_not_show_is_refused_by_name(
+def test_foreign_option_is_refused_by_name(
     visitor: TestClient, lab: FakeLab, action: str, typed: dict[str, str], reason: str
 ) -> None:
     response = visitor.post(action, data={"server": "new", "clients.0.count": "1", **typed})
@@ -129,7 +127,7 @@ def test_an_option_that_the_form_of_this_design_does_not_show_is_refused_by_name
     assert (lab.servers.all(), lab.runs.find().runs) == ([], [])
 
 
-def test_what_only_the_lab_can_refuse_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:
+def test_conflict_has_reason_at_field(visitor: TestClient, lab: FakeLab) -> None:
     lab.refusal = Conflict("port 9000 is in use", errors=[FieldError("port", "is in use")])
     response = visitor.post("/servers", data={"model": "sequential", "port": "9000"})
     page = read(response.text)
@@ -137,7 +135,7 @@ def test_what_only_the_lab_can_refuse_stands_beside_its_field(visitor: TestClien
     assert (value_of(page, "port"), problem_beside(page, "port")) == ("9000", "is in use")
 
 
-def test_a_limit_is_said_above_the_form(visitor: TestClient, lab: FakeLab) -> None:
+def test_limit_is_shown_above_form(visitor: TestClient, lab: FakeLab) -> None:
     lab.refusal = Quota("max_servers", "there are 32 already")
     response = visitor.post("/servers", data={"model": "sequential"})
     assert response.status_code == 429
@@ -147,7 +145,7 @@ def test_a_limit_is_said_above_the_form(visitor: TestClient, lab: FakeLab) -> No
 # --- launching -------------------------------------------------------------------------------------------------------
 
 
-def test_clients_are_sent_at_a_fresh_server(visitor: TestClient, lab: FakeLab) -> None:
+def test_run_gets_a_new_server(visitor: TestClient, lab: FakeLab) -> None:
     form = {"server": "new", "model": "bounded_pool", "workers": "2", "clients.0.count": "3", "run.label": "first"}
     response = visitor.post("/runs", data=form)
     assert (response.status_code, response.headers["location"]) == (303, "/runs/1")
@@ -156,7 +154,7 @@ def test_clients_are_sent_at_a_fresh_server(visitor: TestClient, lab: FakeLab) -
     assert config["clients"][0]["script"] == "article"
 
 
-def test_clients_are_sent_at_a_server_that_stands(visitor: TestClient, lab: FakeLab) -> None:
+def test_run_uses_existing_server(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server()
     form = {
         "origin": "server",
@@ -171,7 +169,7 @@ def test_clients_are_sent_at_a_server_that_stands(visitor: TestClient, lab: Fake
 
 
 @pytest.mark.parametrize("origin", ["dashboard", "server"])
-def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient, lab: FakeLab, origin: str) -> None:
+def test_bad_launch_returns_to_its_page(visitor: TestClient, lab: FakeLab, origin: str) -> None:
     lab.add_server(name="target")
     form = {
         "origin": origin,
@@ -198,13 +196,13 @@ def test_a_bad_launch_comes_back_on_the_page_it_was_made_on(visitor: TestClient,
     assert lab.runs.find().runs == []
 
 
-def test_a_bad_option_of_a_fresh_server_stands_beside_that_option(visitor: TestClient) -> None:
+def test_bad_option_of_new_server_has_reason(visitor: TestClient) -> None:
     response = visitor.post("/runs", data={"server": "new", "model": "bounded_pool", "workers": "none"})
     assert response.status_code == 422
     assert problem_beside(read(response.text), "workers") == "must be a whole number"
 
 
-def test_a_server_that_stopped_meanwhile_is_said(visitor: TestClient, lab: FakeLab) -> None:
+def test_stopped_server_refuses_launch(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server()
     lab.refusal = Conflict("server 1 is stopped")
     response = visitor.post("/runs", data={"origin": "dashboard", "server": "1"})
@@ -212,7 +210,7 @@ def test_a_server_that_stopped_meanwhile_is_said(visitor: TestClient, lab: FakeL
     assert read(response.text).one(role="alert").text == "server 1 is stopped"
 
 
-def test_demonstrations_start_in_one_click(visitor: TestClient, lab: FakeLab) -> None:
+def test_demonstrations_start_with_one_click(visitor: TestClient, lab: FakeLab) -> None:
     buttons = [form for form in see(visitor, "/").all("form") if "/demonstrations/" in form.attributes["action"]]
     assert len(buttons) == len(demonstrations()) == 7
     for number, button in enumerate(buttons, start=1):
@@ -221,7 +219,7 @@ def test_demonstrations_start_in_one_click(visitor: TestClient, lab: FakeLab) ->
         assert lab.runs.get(number).label == button.one("button").text
 
 
-def test_a_demonstration_that_is_refused_says_so(visitor: TestClient, lab: FakeLab) -> None:
+def test_refused_demonstration_shows_reason(visitor: TestClient, lab: FakeLab) -> None:
     assert visitor.post("/demonstrations/none").status_code == 404
     lab.refusal = Quota("max_queued_runs", "there are 100 already")
     answer = visitor.post("/demonstrations/1_sequential")
@@ -229,7 +227,7 @@ def test_a_demonstration_that_is_refused_says_so(visitor: TestClient, lab: FakeL
     assert "there are 100 already" in read(answer.text).one(role="alert").text
 
 
-def test_clients_go_elsewhere_only_where_the_lab_allows_it(visitor: TestClient, lab: FakeLab) -> None:
+def test_external_server_needs_permission(visitor: TestClient, lab: FakeLab) -> None:
     assert not see(visitor, "/").all(id="address")
     lab.settings = replace(lab.settings, allow_target=("127.0.0.1:9000",))
     typed = {"server": "address", "address": "127.0.0.1:9000"}
@@ -247,7 +245,7 @@ def test_clients_go_elsewhere_only_where_the_lab_allows_it(visitor: TestClient, 
 # --- a server --------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_shows_who_is_served_by_whom_and_who_waits(visitor: TestClient, lab: FakeLab) -> None:
+def test_server_shows_lanes_and_queue(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(name="pool of two", workers=2, placement="process")
     lab.open = [in_service(5, "worker-1"), in_service(6, "worker-2"), waiting(7)]
     lab.happened = [Event(1, "grew", "to 2"), Event(2, "refused", "queue full")]
@@ -265,7 +263,7 @@ def test_a_server_shows_who_is_served_by_whom_and_who_waits(visitor: TestClient,
     assert "class BoundedPool(" in page.one("pre").text
 
 
-def test_a_server_that_is_not_up_has_no_lanes(visitor: TestClient, lab: FakeLab) -> None:
+def test_stopped_server_has_no_lanes(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(state="stopped")
     page = see(visitor, "/servers/1")
     assert "The server is not running, so it has no connections." in page.text
@@ -277,15 +275,13 @@ def test_a_server_that_is_not_up_has_no_lanes(visitor: TestClient, lab: FakeLab)
     ("state", "actions"),
     [("listening", {"stop", "delete"}), ("draining", {"stop", "delete"}), ("stopped", {"start", "delete"})],
 )
-def test_a_server_offers_what_can_be_done_with_it(
-    visitor: TestClient, lab: FakeLab, state: str, actions: set[str]
-) -> None:
+def test_actions_follow_server_state(visitor: TestClient, lab: FakeLab, state: str, actions: set[str]) -> None:
     lab.add_server(state=state)
     forms = [form.attributes["action"].removeprefix("/servers/1/") for form in see(visitor, "/servers/1").all("form")]
     assert set(forms) - {"/runs"} == actions
 
 
-def test_a_server_is_stopped_started_and_deleted_by_its_forms(visitor: TestClient, lab: FakeLab) -> None:
+def test_forms_stop_start_and_delete_server(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server()
     assert visitor.post("/servers/1/stop", data={"drain_s": "0.5"}).headers["location"] == "/servers/1"
     assert "its port is taken" not in see(visitor, "/servers/1").text
@@ -296,7 +292,7 @@ def test_a_server_is_stopped_started_and_deleted_by_its_forms(visitor: TestClien
     assert lab.servers.all() == []
 
 
-def test_a_bad_drain_stands_beside_its_field(visitor: TestClient, lab: FakeLab) -> None:
+def test_bad_drain_has_reason_at_field(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server()
     response = visitor.post("/servers/1/stop", data={"drain_s": "soon"})
     page = read(response.text)
@@ -304,7 +300,7 @@ def test_a_bad_drain_stands_beside_its_field(visitor: TestClient, lab: FakeLab) 
     assert (value_of(page, "drain_s"), problem_beside(page, "drain_s")) == ("soon", "must be a number")
 
 
-def test_a_refused_start_is_said(visitor: TestClient, lab: FakeLab) -> None:
+def test_refused_start_shows_reason(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(state="failed")
     lab.refusal = Conflict("port 9001 is in use")
     response = visitor.post("/servers/1/start")
@@ -318,12 +314,12 @@ def test_a_refused_start_is_said(visitor: TestClient, lab: FakeLab) -> None:
 
 
 @pytest.mark.parametrize("path", ["/servers/9", "/runs/9", "/nothing"])
-def test_what_is_not_there_is_said_on_a_page_with_a_way_back(visitor: TestClient, path: str) -> None:
+def test_missing_page_has_links(visitor: TestClient, path: str) -> None:
     page = see(visitor, path, 404)
     assert page.one("h1").text == NotFound.title
     assert page.one("main").all("a", href="/")
 
 
 @pytest.mark.parametrize("path", ["/servers/0", "/runs/-1", "/runs/x", "/servers/99999999999999999999"])
-def test_an_odd_id_is_no_fault_of_the_lab(visitor: TestClient, path: str) -> None:
+def test_odd_id_is_a_client_error(visitor: TestClient, path: str) -> None:
     assert visitor.get(path).status_code in (404, 422)

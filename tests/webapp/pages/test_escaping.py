@@ -73,7 +73,7 @@ def filled(lab: FakeLab, text: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/runs", "/runs/1", "/servers/2", "/compare?run=1&run=2", "/runs/delete?run=1&run=3"]
 )
-def test_text_stays_text(visitor: TestClient, lab: FakeLab, path: str) -> None:
+def test_text_is_escaped(visitor: TestClient, lab: FakeLab, path: str) -> None:
     def page(text: str) -> Element:
         lab.__init__()  # type: ignore[misc]
         filled(lab, text)
@@ -89,7 +89,7 @@ def test_text_stays_text(visitor: TestClient, lab: FakeLab, path: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["/servers", "/runs"])
-def test_a_typed_value_comes_back_as_text(visitor: TestClient, form: str) -> None:
+def test_typed_value_is_escaped(visitor: TestClient, form: str) -> None:
     names = (
         "name",
         "workers",
@@ -112,7 +112,7 @@ def test_a_typed_value_comes_back_as_text(visitor: TestClient, form: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["/?run.label={}&steps={}&model={}&server={}&workers={}", "/runs?label={}&model={}"])
-def test_an_address_comes_back_as_text(visitor: TestClient, path: str) -> None:
+def test_address_is_escaped(visitor: TestClient, path: str) -> None:
     address, query = path.split("?")
     names = [pair.split("=")[0] for pair in query.split("&")]
 

@@ -12,7 +12,7 @@ from webapp.schemas.resources import Reason
 from webapp.schemas.run_progress import RunError, RunProgress, RunStage
 
 
-def test_a_run_leads_with_what_happened(visitor: TestClient, lab: FakeLab) -> None:
+def test_run_starts_with_its_headline(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="article", connections=article_connections())
     page = see(visitor, "/runs/1")
     assert page.one("head").one("title").text == "Run 1 completed: article · Serverlab"
@@ -27,7 +27,7 @@ def test_a_run_leads_with_what_happened(visitor: TestClient, lab: FakeLab) -> No
     assert page.all("a", href="/api/v1/runs/1/report")
 
 
-def test_what_the_warm_up_left_out_is_counted(visitor: TestClient, lab: FakeLab) -> None:
+def test_warm_up_is_counted(visitor: TestClient, lab: FakeLab) -> None:
     connections = article_connections()
     lab.add_run(connections=connections)
     assert "warm-up" not in see(visitor, "/runs/1").text
@@ -37,7 +37,7 @@ def test_what_the_warm_up_left_out_is_counted(visitor: TestClient, lab: FakeLab)
     assert "of these in the warm-up: not part of latency and waits connections in the warm-up 1" in text
 
 
-def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestClient, lab: FakeLab) -> None:
+def test_running_run_shows_progress(visitor: TestClient, lab: FakeLab) -> None:
     counts = {"due": 0, "connecting": 0, "waiting": 1, "in_service": 2, "completed": 4, "failed": 1}
     lab.add_run("running", progress=RunProgress(elapsed_s=1.5, counts=counts))
     page = see(visitor, "/runs/1")
@@ -50,7 +50,7 @@ def test_a_run_under_way_shows_its_progress_and_can_be_cancelled(visitor: TestCl
     assert lab.runs.get(1).state == "cancelled"
 
 
-def test_a_run_under_way_tells_its_stage_and_what_went_wrong(visitor: TestClient, lab: FakeLab) -> None:
+def test_running_run_shows_phase_and_errors(visitor: TestClient, lab: FakeLab) -> None:
     errors = [RunError(outcome="timed_out", detail="no greeting", count=1200, last_s=1.0)]
     progress = RunProgress(elapsed_s=3.0, counts={}, messages_per_s=12_345.0, errors=errors, errors_untold=7)
     stage = RunStage(phase="finishing", words="Nothing new is begun.", expected_end_s=2.0, is_about=True)
@@ -63,7 +63,7 @@ def test_a_run_under_way_tells_its_stage_and_what_went_wrong(visitor: TestClient
     assert "and 7 more" in page.one(data_errors_untold="").text
 
 
-def test_a_run_that_ended_has_no_live_part(visitor: TestClient, lab: FakeLab) -> None:
+def test_ended_run_has_no_progress(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run("completed", connections=article_connections())
     assert not see(visitor, "/runs/1").all("progress")
 
@@ -83,7 +83,7 @@ def test_errors_come_first(visitor: TestClient, lab: FakeLab) -> None:
     assert page.text.index("What happened") < page.text.index("shared interpreter: they share one")
 
 
-def test_a_run_says_how_to_repeat_it(visitor: TestClient, lab: FakeLab) -> None:
+def test_run_has_recipes(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="article", connections=article_connections())
     page = see(visitor, "/runs/1")
     assert '"workers": 2' in page.one(id="text-body").text
@@ -94,7 +94,7 @@ def test_a_run_says_how_to_repeat_it(visitor: TestClient, lab: FakeLab) -> None:
     assert lab.runs.get(2).config["server"]["workers"] == 2
 
 
-def test_a_run_can_be_changed_and_run(visitor: TestClient, lab: FakeLab) -> None:
+def test_run_is_changed_and_run(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="article", connections=article_connections())
     [link] = [link for link in see(visitor, "/runs/1").all("a") if link.text == "Change and run"]
     page = see(visitor, link.attributes["href"])
@@ -103,7 +103,7 @@ def test_a_run_can_be_changed_and_run(visitor: TestClient, lab: FakeLab) -> None
     )  # fmt: skip
 
 
-def test_label_and_note_are_edited_on_the_page(visitor: TestClient, lab: FakeLab) -> None:
+def test_label_and_note_are_edited(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="article", connections=article_connections())
     answer = visitor.post("/runs/1/edit", data={"label": "pool of two", "note": "first\r\nsecond"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs/1")
@@ -118,20 +118,20 @@ def test_label_and_note_are_edited_on_the_page(visitor: TestClient, lab: FakeLab
     assert problem_beside(page, "note") == "no control characters except line ends"
 
 
-def test_a_run_under_way_is_not_deleted(visitor: TestClient, lab: FakeLab) -> None:
+def test_running_run_is_not_deleted(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run("running")
     response = visitor.post("/runs/1/delete")
     assert response.status_code == 409
     assert read(response.text).one(role="alert").text == "it is still running; cancel it first"
 
 
-def test_a_run_is_deleted(visitor: TestClient, lab: FakeLab) -> None:
+def test_run_is_deleted(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run("interrupted")
     assert visitor.post("/runs/1/delete").headers["location"] == "/runs"
     assert lab.runs.find().runs == []
 
 
-def test_runs_are_listed_a_page_at_a_time(visitor: TestClient, lab: FakeLab) -> None:
+def test_runs_are_listed_in_pages(visitor: TestClient, lab: FakeLab) -> None:
     for number in range(60):
         lab.add_run(label=f"run {number}")
     page = see(visitor, "/runs")
@@ -140,7 +140,7 @@ def test_runs_are_listed_a_page_at_a_time(visitor: TestClient, lab: FakeLab) -> 
     assert len(see(visitor, older.attributes["href"]).one("tbody").all("tr")) == 10
 
 
-def test_runs_are_filtered_and_the_filter_stays(visitor: TestClient, lab: FakeLab) -> None:
+def test_filter_stays_in_the_form(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="one")
     lab.add_run("failed", label="two")
     page = see(visitor, "/runs?state=failed&label=")
@@ -149,6 +149,6 @@ def test_runs_are_filtered_and_the_filter_stays(visitor: TestClient, lab: FakeLa
 
 
 @pytest.mark.parametrize("query", ["state=asleep", "label=%3Cb%3E", "verdict=maybe"])
-def test_a_filter_that_cannot_be_is_said_beside_it(visitor: TestClient, lab: FakeLab, query: str) -> None:
+def test_bad_filter_has_reason_at_field(visitor: TestClient, lab: FakeLab, query: str) -> None:
     lab.add_run()
     assert see(visitor, f"/runs?{query}", 422).all(aria_invalid="true")

@@ -23,9 +23,7 @@ def headings(page: Element) -> dict[str, Element]:
     return {heading.text.rstrip(" ↑↓"): heading for heading in page.one("thead").all("th")}
 
 
-def test_a_line_has_the_figures_it_can_be_sorted_by_and_the_beginning_of_its_note(
-    visitor: TestClient, lab: FakeLab
-) -> None:
+def test_row_has_sortable_figures_and_note(visitor: TestClient, lab: FakeLab) -> None:
     note = "why it was made\nand more"
     lab.add_run(label="noted", connections=article_connections(), note=note, response_p50_ms=12.5)
     lab.add_run(note="w" * 300)
@@ -37,16 +35,14 @@ def test_a_line_has_the_figures_it_can_be_sorted_by_and_the_beginning_of_its_not
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/runs/1", "/servers/1"])
-def test_an_invalid_run_is_marked_by_word_and_sign_wherever_it_appears(
-    visitor: TestClient, lab: FakeLab, path: str
-) -> None:
+def test_invalid_run_is_marked_everywhere(visitor: TestClient, lab: FakeLab, path: str) -> None:
     invalid_run(lab)
     marks = [mark for mark in see(visitor, path).all("span") if "mark--warns" in mark.attributes.get("class", "")]
     assert [mark.text for mark in marks] == ["invalid"]
     assert marks[0].one("svg").attributes["aria-hidden"] == "true"
 
 
-def test_a_heading_sorts_and_sorts_the_other_way_round(visitor: TestClient, lab: FakeLab) -> None:
+def test_heading_sorts_in_both_directions(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run()
     page = see(visitor, "/runs?label=&model=external&cursor=")
     assert headings(page)["created"].attributes["aria-sort"] == "descending"
@@ -58,7 +54,7 @@ def test_a_heading_sorts_and_sorts_the_other_way_round(visitor: TestClient, lab:
     assert headings(page)["p99 response"].attributes["aria-sort"] == "descending"
 
 
-def test_every_page_but_the_first_has_a_way_back_to_it(visitor: TestClient, lab: FakeLab) -> None:
+def test_later_pages_link_to_the_first(visitor: TestClient, lab: FakeLab) -> None:
     for _ in range(3):
         lab.add_run("failed")
     page = see(visitor, "/runs?state=failed&limit=2")
@@ -70,9 +66,7 @@ def test_every_page_but_the_first_has_a_way_back_to_it(visitor: TestClient, lab:
     assert first.attributes["href"] == "/runs?state=failed&limit=2"
 
 
-def test_a_cursor_that_the_list_cannot_use_is_said_on_the_page(
-    visitor: TestClient, lab: FakeLab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_cursor_is_reported(visitor: TestClient, lab: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise Invalid("cursor", errors=[FieldError("cursor", "is not a cursor of this list")])
 
@@ -81,7 +75,7 @@ def test_a_cursor_that_the_list_cannot_use_is_said_on_the_page(
     assert page.one(role="alert").text == "cursor: is not a cursor of this list. Show all runs"
 
 
-def test_runs_of_one_server_can_be_chosen(visitor: TestClient, lab: FakeLab) -> None:
+def test_runs_are_filtered_by_server(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(name="pool")
     page = see(visitor, "/runs?server_id=1")
     assert [option.text for option in page.one(id="server_id").all("option")] == ["any", "pool"]
@@ -92,7 +86,7 @@ def test_runs_of_one_server_can_be_chosen(visitor: TestClient, lab: FakeLab) -> 
 # --- ticked runs -----------------------------------------------------------------------------------------------------
 
 
-def test_a_box_a_run_belongs_to_the_form_that_compares_and_deletes(visitor: TestClient, lab: FakeLab) -> None:
+def test_tick_boxes_belong_to_the_form(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run()
     page = see(visitor, "/runs")
     box = page.one("input", type="checkbox")
@@ -102,7 +96,7 @@ def test_a_box_a_run_belongs_to_the_form_that_compares_and_deletes(visitor: Test
     assert [button.attributes.get("formaction") for button in form.all("button")] == [None, "/runs/delete"]
 
 
-def test_ticked_runs_are_listed_before_they_are_deleted(visitor: TestClient, lab: FakeLab) -> None:
+def test_deletion_is_confirmed(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="old")
     lab.add_run("running", label="busy")
     page = see(visitor, "/runs/delete?run=1&run=2&run=9&run=1")
@@ -113,7 +107,7 @@ def test_ticked_runs_are_listed_before_they_are_deleted(visitor: TestClient, lab
     assert len(lab.all_runs) == 2
 
 
-def test_what_can_be_deleted_is_and_the_rest_is_named(visitor: TestClient, lab: FakeLab) -> None:
+def test_refused_deletions_are_listed(visitor: TestClient, lab: FakeLab) -> None:
     for label in ("first", "second"):
         lab.add_run(label=label)
     lab.add_run("running")
@@ -127,7 +121,7 @@ def test_what_can_be_deleted_is_and_the_rest_is_named(visitor: TestClient, lab: 
     assert [*lab.all_runs] == [3]
 
 
-def test_runs_that_are_all_gone_are_named_too(visitor: TestClient, lab: FakeLab) -> None:
+def test_deleted_runs_are_named(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="only")
     answer = visitor.post("/runs/delete", data={"run": "1"})
     assert answer.status_code == 200
@@ -135,7 +129,7 @@ def test_runs_that_are_all_gone_are_named_too(visitor: TestClient, lab: FakeLab)
 
 
 @pytest.mark.parametrize("query", ["", "run=x", "run=0", "run=99999999999999999999", "&".join(["run=%d"] * 501)])
-def test_ticks_that_make_no_sense_are_refused(visitor: TestClient, query: str) -> None:
+def test_bad_ticks_are_refused(visitor: TestClient, query: str) -> None:
     query = query % tuple(range(1, query.count("%") + 1))
     assert visitor.get(f"/runs/delete?{query}").status_code == 422
     form = {"Content-Type": "application/x-www-form-urlencoded"}
