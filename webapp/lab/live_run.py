@@ -123,8 +123,8 @@ class LiveRun:
         clients.sort(key=lambda client: (groups.get(client.group, 0), _number(client.name)))
         seen = [*host.open_connections(), *host.recent()] if host is not None else []
         servers = {record.number: record for record in seen}
-        ours = [record for record in servers.values() if record.accepted_ns >= progress.started_ns]
-        return timeline_rows(join(clients, ours), progress.started_ns), (now_ns() - progress.started_ns) / NS_PER_S
+        current = [record for record in servers.values() if record.accepted_ns >= progress.started_ns]
+        return timeline_rows(join(clients, current), progress.started_ns), (now_ns() - progress.started_ns) / NS_PER_S
 
 
 def _server(host: ServerHost | None) -> LiveServer | None:
