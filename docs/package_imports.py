@@ -100,7 +100,7 @@ def read_packages(root: Path = ROOT, planned: Mapping[str, Planned] = PLANNED) -
     Raises:
         ValueError: a planned package exists; remove it from `PLANNED`.
     """
-    modules = {_module_name(path, root): path for tree in TREES for path in sorted((root / tree).rglob("*.py"))}
+    modules = module_files(root)
     targets = {module: set(imported_modules(path.read_text(), modules)) for module, path in modules.items()}
     node_of = {module: _node(module, modules) for module in modules}
     for inner, outer in _mutual_subpackages(_imports_between(node_of, targets)):
@@ -119,6 +119,11 @@ def read_packages(root: Path = ROOT, planned: Mapping[str, Planned] = PLANNED) -
     return PackageGraph(
         {name: frozenset(direct) for name, direct in imports.items()}, purposes, files, frozenset(planned)
     )
+
+
+def module_files(root: Path = ROOT) -> dict[str, Path]:
+    """Return the file of every module below `root` by its dotted name; a package stands for its `__init__.py`."""
+    return {_module_name(path, root): path for tree in TREES for path in sorted((root / tree).rglob("*.py"))}
 
 
 def imported_modules(source: str, modules: Iterable[str]) -> Iterator[str]:
