@@ -19,7 +19,7 @@ from docs.package_imports import PLANNED, TREES, imported_modules, module_files
 # Bottom to top. A package imports itself and packages of lower layers; packages of one layer do not import each other.
 # A package that `docs.package_imports` calls planned has its place here before it exists.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("coreserver.errors", "coreserver.clock"),
+    ("coreserver.errors", "coreserver.clock", "coreserver.process_setup", "coreserver.process_tree"),
     ("coreserver.protocols", "coreserver.timerfd", "coreserver.child_process"),
     ("coreserver.config",),
     ("coreserver.records",),
