@@ -30,7 +30,7 @@ from coreserver.config.load import LoadConfig
 from coreserver.hosting.host import host_for
 from coreserver.models import ServerConfig
 from coreserver.reports.queueing_theory import compare, passages
-from coreserver.reports.schema_figures import Theory
+from coreserver.reports.schema.figures import Theory
 from coreserver.runs.execute import execute
 from coreserver.telemetry.machine import MachineWatch
 

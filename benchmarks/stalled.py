@@ -26,7 +26,7 @@ from coreserver.hosting.host import ServerHost, host_for
 from coreserver.records.run_result import RunResult
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from coreserver.reports.timeline_rows import timeline_rows
 from coreserver.runs.execute import execute
 from webapp.timeline.drawing import draw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from coreserver.reports.schema import json_schema
+from coreserver.reports.schema.report import json_schema
 
 FILE = Path(__file__).parent / "report.schema.json"
 

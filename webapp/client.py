@@ -20,7 +20,7 @@ import httpx
 from pydantic import BaseModel
 
 from coreserver.errors import ServerlabError
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.problems import FieldError
 from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
 from webapp.schemas.timeline_part import TimelinePicture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from coreserver.reports.schema_figures import Shape
+from coreserver.reports.schema.figures import Shape
 from coreserver.reports.vocabulary import Unit, find_figure
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"

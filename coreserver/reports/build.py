@@ -13,13 +13,13 @@ from coreserver.records.joined import JoinedConnection
 from coreserver.records.messages import MessageTable, table_of
 from coreserver.records.run_result import RunResult
 from coreserver.records.samples import Sample
-from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.hdr_histograms import histograms
 from coreserver.reports.headline import write_headline
 from coreserver.reports.measured_window import MeasuredWindow, group_window, hull
 from coreserver.reports.queueing_theory import theory
-from coreserver.reports.schema import MAX_TEXT, Environment, Group, Report, Run, RunConfig, Server
-from coreserver.reports.schema_figures import Histograms, Latency, Totals, Waits
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.figures import Histograms, Latency, Totals, Waits
+from coreserver.reports.schema.report import MAX_TEXT, Environment, Group, Report, Run, RunConfig, Server
 from coreserver.reports.time_series import series
 from coreserver.reports.timing import measured, response_ns, round_trip_ns
 from coreserver.reports.totals import latency, totals, waits

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from coreserver.reports.schema import Environment, Limit, Limits
+from coreserver.reports.schema.report import Environment, Limit, Limits
 
 # Packages that serve, make load or compute; the others do not influence a figure.
 PACKAGES = ("serverlab", "fastapi", "starlette", "uvicorn", "uvloop", "pydantic", "numpy", "hdrhistogram")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from coreserver.reports.schema import Group, Report
-from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.schema.figures import Statistics
+from coreserver.reports.schema.report import Group, Report
 from coreserver.reports.vocabulary import CPU_PER_MESSAGE, FAILED, FigureEntry
 
 TOO_FEW, NONE_REACHED, NOT_MEASURED = "too few samples", "none reached this", "not measured"

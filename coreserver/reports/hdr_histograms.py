@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from coreserver.clock import NS_PER_S
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.inflate import inflate
-from coreserver.reports.definitions import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
-from coreserver.reports.schema_figures import Histograms, IntervalHistograms
+from coreserver.reports.schema.definitions import HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
+from coreserver.reports.schema.figures import Histograms, IntervalHistograms
 from coreserver.reports.timing import Nanoseconds
 
 _EXACT_BITS = 11  # three digits need 2,000 steps: smaller values are kept exactly, larger ones to 11 bits

@@ -20,8 +20,8 @@ from coreserver.records.message_columns import NOT_ANSWERED
 from coreserver.records.messages import table_of
 from coreserver.records.server import ConnectionRecord
 from coreserver.reports.hdr_histograms import total_count
-from coreserver.reports.schema import Group, Report
-from coreserver.reports.schema_figures import Shape
+from coreserver.reports.schema.figures import Shape
+from coreserver.reports.schema.report import Group, Report
 from coreserver.reports.totals import latency, totals, waits
 
 BEFORE_NS = 3600 * NS_PER_S  # of the run's start

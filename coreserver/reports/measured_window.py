@@ -8,7 +8,7 @@ from typing import Any
 
 from coreserver.clock import NS_PER_S, seconds
 from coreserver.records.client import ClientRecord
-from coreserver.reports.schema_figures import Window
+from coreserver.reports.schema.figures import Window
 
 
 @dataclass(frozen=True, slots=True)

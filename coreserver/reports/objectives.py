@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from coreserver.reports.definitions import PERCENTILES, samples_needed
 from coreserver.reports.figure_values import TOO_FEW, FigureValue, value_of
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import PERCENTILES, samples_needed
+from coreserver.reports.schema.report import Report
 from coreserver.reports.vocabulary import FAILED, FIGURES, FigureEntry, figure
 
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}

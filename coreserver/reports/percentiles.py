@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coreserver.clock import milliseconds
-from coreserver.reports.definitions import PERCENTILES, samples_needed
-from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.schema.definitions import PERCENTILES, samples_needed
+from coreserver.reports.schema.figures import Statistics
 
 
 def nearest_rank(ascending: NDArray[np.int64], per_mille: int) -> int:

@@ -18,7 +18,7 @@ from coreserver.clock import NS_PER_MS, NS_PER_S
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.server import DesignFacts, Discipline
 from coreserver.reports.batch_means import estimate_mean
-from coreserver.reports.schema_figures import Theory
+from coreserver.reports.schema.figures import Theory
 from coreserver.reports.timing import parts
 
 Floats = npt.NDArray[np.float64]

@@ -12,10 +12,10 @@ from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.messages import MessageTable
 from coreserver.records.run_result import RunResult
 from coreserver.records.samples import Sample
-from coreserver.reports.definitions import COLUMNS, INTERVAL_S, PERCENTILES, SAMPLED
 from coreserver.reports.hdr_histograms import by_step
 from coreserver.reports.percentiles import percentile_ms
-from coreserver.reports.schema_figures import Series
+from coreserver.reports.schema.definitions import COLUMNS, INTERVAL_S, PERCENTILES, SAMPLED
+from coreserver.reports.schema.figures import Series
 from coreserver.reports.timing import Nanoseconds
 
 _STEP_NS = round(INTERVAL_S * NS_PER_S)

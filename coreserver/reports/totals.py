@@ -14,7 +14,7 @@ from coreserver.records.messages import MessageTable
 from coreserver.records.server import ConnectionRecord
 from coreserver.reports.measured_window import MeasuredWindow
 from coreserver.reports.percentiles import stats_ms
-from coreserver.reports.schema_figures import (
+from coreserver.reports.schema.figures import (
     ByteCounts,
     ConnectionCounts,
     Latency,

@@ -12,14 +12,7 @@ import pytest
 
 from coreserver.hosting.host import ServerHost
 from tests.conformance.conftest import StartServer
-from tests.support.servers import (
-    DEADLINE_S,
-    Peer,
-    assert_conserved,
-    assert_healthy,
-    running,
-    wait_until,
-)
+from tests.support.servers import DEADLINE_S, Peer, assert_conserved, assert_healthy, running, wait_until
 
 
 def outcomes(server: ServerHost) -> dict[str, int]:

@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "adding-a-figure.md"
 COPIED = ("coreserver", "webapp", "templates", "static", "tests", "docs", "pyproject.toml")
-TOTALS, SCHEMA, VOCABULARY = (f"coreserver/reports/{name}.py" for name in ("totals", "schema_figures", "vocabulary"))
-DEFINITIONS = "coreserver/reports/definitions.py"
+TOTALS, SCHEMA, VOCABULARY = (f"coreserver/reports/{name}.py" for name in ("totals", "schema/figures", "vocabulary"))
+DEFINITIONS = "coreserver/reports/schema/definitions.py"
 TEST = "tests/coreserver/reports/test_first_greeting.py"
 EXPLANATION = "first connection due to first greeting read; null if no client was greeted"
 

@@ -16,7 +16,7 @@ from coreserver.records.run_result import RunResult
 from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord, Event, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from coreserver.reports.timeline_rows import TimelineRow, timeline_rows
 from tests.support.made_records import ENVIRONMENT, run_config
 from webapp.lab.change_feed import Feed

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
 from webapp.serving import embedded
 from webapp.settings import Settings
 from webapp.storage.database import migrations

@@ -15,7 +15,7 @@ from coreserver.records.server import UNKNOWN_DESIGN, ConnectionRecord, DesignFa
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
 from coreserver.reports.measured_window import group_window
-from coreserver.reports.schema import Environment, Limit, Limits, Report, Server
+from coreserver.reports.schema.report import Environment, Limit, Limits, Report, Server
 from coreserver.reports.totals import latency, totals
 from coreserver.reports.verdict.evidence import Evidence
 

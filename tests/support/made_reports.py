@@ -11,7 +11,7 @@ from coreserver.records.client import ClientOutcome, ClientRecord, MessageRecord
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from tests.support.made_records import ENVIRONMENT, MOMENT, OURS, at, result, run_config, sample
 
 

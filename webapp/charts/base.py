@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
 
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.charts.theme import Spec
 
 # Guards every use of Altair: its setters (`.scale()`, `.axis()`) keep state in their class, so two threads at once

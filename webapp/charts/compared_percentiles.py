@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from coreserver.reports.definitions import PERCENTILES
 from coreserver.reports.figure_values import NONE_REACHED, TOO_FEW
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import PERCENTILES
+from coreserver.reports.schema.report import Report
 from webapp import formatting
 from webapp.charts.base import ALTAIR, Table
 from webapp.charts.histogram import Distribution, decode

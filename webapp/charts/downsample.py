@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 
 MAX_STEPS = 120  # one point every few pixels
 SUMMED = ("messages_due", "messages_answered")

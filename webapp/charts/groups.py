@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.schema.figures import Statistics
+from coreserver.reports.schema.report import Report
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.percentile_rows import LABELS, NAMED_LEFT, spread, spread_data, spread_rows

@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from coreserver.reports.definitions import PERCENTILES, samples_needed
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import PERCENTILES, samples_needed
+from coreserver.reports.schema.report import Report
 from webapp import formatting
 from webapp.charts.base import Table
 from webapp.charts.histogram import Distribution, decode, lower_ms

@@ -12,8 +12,8 @@ from typing import Any
 
 import altair as alt
 
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Window
+from coreserver.reports.schema.figures import Window
+from coreserver.reports.schema.report import Report
 from coreserver.reports.vocabulary import figure
 from webapp import formatting
 from webapp.charts.base import Table

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import altair as alt
 
-from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.schema.figures import Statistics
 from coreserver.reports.vocabulary import DURATIONS, STATISTICS
 from webapp import formatting
 from webapp.charts.base import Table

@@ -9,8 +9,8 @@ from __future__ import annotations
 import altair as alt
 import numpy as np
 
-from coreserver.reports.definitions import PERCENTILES
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import PERCENTILES
+from coreserver.reports.schema.report import Report
 from coreserver.reports.vocabulary import span_named
 from webapp import formatting
 from webapp.charts.base import Table

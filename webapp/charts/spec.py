@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 from altair.utils import schemapi
 
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.charts.theme import CONFIG, DARK, LEFT, RIGHT, SOFT, WIDTH, Spec
 
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart

@@ -11,8 +11,8 @@ from typing import Any
 
 import altair as alt
 
-from coreserver.reports.schema import Group, Report
-from coreserver.reports.schema_figures import Statistics, Waits
+from coreserver.reports.schema.figures import Statistics, Waits
+from coreserver.reports.schema.report import Group, Report
 from coreserver.reports.vocabulary import span_named
 from webapp import formatting
 from webapp.charts.base import Table

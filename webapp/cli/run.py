@@ -15,9 +15,9 @@ from typing import Any
 import typer
 
 from coreserver.process_setup import raise_descriptor_limit
-from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.objectives import ObjectiveResult
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import Report
 from webapp.cli.exit_codes import (
     EXIT_INTERRUPTED,
     EXIT_INVALID,

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from coreserver.reports.objectives import ObjectiveResult
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.schema.figures import Statistics
+from coreserver.reports.schema.report import Report
 from coreserver.reports.vocabulary import DURATIONS, SPANS, STATISTICS
 from webapp import formatting
 from webapp.schemas.resources import EXTERNAL, RunResource

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from coreserver.records.client import ClientRecord
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Series
+from coreserver.reports.schema.figures import Series
+from coreserver.reports.schema.report import Report
 from webapp.exports.row_streams import ROWS_A_PIECE
 from webapp.timeline.stacking import levels_of
 

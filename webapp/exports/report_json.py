@@ -19,8 +19,8 @@ from coreserver.models import MODELS
 from coreserver.records.codec import Bounds, decode_connections, stored_format
 from coreserver.records.record_format import FORMAT
 from coreserver.reports.import_check import check_records, disagreements, miscounted
-from coreserver.reports.schema import Bundle, Report, ReportFile
-from coreserver.reports.upgrades import upgrade
+from coreserver.reports.schema.report import Bundle, Report, ReportFile
+from coreserver.reports.schema.upgrades import upgrade
 from webapp.parsing import MAX_ERRORS, field_errors, parse_json
 from webapp.problems import FieldError, Invalid
 from webapp.storage.run_files import Imported, Records

@@ -9,7 +9,7 @@ from functools import cache
 
 from markupsafe import Markup
 
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp import formatting
 from webapp.assets import asset_dir
 from webapp.charts import CHARTS

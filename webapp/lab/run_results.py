@@ -8,7 +8,7 @@ from typing import Any
 from coreserver.records.joined import JoinedConnection
 from coreserver.reports.article_log import article_log
 from coreserver.reports.connection_rows import connections_rows
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.lab.runs import Runs
 from webapp.problems import Conflict, NoResult, NotFound
 from webapp.storage.run_files import Records, stored_records

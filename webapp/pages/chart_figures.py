@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.charts import CHARTS
 
 

@@ -10,14 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from coreserver.reports.comparison import (
-    MAX_RUNS,
-    ComparedFigure,
-    ComparedRun,
-    ComparedValue,
-    Difference,
-    Setting,
-)
+from coreserver.reports.comparison import MAX_RUNS, ComparedFigure, ComparedRun, ComparedValue, Difference, Setting
 from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.vocabulary import Unit
 from webapp import formatting

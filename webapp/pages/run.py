@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from coreserver.reports.figure_values import NONE_REACHED, NOT_MEASURED, TOO_FEW, value_of
-from coreserver.reports.schema import Group, Report
-from coreserver.reports.schema_figures import Latency, Statistics, Waits
+from coreserver.reports.schema.figures import Latency, Statistics, Waits
+from coreserver.reports.schema.report import Group, Report
 from coreserver.reports.timeline_rows import TimelineRow
 from coreserver.reports.vocabulary import DURATIONS, STATISTICS, figure, spans_of
 from webapp import formatting

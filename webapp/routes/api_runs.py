@@ -10,7 +10,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from coreserver.reports.hdr_histograms import percentile_text
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.exports.row_streams import csv_table, json_list
 from webapp.http.api_responses import StrictRoute, documented
 from webapp.lab.change_feed import run_topic

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from coreserver.reports.schema import ReportFile, json_schema
+from coreserver.reports.schema.report import ReportFile, json_schema
 from webapp.exports.perfetto_trace import trace_file
 from webapp.exports.report_json import read_report, write_report
 from webapp.exports.standalone_report import report_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from coreserver.reports import comparison
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 
 
 class Comparison(comparison.RunComparison):

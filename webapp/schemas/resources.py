@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from coreserver.config.base import FrozenSettings, Label, Note
-from coreserver.reports.schema import Verdict
-from coreserver.reports.schema_figures import Totals
+from coreserver.reports.schema.figures import Totals
+from coreserver.reports.schema.report import Verdict
 from webapp.schemas.run_progress import ResponseBody, RunProgress, RunStage
 
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]

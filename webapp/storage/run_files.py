@@ -7,7 +7,7 @@ from typing import Any
 
 from coreserver.errors import RecordsIncomplete
 from coreserver.records.codec import stored_format
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from webapp.storage.store import Result
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from coreserver.errors import ReportTooNew
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema import Report
-from coreserver.reports.upgrades import upgrade
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import Report
+from coreserver.reports.schema.upgrades import upgrade
 from webapp.problems import NotFound, UnreadableReport
 from webapp.schemas.resources import Reason, RunFilter, RunPatch
 from webapp.storage.database import Database

@@ -10,8 +10,8 @@ from coreserver.clock import NS_PER_S
 from coreserver.records.messages import MessageTable
 from coreserver.records.run_result import RunResult
 from coreserver.reports.measured_window import MeasuredWindow
-from coreserver.reports.schema import MAX_TEXT, Server, Severity, VerdictReason
-from coreserver.reports.schema_figures import Latency, Totals
+from coreserver.reports.schema.figures import Latency, Totals
+from coreserver.reports.schema.report import MAX_TEXT, Server, Severity, VerdictReason
 
 NOT_OURS = "not ours"  # the placement of an external server: one that the lab did not start
 

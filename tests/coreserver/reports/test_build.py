@@ -12,8 +12,8 @@ from coreserver.records.run_result import RunResult
 from coreserver.records.server import UNKNOWN_DESIGN, DesignFacts, Discipline
 from coreserver.reports.build import RunInfo, ServerInfo, build_report
 from coreserver.reports.environment import describe_machine
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Window
+from coreserver.reports.schema.figures import Window
+from coreserver.reports.schema.report import Report
 from tests.support.made_records import ENVIRONMENT, client, pool_of_two, result, run_config, sample
 
 RUN = RunInfo(

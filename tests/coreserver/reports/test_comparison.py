@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coreserver.reports.comparison import ComparedFigure, ComparedValue, RunComparison, compare, flatten
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from tests.support.fake_lab import FakeLab, article_connections
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coreserver.reports.measured_window import MeasuredWindow, group_window, hull
-from coreserver.reports.schema_figures import Window
+from coreserver.reports.schema.figures import Window
 from tests.support.made_records import ZERO_NS, at, client
 
 CLIENTS = [client(due=10, closed=500), client(due=20, closed=700), client(due=5, closed=None)]

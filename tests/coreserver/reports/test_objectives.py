@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coreserver.reports.objectives import METRICS, Objective
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from coreserver.reports.vocabulary import FIGURES
 from tests.support.made_reports import report_of
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from coreserver.reports.definitions import samples_needed
 from coreserver.reports.percentiles import nearest_rank, stats_ms
+from coreserver.reports.schema.definitions import samples_needed
 
 MS = 1_000_000
 

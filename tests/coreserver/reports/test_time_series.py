@@ -5,8 +5,8 @@ import pytest
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
-from coreserver.reports.definitions import COLUMNS
-from coreserver.reports.schema_figures import Series
+from coreserver.reports.schema.definitions import COLUMNS
+from coreserver.reports.schema.figures import Series
 from coreserver.reports.time_series import series
 from tests.support.made_records import client, result, sample, server, table
 

@@ -5,7 +5,7 @@ import pytest
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.reports.measured_window import MeasuredWindow, group_window
-from coreserver.reports.schema_figures import Totals, WarmUpCounts
+from coreserver.reports.schema.figures import Totals, WarmUpCounts
 from coreserver.reports.totals import latency, peak_in_service, totals, waits
 from tests.support.made_records import ZERO_NS, at, client, pool_of_two, server, staircase, table
 

@@ -8,10 +8,10 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from coreserver.reports.definitions import COLUMNS
 from coreserver.reports.figure_values import value_of
-from coreserver.reports.schema import Environment, Report, Server
-from coreserver.reports.schema_figures import Latency, Shape, Statistics, Theory, Totals, Waits, Window
+from coreserver.reports.schema.definitions import COLUMNS
+from coreserver.reports.schema.figures import Latency, Shape, Statistics, Theory, Totals, Waits, Window
+from coreserver.reports.schema.report import Environment, Report, Server
 from coreserver.reports.vocabulary import FIGURES, SPANS, STATISTICS, find_figure, span_named
 from docs import glossary_figures
 from tests.support.made_reports import report_of, visitors

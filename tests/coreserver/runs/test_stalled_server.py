@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.stalled import CLOSED, OPEN, run_frozen
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Statistics
+from coreserver.reports.schema.figures import Statistics
+from coreserver.reports.schema.report import Report
 
 
 def codes(report: Report) -> set[str]:

@@ -10,9 +10,9 @@ import pytest
 
 from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.definitions import PERCENTILES
-from coreserver.reports.schema import Report
-from coreserver.reports.schema_figures import Window
+from coreserver.reports.schema.definitions import PERCENTILES
+from coreserver.reports.schema.figures import Window
+from coreserver.reports.schema.report import Report
 from tests.support.made_records import client, pool_of_two
 from tests.support.made_reports import report_of, samples, visitors
 from webapp.charts import CHARTS

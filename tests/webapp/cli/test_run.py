@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
 from tests.support.api_steps import LONG, QUICK
 from tests.support.servers import running, wait_until
 from tests.support.shell import serverlab, started

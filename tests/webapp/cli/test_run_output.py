@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema import Verdict
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import Verdict
 from webapp.cli.run import _document, _exit_code
 from webapp.cli.run_output import ProgressLine
 from webapp.schemas.resources import Reason, RunResource

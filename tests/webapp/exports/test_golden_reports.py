@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import Report
 from tests.support.golden import REPORTS, golden_report
 from tests.support.shell import serverlab
 

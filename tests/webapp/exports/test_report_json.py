@@ -18,8 +18,8 @@ from coreserver.records.client import LogEvent, LogKind
 from coreserver.records.codec import decode_connections, encode_connections
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.record_format import FORMAT
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema import ReportFile
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import ReportFile
 from tests.support.made_records import ZERO_NS, at, pool_of_two, report_of, result
 from webapp.exports.report_json import read_report, write_report
 from webapp.problems import Invalid

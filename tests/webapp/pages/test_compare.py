@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.schema import Report, Verdict, VerdictReason
+from coreserver.reports.schema.report import Report, Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import Element, see
 from webapp.pages.compare import MINUS

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import Report
 from tests.support.golden import LABS, copy_lab
 from webapp.serving import embedded
 from webapp.settings import Settings

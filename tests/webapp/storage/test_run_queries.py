@@ -13,7 +13,7 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from coreserver.reports.schema import Report, Verdict
+from coreserver.reports.schema.report import Report, Verdict
 from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid
 from webapp.schemas.resources import RunFilter, RunSort

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from coreserver.reports.schema import Report
+from coreserver.reports.schema.report import Report
 from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid, NotFound, StorageFull, Unavailable
 from webapp.schemas.resources import Reason, RunFilter, RunPatch

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coreserver.errors import ReportTooNew
-from coreserver.reports import upgrades
-from coreserver.reports.definitions import SCHEMA_VERSION
 from coreserver.reports.hdr_histograms import total_count
-from coreserver.reports.schema import ReportFile, json_schema
-from coreserver.reports.upgrades import Step, upgrade
+from coreserver.reports.schema import upgrades
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import ReportFile, json_schema
+from coreserver.reports.schema.upgrades import Step, upgrade
 from tests.support.golden import REPORTS, golden_report
 
 OPEN = ("run.config.clients", "run.config.server", "server.config", "server.details", "environment.versions")
@@ -74,8 +74,8 @@ def test_change_of_shape_raises_the_version() -> None:
     kept = set(shape(golden_report(str(SCHEMA_VERSION))))
     current = set(schema_shape(schema, schema))
     assert kept == current, (
-        "the shape of reports changed: raise SCHEMA_VERSION in coreserver/reports/definitions.py, add an upgrade "
-        "function if more than optional figures changed, and run `python -m tests.support.golden`"
+        "the shape of reports changed: raise SCHEMA_VERSION in coreserver/reports/schema/definitions.py, add an "
+        "upgrade function if more than optional figures changed, and run `python -m tests.support.golden`"
     )
 
 

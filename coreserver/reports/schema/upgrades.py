@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from coreserver.errors import ReportTooNew
-from coreserver.reports.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
 
 Document = Mapping[str, Any]
 Step = Callable[[Document], Document]

@@ -14,8 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from coreserver.config.base import Label, Note, Seed
 from coreserver.records.record_format import FORMAT
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema_figures import (
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.figures import (
     Count,
     Histograms,
     Latency,

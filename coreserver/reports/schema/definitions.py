@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2  # raised with every change of shape; see coreserver/reports/upgrades.py
+SCHEMA_VERSION = 2  # raised with every change of shape; see coreserver/reports/schema/upgrades.py
 
 # Percentiles by name, in thousandths. A percentile q needs 10 / (1 - q) samples, so that ten of them lie above it.
 PERCENTILES = {"p50": 500, "p90": 900, "p99": 990, "p99_9": 999}

@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from coreserver.reports import vocabulary
-from coreserver.reports.definitions import COLUMNS, HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
+from coreserver.reports.schema.definitions import COLUMNS, HIGHEST_US, LOWEST_US, SIGNIFICANT_DIGITS
 
 MAX_STEPS = 100_000  # of a series: at ten per second nearly three hours; runs last minutes
 MAX_INTERVALS = 20_000

@@ -12,8 +12,8 @@ import pytest
 from coreserver.config.load import ClientGroup
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
-from coreserver.reports.definitions import SCHEMA_VERSION
-from coreserver.reports.schema import SCHEMA_ID, Report, json_schema
+from coreserver.reports.schema.definitions import SCHEMA_VERSION
+from coreserver.reports.schema.report import SCHEMA_ID, Report, json_schema
 from docs import report_schema
 from tests.support.made_records import pool_of_two, report_of, result, sample, staircase
 
