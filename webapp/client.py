@@ -20,13 +20,13 @@ import httpx
 from pydantic import BaseModel
 
 from coreserver.errors import ServerlabError
-from coreserver.reports.schema.report import Report
 from webapp.problems import FieldError
 from webapp.schemas.resources import ConnectionRow, ModelResource, RunList, RunResource, ServerResource, Version
 from webapp.schemas.timeline_part import TimelinePicture
 
 if TYPE_CHECKING:  # building these models takes 0.1 s, so they are imported when they are used
     from coreserver.config.load import ClosedGroup, OpenGroup
+    from coreserver.reports.schema.report import Report
     from webapp.schemas.comparison import Comparison
 
 POLL_S = (0.05, 0.5)  # interval of `wait`: first and longest
@@ -183,6 +183,8 @@ class LabClient:
 
     def report(self, run_id: int) -> Report:
         """Return the report of a run."""
+        from coreserver.reports.schema.report import Report
+
         return Report.model_validate(self._ask("GET", f"/api/v1/runs/{run_id}/report"))
 
     def compare(self, *run_ids: int) -> Comparison:

@@ -19,7 +19,8 @@ from coreserver.reports.measured_window import MeasuredWindow, group_window, hul
 from coreserver.reports.queueing_theory import theory
 from coreserver.reports.schema.definitions import SCHEMA_VERSION
 from coreserver.reports.schema.figures import Histograms, Latency, Totals, Waits
-from coreserver.reports.schema.report import MAX_TEXT, Environment, Group, Report, Run, RunConfig, Server
+from coreserver.reports.schema.report import Environment, Group, Report, Run, RunConfig, Server
+from coreserver.reports.schema.verdict_shape import MAX_TEXT
 from coreserver.reports.time_series import series
 from coreserver.reports.timing import measured, response_ns, round_trip_ns
 from coreserver.reports.totals import latency, totals, waits

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from coreserver.reports.figure_values import NOT_MEASURED, FigureValue, value_of
-from coreserver.reports.schema.report import Group, Report, Severity, Verdict
+from coreserver.reports.schema.report import Group, Report
+from coreserver.reports.schema.verdict_shape import Severity, Verdict
 from coreserver.reports.vocabulary import FAILED, FIGURES, Better, FigureEntry, Unit, figure
 
 MIN_RUNS, MAX_RUNS = 2, 8  # runs of a comparison

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from coreserver.config.base import FrozenSettings, Label, Note
 from coreserver.reports.schema.figures import Totals
-from coreserver.reports.schema.report import Verdict
+from coreserver.reports.schema.verdict_shape import Verdict
 from webapp.schemas.run_progress import ResponseBody, RunProgress, RunStage
 
 ServerState = Literal["starting", "listening", "draining", "stopped", "failed"]

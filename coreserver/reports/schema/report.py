@@ -30,17 +30,13 @@ from coreserver.reports.schema.figures import (
     constant,
     equals,
 )
+from coreserver.reports.schema.verdict_shape import Text, Verdict, Word
 
 SCHEMA_ID = f"urn:serverlab:report:{SCHEMA_VERSION}"
-MAX_REASONS = 200
 MAX_GROUPS = 64
 MAX_WORKERS = 10_000  # the largest pool
-MAX_TEXT = 4000  # characters
 
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
-Word = Annotated[str, StringConstraints(max_length=400)]
 Document = dict[str, Any]
-Severity = Literal["invalid", "suspect", "note"]  # a note alone leaves a run valid
 
 
 def _check_moment(text: str) -> str:
@@ -92,23 +88,6 @@ class Run(Shape):
     schedule_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         description="equal for runs of the same settings and seed; null if no client was created"
     )
-
-
-class VerdictReason(Shape):
-    """A reason for the verdict, or a note."""
-
-    code: Word = Field(description="stable identifier, such as `clients_late`")
-    severity: Severity = Field(description="a note alone leaves a run valid")
-    detail: Text = Field(description="one sentence")
-
-
-class Verdict(Shape):
-    """Whether the figures of the run are reliable."""
-
-    status: Literal["valid", "suspect", "invalid"] = Field(
-        description="severity of the worst reason; valid if there are only notes"
-    )
-    reasons: list[VerdictReason] = Field(max_length=MAX_REASONS, description="the worst ones first")
 
 
 class Group(Shape):

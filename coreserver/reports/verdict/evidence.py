@@ -11,7 +11,8 @@ from coreserver.records.messages import MessageTable
 from coreserver.records.run_result import RunResult
 from coreserver.reports.measured_window import MeasuredWindow
 from coreserver.reports.schema.figures import Latency, Totals
-from coreserver.reports.schema.report import MAX_TEXT, Server, Severity, VerdictReason
+from coreserver.reports.schema.report import Server
+from coreserver.reports.schema.verdict_shape import MAX_TEXT, Severity, VerdictReason
 
 NOT_OURS = "not ours"  # the placement of an external server: one that the lab did not start
 

@@ -11,7 +11,7 @@ from coreserver.clock import milliseconds
 from coreserver.records.client import ClientRecord
 from coreserver.reports.percentiles import stats_ms
 from coreserver.reports.schema.definitions import samples_needed
-from coreserver.reports.schema.report import VerdictReason
+from coreserver.reports.schema.verdict_shape import VerdictReason
 from coreserver.reports.timing import Nanoseconds, later_lateness_ns
 from coreserver.reports.verdict.evidence import Evidence, reason
 

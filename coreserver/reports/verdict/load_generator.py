@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from coreserver.records.client import ClientOutcome
 from coreserver.reports.schema.definitions import samples_needed
-from coreserver.reports.schema.report import Severity, VerdictReason
+from coreserver.reports.schema.verdict_shape import Severity, VerdictReason
 from coreserver.reports.verdict.evidence import Evidence, count_noun, reason
 from coreserver.reports.verdict.lateness import check_lateness, tolerable_ms
 

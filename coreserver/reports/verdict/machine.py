@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coreserver.reports.schema.report import VerdictReason
+from coreserver.reports.schema.verdict_shape import VerdictReason
 from coreserver.reports.verdict.evidence import NOT_OURS, Evidence, count_noun, reason
 
 # Steal: CPU time that the hypervisor gave to other guests while this one needed it. On a quiet host it is well below

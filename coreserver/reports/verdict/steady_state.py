@@ -13,7 +13,7 @@ from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord
 from coreserver.reports.batch_means import MeanEstimate, estimate_mean
 from coreserver.reports.measured_window import MeasuredWindow
-from coreserver.reports.schema.report import VerdictReason
+from coreserver.reports.schema.verdict_shape import VerdictReason
 from coreserver.reports.timing import Nanoseconds, measured
 from coreserver.reports.verdict.evidence import Evidence, reason
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from coreserver.reports.schema.definitions import PERCENTILES, samples_needed
-from coreserver.reports.schema.report import MAX_REASONS, Verdict, VerdictReason
+from coreserver.reports.schema.verdict_shape import MAX_REASONS, Verdict, VerdictReason
 from coreserver.reports.verdict.evidence import Evidence, count_noun, reason
 from coreserver.reports.verdict.load_generator import check_load_generator
 from coreserver.reports.verdict.machine import check_machine

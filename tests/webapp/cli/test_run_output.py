@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from coreserver.reports.schema.definitions import SCHEMA_VERSION
-from coreserver.reports.schema.report import Verdict
+from coreserver.reports.schema.verdict_shape import Verdict
 from webapp.cli.run import _document, _exit_code
 from webapp.cli.run_output import ProgressLine
 from webapp.schemas.resources import Reason, RunResource

@@ -6,7 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from coreserver.records.joined import JoinedConnection
-from coreserver.reports.schema.report import Report, Verdict, VerdictReason
+from coreserver.reports.schema.report import Report
+from coreserver.reports.schema.verdict_shape import Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import Element, see
 from webapp.pages.compare import MINUS

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from coreserver.clock import now_ns
 from coreserver.records.server import Event
-from coreserver.reports.schema.report import Verdict, VerdictReason
+from coreserver.reports.schema.verdict_shape import Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections, in_service
 from tests.support.page_reader import Element, read
 from webapp.schemas.resources import Reason

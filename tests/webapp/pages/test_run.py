@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from coreserver.reports.schema.report import Verdict, VerdictReason
+from coreserver.reports.schema.verdict_shape import Verdict, VerdictReason
 from tests.support.fake_lab import FakeLab, article_connections
 from tests.support.page_reader import problem_beside, read, see, value_of
 from webapp.schemas.resources import Reason

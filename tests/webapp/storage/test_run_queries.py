@@ -13,7 +13,8 @@ from typing import Any, Final, get_args
 
 import pytest
 
-from coreserver.reports.schema.report import Report, Verdict
+from coreserver.reports.schema.report import Report
+from coreserver.reports.schema.verdict_shape import Verdict
 from tests.support.made_reports import report_of, visitors
 from webapp.problems import Invalid
 from webapp.schemas.resources import RunFilter, RunSort

@@ -8,7 +8,7 @@ from coreserver.records.client import ClientOutcome
 from coreserver.records.joined import JoinedConnection
 from coreserver.records.run_result import RunResult
 from coreserver.records.server import DesignFacts
-from coreserver.reports.schema.report import Verdict
+from coreserver.reports.schema.verdict_shape import Verdict
 from coreserver.reports.verdict.verdict import judge
 from tests.support.made_records import client, evidence, pool_of_two, result, server, use, worker
 
