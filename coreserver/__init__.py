@@ -1,1 +1,1 @@
-"""The TCP side of the lab: protocol, server models, client load, measurement. It knows nothing of the web."""
+"""The TCP side of the lab: protocol, server models, client load, measurement. It never imports the web application."""

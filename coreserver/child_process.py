@@ -3,7 +3,7 @@
     one thread:   ManagedChild(argv, selector, …), then `dispatch(selector, …)` until the child closes its output
     any thread:   send, close_stdin, kill, end, wait
 
-A child runs in its own session, so Ctrl-C in a terminal reaches the lab alone, which then ends its children. The open
+A child runs in its own session, so Ctrl-C in a terminal reaches only the lab, which then ends its children. The open
 stdin is a lifeline: a child program of the lab exits when it reads end-of-file there, and the kernel closes the pipe
 even if the lab is killed. (PR_SET_PDEATHSIG would kill the child when the *thread* that started it ends.)
 """
@@ -28,7 +28,7 @@ from coreserver.errors import CannotStart
 from coreserver.process_tree import kill_tree
 
 MAX_KEPT_BYTES = 8192  # of the output; the rest is read and dropped, so a child that prints a gigabyte is not blocked
-MAX_LAST_WORDS = 20  # lines
+MAX_LAST_LINES = 20
 _READ_BYTES = 65536
 
 
@@ -39,12 +39,12 @@ class Ending:
     Attributes:
         code: the exit code, or the negative number of the signal that killed the child.
         reason: why the lab killed it; empty if the lab did not.
-        last_words: the last lines of its output, at most MAX_LAST_WORDS.
+        last_lines: the last lines of its output, at most MAX_LAST_LINES.
     """
 
     code: int
     reason: str
-    last_words: tuple[str, ...]
+    last_lines: tuple[str, ...]
 
     def __str__(self) -> str:
         if self.reason:
@@ -70,18 +70,23 @@ class OutputRing:
             self._kept = (self._kept + data)[-self._max_bytes :]
 
     def last_lines(self, max_lines: int) -> tuple[str, ...]:
-        """Return the last lines that were kept, at most `max_lines`."""
+        """Return the last kept lines, at most `max_lines`."""
         return tuple(self._kept.decode("utf-8", "replace").splitlines()[-max_lines:])
 
 
 class ManagedChild:
-    """A child process from its start until it is reaped, with everything that it has started.
+    """A child process from its start until it is reaped, together with its descendants.
+
+    The thread that calls `dispatch` with `selector` reads and writes the pipes. Any thread may call the other methods,
+    except `close`, which must be the last call. A child that exits, dies or is killed is reported as an `Ending`, never
+    as an exception. No signal is sent to a process id after it was reaped, and no descendant of the same session
+    outlives `wait` or `end`.
 
     Args:
         argv: the program and its arguments; no shell.
-        selector: watches the pipes of the child. The thread that calls `dispatch` with it reads them.
-        on_output: receives what the child writes to stdout, in the thread of `dispatch`; its stderr is kept in a ring.
-            None: stdout is kept in the ring as well.
+        selector: watches the pipes of the child.
+        on_output: called with the data that the child writes to stdout, in the thread of `dispatch`; the last part of
+            stderr is kept in a ring. None: stdout is kept in the ring as well.
         has_stdin: whether the child gets a pipe as stdin, its lifeline; otherwise stdin is empty.
         cpus: the CPUs it may run on; None: those of this process.
 
@@ -142,7 +147,7 @@ class ManagedChild:
         return self._process.stdout in self._selector.get_map()
 
     def send(self, data: bytes) -> None:
-        """Write `data` to stdin; never blocks. What the pipe does not take now is written by `dispatch`.
+        """Write `data` to stdin without blocking; `dispatch` later writes what the pipe does not take now.
 
         Data for a child that has ended or closed its stdin is dropped.
         """
@@ -151,13 +156,13 @@ class ManagedChild:
             self._write()
 
     def close_stdin(self) -> None:
-        """Close the lifeline: a child program of the lab then exits."""
+        """Close stdin, the lifeline: a child program of the lab then exits."""
         with self._stdin_lock:
             self._unsent.clear()
             self._close_pipe(self._process.stdin)
 
     def kill(self, reason: str) -> None:
-        """Send SIGKILL to the process tree and return at once; the first `reason` is kept for `Ending`."""
+        """Send SIGKILL to the process tree without waiting; the first `reason` is kept for `Ending`."""
         with self._reap_lock:
             if self._ending is None:
                 self._reason = self._reason or reason
@@ -167,8 +172,8 @@ class ManagedChild:
         """End the process tree and reap the child. May be called again, and after the child has ended by itself.
 
         Args:
-            reason: why, for `Ending`.
-            grace_s: how long the child has between SIGTERM and SIGKILL; 0: SIGKILL at once.
+            reason: why the child is ended, for `Ending`.
+            grace_s: time between SIGTERM and SIGKILL; 0: send only SIGKILL.
         """
         if grace_s > 0 and self._ending is None:
             with self._reap_lock:
@@ -182,7 +187,7 @@ class ManagedChild:
         return ending
 
     def wait(self, deadline_s: float) -> Ending | None:
-        """Wait until the child exits, then kill what it has left behind and reap it.
+        """Wait until the child exits, then kill its remaining descendants and reap it.
 
         Returns:
             how it ended, or None if it still runs after `deadline_s` seconds.
@@ -194,7 +199,7 @@ class ManagedChild:
                 kill_tree(self.pid)
                 code = self._process.wait()
                 self._read_rest()
-                self._ending = Ending(code, self._reason, self._ring.last_lines(MAX_LAST_WORDS))
+                self._ending = Ending(code, self._reason, self._ring.last_lines(MAX_LAST_LINES))
             return self._ending
 
     def close(self) -> None:
@@ -237,7 +242,7 @@ class ManagedChild:
             self._selector.unregister(pipe)
 
     def _read_rest(self) -> None:
-        """Take what is still in the pipe of the last words."""
+        """Read the rest of the output that the ring keeps."""
         pipe = self._process.stderr or self._process.stdout
         with suppress(BlockingIOError):
             while pipe and (data := os.read(pipe.fileno(), _READ_BYTES)):
@@ -248,7 +253,7 @@ class ManagedChild:
             self._write()
 
     def _write(self) -> None:
-        """Write what the pipe takes, and watch it as long as there is more. The caller holds the lock."""
+        """Write what the pipe takes, and watch the pipe while there is more to write. The caller holds the lock."""
         stdin = self._process.stdin
         if stdin is None or stdin.closed:
             self._unsent.clear()
@@ -276,7 +281,7 @@ class ManagedChild:
 
 def dispatch(selector: selectors.BaseSelector, timeout_s: float) -> None:
     """Wait for the pipes of children at most `timeout_s` seconds, and read and write those that are ready."""
-    # If this process was stopped (Ctrl-Z), the wait is over at once and has seen nothing, so look again.
+    # After this process was stopped (Ctrl-Z), select can return without the events that are ready, so call it again.
     for key, _ in selector.select(timeout_s) or selector.select(0):
         key.data()
 
@@ -284,7 +289,7 @@ def dispatch(selector: selectors.BaseSelector, timeout_s: float) -> None:
 def environment() -> dict[str, str]:
     """Return the environment of a child.
 
-    A Python child imports the package that runs here, wherever it starts, and numpy starts no threads in it.
+    A Python child imports the same package as this process in any working directory, and numpy starts no threads in it.
     """
     result = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     root = str(Path(__file__).resolve().parents[1])

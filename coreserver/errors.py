@@ -3,10 +3,10 @@
 ServerlabError
 ├── ConfigError          configuration: a setting is invalid or not supported
 │   └── PortInUse        … because another listener has the port
-├── LifecycleError       caller: a move that the state machine does not allow
+├── LifecycleError       caller: a transition that the current state does not allow
 ├── CannotStart          machine: threads, descriptors, processes or a compiler are missing
 ├── WorkerDied           machine: a client process ended before it delivered its result
-├── RecordsIncomplete    data: a required record is missing
+├── RecordsIncomplete    data: records are damaged or incomplete
 └── ReportTooNew         data: a newer version of the program wrote the report
 
 Refused, reset and timed-out connections are recorded outcomes of a measurement, never exceptions.
@@ -35,19 +35,19 @@ class PortInUse(ConfigError):
 
 
 class LifecycleError(ServerlabError):
-    """A move that the current state does not allow."""
+    """A transition that the current state does not allow."""
 
 
 class CannotStart(ServerlabError):
-    """The machine refused a resource that the server or the run needs."""
+    """A resource that the server or the run needs is not available on this machine."""
 
 
 class WorkerDied(ServerlabError):
-    """A client process ended without its result."""
+    """A client process ended before it delivered its result."""
 
 
 class RecordsIncomplete(ServerlabError):
-    """A record lacks a stamp that a figure needs."""
+    """Records cannot be read, or lack a value that a figure needs."""
 
 
 class ReportTooNew(ServerlabError):

@@ -13,7 +13,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 def stdin_lines() -> Iterator[bytes]:
     """Yield the lines of stdin without their line ends.
 
-    Reads the descriptor itself: the lock of a buffered file, held by a daemon thread, would block the exit.
+    Reads the descriptor directly: a daemon thread would hold the lock of `sys.stdin` and block the exit.
     """
     pieces: list[bytes] = []
     while data := os.read(STDIN, 65536):
@@ -25,7 +25,7 @@ def stdin_lines() -> Iterator[bytes]:
 
 
 def claim_stdout() -> int:
-    """Return a descriptor of stdout for the program's own messages, and redirect stray prints to stderr."""
+    """Return a new descriptor of stdout for the messages of the program, and redirect all other output to stderr."""
     claimed = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
     return claimed

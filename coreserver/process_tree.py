@@ -1,4 +1,4 @@
-"""Find and kill the processes that a child has started, as /proc(5) shows them."""
+"""Find and kill the descendants of a child process, as listed in proc(5)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProcessStat(NamedTuple):
 
 
 def read_stat(pid: int) -> ProcessStat | None:
-    """Return what the kernel shows of process `pid`; None if there is no such process."""
+    """Return the state of process `pid`; None if there is no such process."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -39,11 +39,11 @@ def read_stat(pid: int) -> ProcessStat | None:
 def kill_tree(leader: int) -> None:
     """Send SIGKILL to session `leader` and to every descendant of process `leader`.
 
-    The caller must not have reaped `leader`: until then the kernel gives its number to no other process. A process
-    that began a session of its own is found as long as its parents live.
+    The caller must not have reaped `leader`: until then the kernel does not reuse its process id. A descendant in
+    another session is found only while its ancestors live.
     """
     killed: set[int] = set()
-    while new := _find_tree(leader) - killed:  # again, because a process may fork between the look and its signal
+    while new := _find_tree(leader) - killed:  # again, because a process may fork before its signal arrives
         for pid in new:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 
 from coreserver.clock import NS_PER_S, now_ns
 
-MAX_BATCH = 64  # callbacks in one turn of the loop, so that sockets get their turn: a connect takes about 60 µs
+MAX_BATCH = 64  # callbacks per turn of the loop, so that sockets are served in between: a connect takes about 60 µs
 
 _TFD_TIMER_ABSTIME = 1
 _libc = ctypes.CDLL(None, use_errno=True)  # os.timerfd_create() came with Python 3.13
@@ -30,7 +30,7 @@ class _Itimerspec(ctypes.Structure):
 
 
 class Timers:
-    """Any number of callbacks in one event loop. Not thread-safe: only the thread of the loop may use it.
+    """Timers of one event loop, any number on one descriptor. Not thread-safe: only the loop's thread may use them.
 
     Attributes:
         fd: readable when a callback is due; the loop then calls `ready`.
@@ -38,14 +38,14 @@ class Timers:
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
-        self._in_turn = False  # callbacks are being called; the timer is armed once, after them
+        self._in_turn = False  # true while callbacks run; the descriptor is armed once, after them
         self._count = 0  # keeps callbacks with the same due time in the order of their calls
         self._spec = _Itimerspec()
         self._due, self._spec_at = self._spec.value, ctypes.byref(self._spec)
-        self.fd = _checked(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
+        self.fd = _check(_libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
 
     def at(self, due_ns: int, callback: Callable[[], object]) -> None:
-        """Call `callback` at `due_ns`, or in the next turn if that has passed; it cannot be cancelled."""
+        """Schedule `callback` for `due_ns`, or for the next turn if that has passed; it cannot be cancelled."""
         self._count += 1
         heappush(self._heap, (due_ns, self._count, callback))
         if not self._in_turn and self._heap[0][1] == self._count:
@@ -56,15 +56,15 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def ready(self) -> None:
-        """Call what is due, because `fd` is readable."""
+        """Run the due callbacks. Called by the loop when `fd` is readable."""
         try:
             os.read(self.fd, 8)
         except BlockingIOError:
-            return  # armed again since the loop was woken
+            return  # armed again since the loop woke up
         self.call_due()
 
     def call_due(self) -> None:
-        """Call what is due, at most MAX_BATCH callbacks."""
+        """Run the due callbacks, at most MAX_BATCH."""
         self._in_turn = True
         try:
             for _ in range(MAX_BATCH):
@@ -84,10 +84,10 @@ class Timers:
         if self._heap:
             due_ns = max(1, self._heap[0][0])  # 0 would disarm; a time that has passed fires at once
             self._due.seconds, self._due.nanoseconds = divmod(due_ns, NS_PER_S)
-            _checked(_libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec_at, None))
+            _check(_libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, self._spec_at, None))
 
 
-def _checked(result: int) -> int:
+def _check(result: int) -> int:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result

@@ -1,7 +1,7 @@
 """The external servers that a run may send load to.
 
-A lab that sends load to any address could be used as a weapon, and as a way into the network of its machine. So a
-target must be on the list that the lab was started with, and some addresses are always refused.
+A lab that sends load to any address could be used to attack other machines or to reach the private network of its own.
+So a target must be on the list that the lab was started with, and some addresses are always refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from coreserver.errors import ConfigError
 
-MIN_PORT = 1024  # lower ports belong to the services of the machine
+MIN_PORT = 1024  # lower ports belong to system services
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -33,12 +33,12 @@ _NAME = re.compile(
 _REFUSED: dict[str, tuple[IPv4Network | IPv6Network, ...]] = {
     "this is not the address of one machine": (ip_network("0.0.0.0/8"), ip_network("255.255.255.255/32")),
     "multicast addresses are refused": (ip_network("224.0.0.0/4"), ip_network("ff00::/8")),
-    "link-local addresses are refused: cloud machines serve secrets there": (
+    "link-local addresses are refused, because cloud machines offer credentials there": (
         ip_network("169.254.0.0/16"),
         ip_network("fe80::/10"),
     ),
     "reserved addresses are refused": (ip_network("240.0.0.0/4"),),
-    "an IPv4 address must be written as one": (
+    "an IPv4 address must be written in IPv4 form": (
         ip_network("::ffff:0:0/96"),  # mapped
         ip_network("64:ff9b::/96"),  # translated
         ip_network("64:ff9b:1::/48"),
@@ -87,7 +87,7 @@ def allowed_entry(text: str) -> Allowed:
 
 
 def allowed_target(text: str, allow: Sequence[str], control_port: int | None) -> TargetAddress:
-    """Return the address of `text`, which is `host:port`. A name is resolved here and never again.
+    """Return the address of `text`, which is `host:port`. A host name is resolved here, and only here.
 
     Args:
         allow: entries of the list.
@@ -103,7 +103,7 @@ def allowed_target(text: str, allow: Sequence[str], control_port: int | None) ->
     if not MIN_PORT <= port <= 65535:
         raise _refused(f"ports below {MIN_PORT} are refused" if port < MIN_PORT else "no such port")
     if port == control_port:
-        raise _refused("this is the lab's own port")
+        raise _refused("this is the port of the lab")
     address = _address(found["six"], found["host"], port)
     if reason := refusal(address):
         raise _refused(reason)

@@ -1,4 +1,4 @@
-"""How many processes share a load, and how many connections each may hold open."""
+"""The number of processes that share a load, and the number of connections that each may hold open."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ SPARE_DESCRIPTORS = 64  # for standard streams, the event loop, libraries and th
 
 
 def processes_for(load: LoadConfig) -> int:
-    """Return how many client processes `load` gets.
+    """Return the number of client processes for `load`.
 
-    That is the number in its settings, else as many as leave one CPU to the server, but no more than clients.
+    It is the number in the settings, if set. Otherwise it is one per CPU in `client_cpus` or, without those, one per
+    available CPU except one, which is left to the server; in both cases not more than clients.
     """
     if load.client_processes is not None:
         return load.client_processes
@@ -26,7 +27,7 @@ def reserve_connections(load: LoadConfig, processes: int) -> int:
     """Raise the descriptor limit of this process, one of `processes`; return how many connections it may hold open.
 
     Raises:
-        CannotStart: these are fewer than its share of `load`.
+        CannotStart: the limit is too low for its share of `load`.
     """
     limit = raise_descriptor_limit()
     connections = -(-standing_connections(load.clients) // processes)

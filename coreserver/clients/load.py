@@ -1,7 +1,4 @@
-"""A load in client processes: start them, follow their progress, cancel them, and merge their results.
-
-All of it happens in the thread that calls `measure`.
-"""
+"""A load in client processes: start them, read their progress, cancel them, and merge their results."""
 
 from __future__ import annotations
 
@@ -26,10 +23,8 @@ from coreserver.config.load import LoadConfig
 from coreserver.errors import CannotStart, WorkerDied
 from coreserver.records.client import ClientRecord, LoadResult
 
-LEAD_NS = (
-    100 * NS_PER_MS
-)  # from the start order to the start of the run, so that delivering the order causes no lateness
-TICK_S = 0.05  # between two looks at `cancel`, because a threading.Event cannot wake a selector
+LEAD_NS = 100 * NS_PER_MS  # from sending the start time to the start, so that its delivery causes no lateness
+TICK_S = 0.05  # between two checks of `cancel`, because a threading.Event cannot wake a selector
 PROGRESS_EVERY_S = 0.1
 MAX_ROWS = 1000  # in one Progress
 
@@ -37,7 +32,10 @@ __all__ = ["LoadProcesses", "LoadProcessesDied", "Progress"]
 
 
 class LoadProcessesDied(WorkerDied):
-    """A client process ended without its result; `partial` has the results of the others and its own reported rows."""
+    """A client process ended without its result.
+
+    `partial` has the results of the other processes and the records that this one had reported.
+    """
 
     def __init__(self, message: str, partial: LoadResult) -> None:
         super().__init__(message)
@@ -45,7 +43,20 @@ class LoadProcessesDied(WorkerDied):
 
 
 class LoadProcesses:
-    """The client processes of one load: a context manager for one use. They are gone when the block ends."""
+    """The client processes of one load, as a context manager that can be used once.
+
+    Entering starts the processes; they compute their schedules and wait. `measure` runs the load. Leaving kills the
+    processes that still run and removes their result files. One thread does all this, including all input and output;
+    another thread may only set the `cancel` event of `measure`.
+
+    Args:
+        address: numeric host and port to connect to.
+        load: the settings of the load.
+        result_path: path of the result files, to which each process appends its number.
+
+    Raises:
+        CannotStart: load to this address is always refused, or (on entering) a process cannot be started.
+    """
 
     def __init__(self, address: tuple[str, int], load: LoadConfig, *, result_path: Path) -> None:
         if reason := refusal(ip_address(address[0])):
@@ -83,18 +94,19 @@ class LoadProcesses:
 
     @property
     def pids(self) -> list[int]:
-        """The client processes."""
+        """The ids of the client processes."""
         return [child.pid for child in self._children]
 
     def measure(self, cancel: threading.Event, on_progress: Callable[[Progress], object]) -> LoadResult:
         """Run the load to its end, or until `cancel` is set; blocks.
 
         Args:
-            on_progress: called in this thread about ten times a second.
+            on_progress: called in this thread about ten times per second.
 
         Raises:
-            CannotStart: the machine lacks a resource that the load needs; nothing was sent.
-            LoadProcessesDied: a process died, or was killed because it stopped reporting; the others were cancelled.
+            CannotStart: a resource that the load needs is not available; nothing was sent.
+            LoadProcessesDied: a process ended unexpectedly, or was killed because it stopped reporting; the others were
+                cancelled.
         """
         while any(child.is_starting for child in self._children) and not self._is_any_dead():
             self._poll()
@@ -111,7 +123,7 @@ class LoadProcesses:
         return self._outcome(beginning)
 
     def _begin(self) -> Beginning:
-        """Send the start order, once every process is ready or one has died."""
+        """Send the start time to every process, unless one has ended unexpectedly."""
         first_lines = [child.first_line for child in self._children]
         for line in first_lines:
             if isinstance(line, worker_protocol.Refusal):

@@ -14,7 +14,7 @@ from coreserver.records.messages import attach_rows, rows_of
 
 @dataclass(frozen=True)
 class Beginning:
-    """The start of a run, common to all its processes."""
+    """The start of a run, which all its processes share."""
 
     started_ns: int
     started_wall_s: float

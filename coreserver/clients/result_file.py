@@ -20,7 +20,7 @@ from coreserver.records.place import Place
 
 @dataclass(frozen=True)
 class WorkerResult:
-    """The result of one client process: its part of a LoadResult, not in order yet.
+    """The result of one client process: its part of a LoadResult, not sorted yet.
 
     Attributes:
         stamps: rows of `MessageColumns`; the first number is the index of the message's connection in `records`.

@@ -21,7 +21,7 @@ from coreserver.config.load import ClientGroup, ClosedGroup, LoadConfig, OpenGro
 
 MAX_POOL_MESSAGES = 256  # the clients of a group take their messages from the pool, in turn
 MAX_POOL_BYTES = 4 << 20
-THINK_TIMES = 4093  # different pauses; a prime, so that clients that start at different ones do not fall into step
+THINK_TIMES = 4093  # think times per group; a prime, so that clients with different offsets do not synchronise
 
 _PAYLOAD = bytes(byte for byte in range(256) if byte != ord("$"))  # allowed inside a message, where ^ is data
 _PLUS_ONE = bytes((byte + 1) % 256 for byte in range(256))
@@ -40,9 +40,9 @@ class GroupPlan:
 
     Attributes:
         due_ns: when each client is due, from the start of the run, in ascending order.
-        first: the number of its first message in `pool`; the later ones follow in order.
+        first: the index in `pool` of the first message of each client; its later messages follow in order.
         pool: the messages of the group.
-        think_ns: the pauses of the group, used in turn.
+        think_ns: the think times of the group, used in turn.
     """
 
     due_ns: array[int]
@@ -67,7 +67,7 @@ def plan_of(group: ClientGroup, seed: int) -> GroupPlan:
 
 
 def schedule_hash(load: LoadConfig, plans: Sequence[GroupPlan]) -> str:
-    """Return the SHA-256 of what is sent and when; equal in every process for equal settings and seed."""
+    """Return the SHA-256 of all messages and due times; equal in every process for equal settings and seed."""
     digest = hashlib.sha256()
     for group, plan in zip(load.clients, plans, strict=True):
         digest.update(group.model_dump_json().encode())
@@ -99,7 +99,7 @@ def arrivals(segments: Sequence[Segment], law: Literal["poisson", "constant"], r
 
 
 def message_pool(payload_bytes: int, random: Random) -> tuple[Message, ...]:
-    """Return different messages of `payload_bytes` each; none if it is 0."""
+    """Return random messages with `payload_bytes` each; none if it is 0."""
     count = min(MAX_POOL_MESSAGES, max(1, MAX_POOL_BYTES // payload_bytes)) if payload_bytes else 0
     pool = []
     for _ in range(count):
@@ -125,4 +125,4 @@ def _time_of(arrivals: float, rate: float, slope: float) -> float:
 
 
 def _stream(seed: int, group: ClientGroup, purpose: str) -> Random:
-    return Random(f"{seed}/{group.name}/{purpose}")  # a text is hashed with SHA-512, so this is equal on every machine
+    return Random(f"{seed}/{group.name}/{purpose}")  # Random hashes text with SHA-512: the same on every machine

@@ -1,7 +1,7 @@
 """The actions of a scripted client, computed once for all clients of a group.
 
-The protocol replies byte for byte, so the replies to a script are known before it is played. A script becomes actions
-with their replies, which up to twenty thousand clients share.
+The protocol replies byte for byte, so the replies to a script are known before it is played. A script is converted once
+into actions with their replies; up to 20,000 clients share them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ARTICLE: tuple[Step, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send `data`, for which the server owes `reply`.
+    """Send `data` and expect `reply`.
 
     Attributes:
         replies_end: one entry per message whose last reply byte belongs to this send: the number of reply bytes of
@@ -86,7 +86,7 @@ def _says(sends: Sequence[bytes]) -> Iterator[Say]:
     replies = [b""] * len(sends)
     ends: list[list[int | None]] = [[] for _ in sends]
     owed = 0
-    last: int | None = None  # the send with the last byte to reply to of the current message
+    last: int | None = None  # the send that has the last payload byte of the current message so far
     for index, data in enumerate(sends):
         for opens, reply in engine.receive_by_message(data):
             if opens:

@@ -1,6 +1,6 @@
-"""One client process seen from its parent: what it last reported, and how it ended.
+"""One client process as its parent sees it: its last report, and how it ended.
 
-Its owner runs the selector, so one thread serves any number of client processes.
+The owner runs the selector, so one thread can serve any number of client processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from coreserver.clock import now_ns, seconds
 from coreserver.records.client import ClientRecord, WorkerUsage
 
 START_S = 20.0  # until its first line: interpreter and imports, on a busy machine
-SILENCE_S = 4.0  # a running process sends two lines a second; one that is stopped or stuck is ended within 5 s
+SILENCE_S = 4.0  # a running process sends two lines per second; one that is stopped or stuck is killed within 5 s
 CANCEL_S = 2.0  # the same after a cancel, counted from its last line: the user waits for the end of the run
 EXIT_S = 2.0  # from the end of its stdout to its exit
 MAX_QUOTED_LINES = 5
@@ -30,13 +30,17 @@ _PLACE = re.compile(r"conn(\d+)(?:\.(\d+))?\Z")
 
 
 class ClientProcess:
-    """A client process from its start to its end. `close` ends it whatever it does.
+    """A client process from its start to its end. Only the thread that runs the selector may use it.
+
+    The caller sends commands with `begin` and `cancel`, calls `check` after each `dispatch`, and calls `close` at the
+    end, in any state of the process. The end of the process is never an exception; see `death`.
 
     Attributes:
-        first_line: whether it is ready, or why it is not; None until then.
-        last: the last progress it reported.
-        rows: the records it reported, by name; `news` has those that the owner has not taken yet.
-        death: how it died; None while it runs, and if it ended as planned.
+        first_line: the first report: ready, or the reason why it cannot start; None until then.
+        last: the last progress that was reported.
+        rows: the reported records by name.
+        news: the reported records that the owner has not taken yet, by name.
+        death: how it ended unexpectedly; None while it runs or if it ended as planned.
     """
 
     def __init__(self, spec: worker_protocol.Spec, selector: selectors.BaseSelector) -> None:
@@ -60,39 +64,40 @@ class ClientProcess:
 
     @property
     def is_reporting(self) -> bool:
-        """Whether more lines may come."""
+        """Whether the process may send more lines."""
         return self.death is None and self._child.is_stdout_open
 
     @property
     def is_starting(self) -> bool:
-        """Whether its first line is still to come."""
+        """Whether the process has not sent its first line yet."""
         return self.first_line is None and self.is_reporting
 
     def begin(self, start: worker_protocol.Start) -> None:
-        """Tell the process when the run begins; from now on it must send a line at least every SILENCE_S."""
+        """Send the start time of the run; from now on the process must send a line at least every SILENCE_S."""
         self._child.send(worker_protocol.write_start(start))
         self._silence_s = SILENCE_S
         self._heard_s = time.monotonic()
 
     def cancel(self) -> None:
-        """Make the process end its clients and deliver its result, with a line at least every CANCEL_S."""
+        """Make the process end its clients and write its result; it must now send a line at least every CANCEL_S."""
         self._child.send(worker_protocol.CANCEL + b"\n")
         self._silence_s = CANCEL_S
 
     def check(self) -> None:
-        """Kill the process if it was silent for too long, and note how it ended if it has.
+        """Kill the process if it has sent no line for too long; record how it ended, if it has.
 
-        Call it after `dispatch`: lines that waited unread while the owner was busy are read by then and are no silence.
+        Call it after `dispatch`, which reads lines that arrived while the owner was busy. Otherwise that time would
+        count as silence.
         """
         if self.is_reporting:
             if time.monotonic() - self._heard_s > self._silence_s:
-                self._note_end(self._child.end(f"sent no sign of life for {self._silence_s:g} s"))
+                self._note_end(self._child.end(f"reported nothing for {self._silence_s:g} s"))
         elif self._ending is None:
             ending = self._child.wait(EXIT_S) or self._child.end("closed its output but did not exit")
             self._note_end(ending)
 
     def read_result(self, group_names: Sequence[str]) -> WorkerResult:
-        """Return what the process delivered; if it died, the records it had reported."""
+        """Return the result that the process wrote; if it ended unexpectedly, the records that it had reported."""
         path = Path(self._spec.result_path)
         if self.death is None and path.exists():
             result = read_result(path)
@@ -101,16 +106,16 @@ class ClientProcess:
         return self._partial(group_names)
 
     def describe_loss(self) -> str:
-        """Return how many clients of a dead process have an unknown end, and its last words."""
+        """Return how many clients of a process that ended unexpectedly have an unknown end, and its last output."""
         counts = self.last.progress.counts if self.last else {}
         due = counts.get("due", 0)
         unknown = due - counts.get("completed", 0) - counts.get("failed", 0)
-        said = self._ending.last_words[-MAX_QUOTED_LINES:] if self._ending else ()
-        words = f". Its last words: {' | '.join(said)}" if said else ""
-        return f"the end of {unknown} of its {due} clients is unknown, and all its messages{words}"
+        lines = self._ending.last_lines[-MAX_QUOTED_LINES:] if self._ending else ()
+        output = f". Its last output: {' | '.join(lines)}" if lines else ""
+        return f"the end of {unknown} of its {due} clients is unknown, and all its messages{output}"
 
     def close(self) -> None:
-        """End the process, whatever it does, and remove its files."""
+        """End the process in any state and remove its files."""
         self._child.end()
         self._child.close()
         path = Path(self._spec.result_path)

@@ -22,7 +22,7 @@ EXIT_ORPHANED = 4
 
 
 class Spec(FrozenSettings):
-    """What a client process has to do: the first line of its stdin."""
+    """The task of a client process: the first line of its stdin."""
 
     host: str
     port: Port
@@ -65,7 +65,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ProgressLine:
-    """The progress of one client process, and what a partial result needs in addition."""
+    """The progress of one client process, and its CPU time for a partial result."""
 
     progress: Progress
     cpu_s: float
@@ -84,7 +84,7 @@ def write_start(start: Start) -> bytes:
 
 
 def read_start(line: bytes) -> Start:
-    """Parse what `write_start` returned."""
+    """Decode a line that `write_start` has encoded."""
     return Start(json.loads(line)["started_ns"])
 
 
@@ -108,7 +108,7 @@ def write_line(line: ProgressLine | Ready | Refusal) -> bytes:
 
 
 def read_line(line: bytes) -> ProgressLine | Ready | Refusal:
-    """Parse what `write_line` returned."""
+    """Decode a line that `write_line` has encoded."""
     value = json.loads(line)
     if "ready" in value:
         return Ready(str(value["ready"]))
@@ -141,7 +141,7 @@ def record_row(record: ClientRecord) -> list[Any]:
 
 
 def record_of(row: list[Any]) -> ClientRecord:
-    """Return the record of a row that `record_row` made."""
+    """Return the record of a row that `record_row` has returned."""
     record = ClientRecord(*row)
     record.outcome = record.outcome and ClientOutcome(record.outcome)
     record.local = record.local and (record.local[0], record.local[1])

@@ -1,1 +1,1 @@
-"""Frozen settings of servers and loads: the single source of forms, JSON Schemas and checks."""
+"""Frozen settings of servers and loads: the only source of forms, JSON Schemas and checks."""

@@ -18,7 +18,7 @@ _LABEL, _NAME = r"^[\w .:\-]*$", r"^[\w .:\-]+$"
 _NOTE = r"^[^\x00-\x09\x0b-\x1f\x7f]*$"
 HEX_PAIRS = r"^([0-9a-fA-F]{2})+$"
 
-# What a text must look like, by its pattern, for error messages.
+# Descriptions of the patterns, for error messages.
 ALPHABETS = {
     _LABEL: "only letters, digits, spaces and . : - _",
     _NAME: "only letters, digits, spaces and . : - _, at least one",
@@ -26,23 +26,23 @@ ALPHABETS = {
     HEX_PAIRS: "must be pairs of hex digits",
 }
 
-# Names and labels end up in pages, file names and logs, so their alphabet is small.
+# Names and labels are used in pages, file names and logs, so their alphabet is small.
 Label = Annotated[str, StringConstraints(max_length=80, pattern=_LABEL)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=_NAME)]
-# Control characters except line feeds are refused, because a note is shown and exported as it is.
+# Control characters except line feeds are refused, because a note is shown and exported unchanged.
 Note = Annotated[str, StringConstraints(max_length=2000, pattern=_NOTE)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-def cpus_are_here(cpus: list[int] | None) -> list[int] | None:
-    """Return `cpus`, if this process may run on each of them.
+def check_cpus(cpus: list[int] | None) -> list[int] | None:
+    """Return `cpus` if this process may run on each of them.
 
     Raises:
         ValueError: it may not run on one of them.
     """
-    here = os.sched_getaffinity(0)
-    if unknown := sorted(set(cpus or ()) - here):
-        raise ValueError(f"CPU {unknown[0]} is not available; available are {', '.join(map(str, sorted(here)))}")
+    available = os.sched_getaffinity(0)
+    if unknown := sorted(set(cpus or ()) - available):
+        raise ValueError(f"CPU {unknown[0]} is not available; available are {', '.join(map(str, sorted(available)))}")
     return cpus

@@ -10,7 +10,7 @@ from coreserver.config.base import FrozenSettings, Seconds
 
 MAX_RUN_S = 600.0
 MAX_MESSAGE_BYTES = 1 << 20
-MAX_CONNECTIONS = 50_000  # open at the same time in one run, as far as the settings show
+MAX_CONNECTIONS = 50_000  # open at the same time in one run, as far as the settings determine it
 
 Duration = Annotated[float, Field(gt=0, le=MAX_RUN_S)]
 Rate = Annotated[float, Field(gt=0, le=50_000)]  # the maximum that one client process can send
@@ -18,7 +18,7 @@ Segment: TypeAlias = tuple[float, float, float]  # rate per second at the start,
 
 COUNT_TEXT = "number of clients, all due at start_s"
 MESSAGE_BYTES = Field(
-    default=14,  # about the size of a header, so a reply costs the round trip rather than the copying
+    default=14,  # small, so that the time of a reply is the round trip, not the copying
     ge=1,
     le=MAX_MESSAGE_BYTES,
     description="payload bytes between ^ and $; the reply has the same number of bytes",
@@ -38,7 +38,7 @@ class GroupSettings(FrozenSettings):
 
     @property
     def least_s(self) -> float:
-        """The shortest time that the group keeps a run going, from the start of the run."""
+        """The minimum time in seconds from the start of the run to the end of the group."""
         return self.start_s
 
     @property

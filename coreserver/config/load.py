@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from typing_extensions import override
 
-from coreserver.config.base import FrozenSettings, Name, Seed, cpus_are_here
+from coreserver.config.base import FrozenSettings, Name, Seed, check_cpus
 from coreserver.config.client_group import (
     COUNT_TEXT,
     MAX_CONNECTIONS,
@@ -119,9 +119,9 @@ class OpenGroup(ArrivingGroup):
     duration_s: Duration | None = Field(
         default=None, validate_default=True, description="clients arrive at rate_per_s for this long; empty: 5 s"
     )
-    # Independent users arrive as a Poisson process; a constant rate shows a single wait without its scatter.
+    # Independent users arrive as a Poisson process; with equal gaps, waiting times do not vary because of the arrivals.
     arrivals: Literal["poisson", "constant"] = Field(
-        default="poisson", description="gaps between arrivals; poisson: as of independent users; constant: all equal"
+        default="poisson", description="gaps between arrivals; poisson: as for independent users; constant: all equal"
     )
     warm_up_s: float = _WARM_UP_S
     message_bytes: int = MESSAGE_BYTES
@@ -223,7 +223,7 @@ class LoadConfig(FrozenSettings):
             raise ValueError(f"about {arrivals:,.0f} arrivals; a run has at most {MAX_ARRIVALS:,}")
         return clients
 
-    _cpus_are_here = field_validator("client_cpus")(cpus_are_here)
+    _check_cpus = field_validator("client_cpus")(check_cpus)
 
 
 def standing_connections(clients: Sequence[ClientGroup]) -> int:

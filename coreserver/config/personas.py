@@ -24,7 +24,9 @@ class IdleGroup(CountedGroup):
 
     kind: Literal["idle"]
     name: Name = "idle"
-    hold_s: Duration = Field(default=10.0, description="time from due to close, with or without a greeting")
+    hold_s: Duration = Field(
+        default=10.0, description="seconds from the due time to the close, with or without a greeting"
+    )
 
     @property
     @override

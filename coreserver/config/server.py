@@ -1,7 +1,7 @@
-"""Settings of a server, without those of a single design: the source of forms, JSON Schemas and checks.
+"""Settings that all server designs share: the source of forms, JSON Schemas and checks.
 
-Every field has its unit in its name and, if the default is a choice, the reason in a comment. Settings are parsed once
-and never change. Unknown fields, NaN, numbers given as text and numbers out of range are refused with the field's name.
+A field with a unit has the unit in its name. Settings are parsed once and never change. Unknown fields, NaN, numbers
+given as text and numbers out of range are refused with the name of the field.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from coreserver.config.base import FrozenSettings, Name, Port, Seconds, Seed, cpus_are_here
+from coreserver.config.base import FrozenSettings, Name, Port, Seconds, Seed, check_cpus
 
 # --- work: what a message or a connection costs in addition to the echo ----------------------------------------------
 
@@ -35,7 +35,7 @@ class _TimedWork(FrozenSettings):
 
 
 class SleepWork(_TimedWork):
-    """Wait, as for a database: no CPU time is used."""
+    """Wait without using CPU time, as for a database."""
 
     kind: Literal["sleep"]
     mean_ms: float = Field(
@@ -53,7 +53,7 @@ class CpuWork(_TimedWork):
 
 
 class MixedWork(_TimedWork):
-    """Use CPU time, then wait: a request that computes and queries a database; one random factor scales both."""
+    """Use CPU time, then wait, as for a computation followed by a database query; one random factor scales both."""
 
     kind: Literal["mixed"]
     cpu_ms: float = Field(
@@ -89,7 +89,7 @@ class ServerOptions(FrozenSettings):
     )
     reply: Literal["coalesced", "per_byte"] = Field(
         default="coalesced",
-        description="coalesced: one send for everything owed; per_byte: one send per byte, as in the article",
+        description="coalesced: one send for all pending reply bytes; per_byte: one send per byte, as in the article",
     )
     read_bytes: int = Field(default=65536, ge=1, le=1048576, description="maximum number of bytes received by one recv")
     idle_timeout_s: Seconds | None = Field(
@@ -97,7 +97,7 @@ class ServerOptions(FrozenSettings):
     )
     write_timeout_s: Seconds | None = Field(
         default=10.0,
-        description="close the connection if the peer takes no reply byte for this long; empty: no timeout",
+        description="close the connection if the peer acknowledges no reply byte for this long; empty: no timeout",
     )
     max_session_s: Seconds | None = Field(
         default=None, description="close the connection after this long in service, busy or not; empty: no limit"
@@ -115,7 +115,8 @@ class ServerOptions(FrozenSettings):
         default=None,
         ge=1,
         le=1_000_000,
-        description="with placement process: how long a thread keeps the interpreter lock from others; empty: 5,000 µs",
+        description="with placement process: how long a thread keeps the interpreter lock while others wait for it; "
+        "empty: 5,000 µs",
     )
     cpus: Annotated[list[int], Field(min_length=1, max_length=1024)] | None = Field(
         default=None, description="with placement process: CPUs that it may run on, by number (0, 1); empty: all"
@@ -150,4 +151,4 @@ class ServerOptions(FrozenSettings):
             raise ValueError("is only for servers with placement: process")
         return value
 
-    _cpus_are_here = field_validator("cpus")(cpus_are_here)
+    _check_cpus = field_validator("cpus")(check_cpus)

@@ -1,6 +1,6 @@
-"""Where a server model runs, behind one interface: in threads of this process, or in its own process.
+"""One interface for server models that run in threads of this process and for those that run in their own process.
 
-The control plane and the runs use a `ServerHost` only; `host_for` makes the one that the settings ask for.
+The control plane and the runs use only `ServerHost`; `host_for` creates the kind that the settings select.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from coreserver.telemetry.sampler import Sampler
 
 
 class ServerHost(ABC):
-    """One server, wherever it runs. Any thread may call any method; `start`, `drain` and `stop` block.
+    """One server and its records, in this process or in its own; created by `host_for` and used once.
+
+    Any thread may call any method. `start`, `drain` and `stop` block and run one at a time; the other methods return
+    copies immediately and raise no errors, in every state. A server that fails after its start raises nothing: `state`
+    becomes `failed` and `failure` has the reason. The caller must call `stop`, which also frees a failed server.
 
     Attributes:
         config: the settings of the server.
@@ -34,7 +38,7 @@ class ServerHost(ABC):
     @property
     @abstractmethod
     def pid(self) -> int | None:
-        """The process that serves; None while there is none."""
+        """The id of the serving process; None while there is none."""
 
     @abstractmethod
     def samples(self, since_ns: int) -> list[Sample]:
@@ -57,7 +61,7 @@ class ServerHost(ABC):
 
     @property
     def details(self) -> dict[str, str]:
-        """What the model decided at start; see `ServerModel.details`."""
+        """Choices that the model made at start; see `ServerModel.details`."""
         return self._model.details
 
     def start(self) -> ServerAddress:
@@ -65,15 +69,15 @@ class ServerHost(ABC):
         return self._model.start()
 
     def drain(self, deadline_s: float) -> Drained:
-        """Stop accepting, and finish what is in flight within `deadline_s`; see `ServerModel.drain`."""
+        """Stop accepting, let connections in flight finish, and stop; see `ServerModel.drain`."""
         return self._model.drain(deadline_s)
 
     def stop(self) -> None:
-        """End the server now; see `ServerModel.stop`."""
+        """Cut off every connection and stop; see `ServerModel.stop`."""
         self._model.stop()
 
     def snapshot(self) -> Snapshot:
-        """Return the figures of this instant."""
+        """Return the current figures and state."""
         return self._model.snapshot()
 
     def open_connections(self) -> list[ConnectionRecord]:
@@ -98,7 +102,7 @@ class ServerHost(ABC):
 
 
 class ThreadHost(ServerHost):
-    """A model in background threads of this process, sampled ten times a second."""
+    """A model in background threads of this process, sampled ten times per second."""
 
     def __init__(self, config: ServerOptions) -> None:
         super().__init__(MODELS[config.model](config))
@@ -135,7 +139,7 @@ class ThreadHost(ServerHost):
 
 
 class ProcessHost(ServerHost):
-    """A model in its own process, which takes its own samples: a program, or the same Python model."""
+    """A model in its own process, which also takes the samples: a C program or the same Python model."""
 
     def __init__(self, config: ServerOptions) -> None:
         model = MODELS[config.model]
@@ -153,5 +157,5 @@ class ProcessHost(ServerHost):
 
 
 def host_for(config: ServerOptions) -> ServerHost:
-    """Return a host as `config.placement` says; it is not started."""
+    """Return a host for the placement of `config`, not started yet."""
     return ProcessHost(config) if config.placement == "process" else ThreadHost(config)

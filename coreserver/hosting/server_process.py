@@ -4,10 +4,10 @@
 
 stdin:   the settings as one line of JSON, then the line `drain SECONDS`; the process exits at once when stdin ends
 stdout:  telemetry frames (`coreserver.telemetry.frames`), nothing else
-stderr:  messages for people; the parent keeps the last lines
+stderr:  error messages; the parent keeps the last lines
 
 main:      start the model, wait for `drain`, drain, send `Ended`, exit
-lifeline:  read stdin; when it ends, the lab is gone, so exit at once
+lifeline:  read stdin; when it ends, the parent has exited, so exit at once
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _refusal(error: ServerlabError) -> Refused:
 def _follow_lifeline(lines: Iterator[bytes], commands: queue.SimpleQueue[str]) -> None:
     for line in lines:
         commands.put(line.decode())
-    os._exit(1)  # the parent is gone; the kernel closes every socket
+    os._exit(1)  # the parent has exited; the kernel closes every socket
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def facts_of(config: ServerOptions) -> DesignFacts:
 
 
 def designs_with(option: str) -> list[str]:
-    """Return the names of the designs that have this option of their own."""
+    """Return the names of the designs that define this option in addition to the shared ones."""
     shared = ServerOptions.model_fields.keys()
     return [name for name, model in MODELS.items() if option in model.Config.model_fields.keys() - shared]
 

@@ -5,9 +5,9 @@
 An `AsyncioSession` is an asyncio protocol: the loop calls it with the bytes received, and it writes replies to its
 transport. There are no streams and no task per connection, because those cost three times as much per message.
 
-The server accepts through a reader on its own listener. `loop.create_server` fails at the descriptor limit: asyncio's
-own accept loop wrote 612,000 tracebacks in 25 s, and uvloop's closes the connections that it has no descriptor for
-without a report.
+The server watches the listener with `loop.add_reader` and accepts itself, because `loop.create_server` fails at the
+descriptor limit: the accept loop of asyncio wrote 612,000 tracebacks in 25 s, and that of uvloop closes the connections
+for which it has no descriptor, without a report.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
     """A connection as an asyncio protocol. Loop thread only.
 
     The high-water mark of its transport is zero: as soon as the kernel does not take a whole reply, the transport calls
-    `pause_writing`, and the session stops reading until everything is taken. So at most the replies to one read are
-    buffered, never more than `read_bytes`.
+    `pause_writing`, and the session stops reading until the kernel has taken everything. So at most the replies to one
+    read are buffered, never more than `read_bytes`.
 
     Attributes:
-        transport: None before `connection_made`, and from the start of the end.
+        transport: None before `connection_made`, and after `finish` or `connection_lost`.
     """
 
     __slots__ = ("_buffer", "_outcome", "_server", "_unsent", "_works", "_write", "transport")
@@ -61,8 +61,8 @@ class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
         self._server = server
         self._buffer = server.buffer
         self._works = server.limits.works
-        self._unsent = 0  # reply bytes in the transport at the last look
-        self._outcome: ServerOutcome | None = None  # why the server ends it; None if the peer does
+        self._unsent = 0  # reply bytes in the transport at the last check
+        self._outcome: ServerOutcome | None = None  # set if the server ends the connection; None if the peer does
 
     @override
     def unsent_bytes(self) -> int:
@@ -78,7 +78,7 @@ class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
         self._write = self.transport.write if self.limits.config.reply == "coalesced" else self._write_each_byte
         try:
             self.transport.set_write_buffer_limits(0)
-            if not self.limits.config.nodelay:  # both loops set it
+            if not self.limits.config.nodelay:  # both loops set TCP_NODELAY
                 self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
             self._server.add(self)
             self._send(GREETING)
@@ -106,7 +106,7 @@ class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
 
     @override
     def eof_received(self) -> None:
-        """Return None, which lets the transport send what is left and then close."""
+        """Return None, which makes the transport send the remaining replies and then close."""
 
     @override
     def pause_writing(self) -> None:
@@ -131,7 +131,7 @@ class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
     # --- the work, step by step --------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Take the next steps, up to a sleep or the last one; the transport does not read until all are done."""
+        """Run the remaining steps up to the next sleep; the transport does not read until all are done."""
         for step in self.steps_left or ():
             if self.transport is None or self.transport.is_closing():
                 return
@@ -171,7 +171,7 @@ class AsyncioSession(EventDrivenSession, asyncio.BufferedProtocol):
     def finish(self, outcome: ServerOutcome) -> None:
         """Close the connection, discarding unsent replies; the loop then calls `connection_lost`."""
         if self.transport is not None:
-            self.unsent_bytes()  # the last look: `abort` discards them
+            self.unsent_bytes()  # update the count, because `abort` discards these bytes
             self._outcome = outcome
             self.transport.abort()
             self.transport = None
@@ -255,7 +255,7 @@ class AsyncioServer(EventDrivenServer[AsyncioSession]):
             await self._loop.connect_accepted_socket(lambda: AsyncioSession(self, connection), connection.sock)
         except Exception as error:
             if not connection.ended:
-                self.recorder.event("error", f"no transport: {type(error).__name__}: {error}")
+                self.recorder.event("error", f"cannot create a transport: {type(error).__name__}: {error}")
                 self.connections.close(connection, ServerOutcome.ERROR)
 
     def add(self, session: AsyncioSession) -> None:

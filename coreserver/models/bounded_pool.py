@@ -4,9 +4,9 @@
     queue:     at most `queue_limit` connections, first come first served
     worker-N:  take, serve, take, serve …
 
-While the acceptor is blocked, new connections fill the backlog, and when that is full the clients' connects time out:
-the pressure reaches the clients instead of filling the server with open connections. With `when_full: refuse` the
-acceptor refuses a connection instead.
+While the acceptor is blocked, new connections fill the backlog. When that is full, attempts to connect time out: the
+pressure reaches the clients instead of filling the server with open connections. With `when_full: refuse` the acceptor
+refuses a connection instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BoundedPoolConfig(ServerOptions):
     model: Literal["bounded_pool"]
     workers: int = Field(default=8, ge=1, le=10_000, description="threads that serve, each one client at a time")
     queue_limit: int = Field(
-        default=64, ge=0, le=100_000, description="accepted connections that may wait; 0: only idle workers take them"
+        default=64, ge=0, le=100_000, description="accepted connections that may wait in the queue; 0: none"
     )
     when_full: Literal["wait", "refuse"] = Field(
         default="wait", description="when workers are busy and the queue is full: stop accepting, or refuse the client"

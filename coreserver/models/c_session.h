@@ -67,11 +67,11 @@ struct client {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything below, and each client's links, cut_off */
 static pthread_cond_t room;   /* a client ended, or the server stops accepting */
 static pthread_cond_t empty;  /* the last client ended */
-static pthread_cond_t ending; /* the deadline passed: sleeping clients wake */
+static pthread_cond_t ending; /* the deadline has passed: wakes the threads whose work sleeps */
 static pthread_cond_t drain_requested; /* the lifeline has read the drain command */
 static struct client *clients;
 static uint64_t open_count, in_service, accepted;
-static bool closing, cutting_off, drain_told;
+static bool closing, cutting_off, is_drain_requested;
 static double drain_s;
 static int listener;
 
@@ -80,7 +80,7 @@ static bool wait_until(pthread_cond_t *condition, uint64_t deadline_ns) {
     return pthread_cond_timedwait(condition, &lock, &deadline) != ETIMEDOUT;
 }
 
-/* Close the socket and complete the record, as cut off if the client was. */
+/* Close the socket and complete the record; the outcome is CUT_OFF if the client was cut off. Frees `client`. */
 static void finish(struct client *client, enum outcome outcome) {
     pthread_mutex_lock(&lock);
     if (client->previous)
@@ -110,7 +110,7 @@ static void finish(struct client *client, enum outcome outcome) {
 
 enum { GOING = -1 };
 
-static uint64_t mixed(uint64_t value) {
+static uint64_t mix(uint64_t value) {
     value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
     value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
     return value ^ (value >> 31);
@@ -119,7 +119,7 @@ static uint64_t mixed(uint64_t value) {
 static double draw(struct client *client) { /* with mean 1 */
     if (distribution == FIXED)
         return 1.0;
-    uint64_t bits = mixed(client->random += 0x9e3779b97f4a7c15u);
+    uint64_t bits = mix(client->random += 0x9e3779b97f4a7c15u);
     double unit = (double)((bits >> 11) + 1) * 0x1p-53; /* above 0, at most 1 */
     return distribution == EXPONENTIAL ? -log(unit) : 2.0 * unit;
 }
@@ -180,7 +180,7 @@ static int send_all(struct client *client, const uint8_t *data, size_t size) {
             return RESET;
         }
         if (client->ends_ns && !limit_to_session(client, SO_SNDTIMEO, send_slice_us()))
-            return SESSION_TIMEOUT; /* also for a peer that takes a little at a time */
+            return SESSION_TIMEOUT; /* checked in each turn, because a peer may read a few bytes at a time */
     }
     return GOING;
 }
@@ -253,7 +253,7 @@ static enum outcome serve(struct client *client) {
     limit(client->fd, SO_RCVTIMEO, (uint64_t)idle_us);
     limit(client->fd, SO_SNDTIMEO, send_slice_us());
     client->owes_work = sleep_us && per_connection;
-    client->random = mixed(mixed((uint64_t)seed) ^ client->number);
+    client->random = mix(mix((uint64_t)seed) ^ client->number);
     int end = send_all(client, (const uint8_t *)"*", 1);
     while (end == GOING) {
         if (session_us && !limit_to_session(client, SO_RCVTIMEO, (uint64_t)idle_us))

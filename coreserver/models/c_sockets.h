@@ -1,4 +1,4 @@
-/* Listening sockets on loopback, and the results of accept(2) and of the kernel's queues. No state. */
+/* Listening sockets on loopback, the kinds of accept(2) errors, and figures of the kernel's queues. */
 
 #ifndef C_SOCKETS_H
 #define C_SOCKETS_H
@@ -101,7 +101,7 @@ static inline void limit(int fd, int option, uint64_t us) {
     setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
-/* Return the bytes given to the kernel that the peer has not acknowledged. */
+/* Return the number of bytes that the kernel has taken and the peer has not acknowledged. */
 static inline int unacknowledged(int fd) {
     int count = 0;
     ioctl(fd, SIOCOUTQ, &count);
@@ -113,20 +113,20 @@ static inline bool is_shortage(int error) {
 }
 
 /* accept(2) reports pending network errors of the new connection and says to treat them like EAGAIN. */
-static inline bool is_passing(int error) {
-    static const int passing[] = {
+static inline bool is_transient(int error) {
+    static const int transient[] = {
         EAGAIN, ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP,
         EPERM, EPROTO,
     };
-    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
-        if (passing[i] == error)
+    for (size_t i = 0; i < sizeof transient / sizeof *transient; i++)
+        if (transient[i] == error)
             return true;
     return false;
 }
 
-/* Return the handshakes since boot that found an accept queue full, in this network namespace; -1 if unknown. */
+/* Return the number of handshakes since boot that found a full backlog, in this network namespace; -1 if unknown. */
 static inline int64_t listen_overflows(void) {
-    static int netstat = -1; /* kept open, so that reading it needs no new descriptor; one thread calls */
+    static int netstat = -1; /* kept open, so that reading it needs no new descriptor; used by one thread only */
     char text[16384], *names, *values, *rest_of_names, *rest_of_values;
     if (netstat < 0)
         netstat = open("/proc/self/net/netstat", O_RDONLY | O_CLOEXEC);

@@ -3,8 +3,8 @@
  *   serving threads:  append a frame to `pending` under the lock, nothing else
  *   reporter:         waits for frames or for the next sample, collects them for FLUSH_NS, swaps buffers, writes
  *
- * A reader that stalls blocks only the reporter. Room for a connection's three frames is reserved when it is accepted;
- * without room the connection is only counted, and reported as lost when the pipe is read again.
+ * A reader that stalls blocks only the reporter. Room for the three frames of a connection is reserved when it is
+ * accepted. Without room the connection is only counted, and reported as lost when the pipe is read again.
  */
 
 #ifndef C_TELEMETRY_H
@@ -21,24 +21,24 @@
 #ifndef ROOM
 #define ROOM ((size_t)16 << 20)        /* for unsent frames; unused pages cost nothing */
 #endif
-#define FLUSH_NS 3000000               /* collected before a write */
+#define FLUSH_NS 3000000               /* frames are collected for this long before a write */
 #define SAMPLE_NS 100000000
-#define CONNECTION_ROOM 224            /* most bytes of one connection's three frames */
-#define TEXT_MOST 256
+#define CONNECTION_ROOM 224            /* maximum size of the three frames of one connection */
+#define MAX_TEXT 256
 
 enum frame_kind { ACCEPTED, STARTED, FINISHED, LOST, LISTENING, REFUSED, ENDED, EVENT, SAMPLE };
 
-/* In the order of coreserver.telemetry.recorder.ServerOutcome. */
+/* In the order of coreserver.records.server.ServerOutcome. TURNED_AWAY is its REFUSED, a name that frames use. */
 enum outcome {
     COMPLETED, RESET, IDLE_TIMEOUT, SESSION_TIMEOUT, WRITE_TIMEOUT, TURNED_AWAY, CUT_OFF, ERROR, OUTCOMES
 };
 
 struct figures {
     uint64_t waiting, in_service;
-    int64_t threads_alive, threads_busy, queue_depth, accept_queue; /* -1: no such figure */
+    int64_t threads_alive, threads_busy, queue_depth, accept_queue; /* -1: not available */
     double cpu_s;
     uint64_t rss_bytes, vms_bytes, voluntary_switches, involuntary_switches;
-    int64_t listen_overflows; /* of the whole network namespace, since boot; -1: not known */
+    int64_t listen_overflows; /* of the whole network namespace, since boot; -1: not available */
 };
 
 struct frame {
@@ -80,8 +80,8 @@ static inline void put_u64(struct frame *frame, uint64_t value) { put(frame, &va
 
 static inline void put_text(struct frame *frame, const char *text) {
     size_t length = strlen(text);
-    if (length > TEXT_MOST)
-        length = TEXT_MOST;
+    if (length > MAX_TEXT)
+        length = MAX_TEXT;
     put_u16(frame, (uint16_t)length);
     put(frame, text, length);
 }
@@ -194,7 +194,7 @@ static inline void write_all(const uint8_t *bytes, size_t size) {
     while (size > 0) {
         ssize_t written = write(STDOUT_FILENO, bytes, size);
         if (written < 0)
-            _exit(1); /* the reader has closed the pipe: the lab is gone */
+            _exit(1); /* the parent has closed the pipe or exited */
         bytes += written;
         size -= (size_t)written;
     }
@@ -243,7 +243,7 @@ static inline void *report(void *unused) {
     return unused;
 }
 
-/* Allocate the buffers; call it first. Return whether there was memory. */
+/* Allocate the buffers, before any other call; return whether there was enough memory. */
 static inline bool reporter_open(void) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -254,14 +254,14 @@ static inline bool reporter_open(void) {
     return reporter.pending && reporter.spare;
 }
 
-/* Start to write, and to sample with `measure`; the first sample is sent before any later report. */
+/* Start the reporter thread, which samples with `measure`; the first sample is sent before any later report. */
 static inline bool reporter_start(void (*measure)(struct figures *)) {
     reporter.measure = measure;
     report_sample();
     return pthread_create(&reporter.thread, NULL, report, NULL) == 0;
 }
 
-/* Write the frames that are left and the end mark. */
+/* Write the remaining frames and the frame ENDED. */
 static inline void reporter_close(bool was_started) {
     pthread_mutex_lock(&reporter.lock);
     reporter.ending = true;

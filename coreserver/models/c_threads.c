@@ -2,12 +2,12 @@
  *
  *   acceptor:    wait for room - accept - start thread - accept - start thread ...
  *   client-N:    greet; recv, reply, send ...; end             blocking calls with deadlines (c_session.h)
- *   lifeline:    reads `drain SECONDS` from stdin; at its end the process exits at once
+ *   lifeline:    reads `drain SECONDS` from stdin; when stdin ends, the process exits at once
  *   reporter:    telemetry on stdout (c_telemetry.h)
  *   main:        waits for the drain command, stops accepting, waits for the clients, cuts off the rest
  *
  * c_threads.py compiles it, checks the settings and starts it. Arguments are `name=value`, all times in microseconds, 0
- * for no limit. By hand: `(echo start; cat) | ./c_threads port=9000 > /dev/null`.
+ * for no limit. To run it by hand: `(echo start; cat) | ./c_threads port=9000 > /dev/null`.
  */
 
 #define _GNU_SOURCE
@@ -20,8 +20,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#define STACK_BYTES ((size_t)64 << 10) /* 9,000 clients need 0.6 GB of addresses and use 8 KB each */
-#define SHORTAGE_PAUSE_NS 100000000    /* without descriptors: retrying at once would use a whole core */
+#define STACK_BYTES ((size_t)64 << 10) /* 9,000 clients need 0.6 GB of address space and use 8 KB each */
+#define SHORTAGE_PAUSE_NS 100000000    /* without descriptors: retrying without a pause would use a whole core */
 #define CUT_OFF_NS 3000000000u
 
 /* --- the clients' threads ----------------------------------------------------------------------------------------- */
@@ -43,7 +43,7 @@ static void *client_thread(void *argument) {
 /* --- the acceptor ----------------------------------------------------------------------------------------------- */
 
 static void report_trouble(const char *kind, const char *what, int error) {
-    char detail[TEXT_MOST];
+    char detail[MAX_TEXT];
     snprintf(detail, sizeof detail, "%s: %s", what, strerror(error));
     report_event(kind, detail);
 }
@@ -54,7 +54,7 @@ static void take_in(int fd, const struct sockaddr *peer, const pthread_attr_t *a
     bool reported = report_accepted(++accepted, text, peer_port);
     struct client *client = malloc(sizeof *client + (size_t)read_bytes);
     if (!client) {
-        report_event("spawn_failed", "no memory for a client");
+        report_event("spawn_failed", "not enough memory for another client");
         close(fd);
         report_end(reported, accepted, false, ERROR, 0, 0, 0);
         return;
@@ -102,9 +102,9 @@ static void *accept_clients(void *attributes) {
             if (!shortage)
                 report_trouble("accept_paused", "accept paused", errno);
             shortage = true;
-        } else if (!is_passing(errno)) {
+        } else if (!is_transient(errno)) {
             int error = errno;
-            if (wait_for_room(false)) /* otherwise our own shutdown(2) woke this thread */
+            if (wait_for_room(false)) /* otherwise the shutdown(2) in `drain` woke this thread */
                 report_trouble("failed", "accept failed", error);
             break;
         }
@@ -112,10 +112,10 @@ static void *accept_clients(void *attributes) {
     return NULL;
 }
 
-/* --- listening, measuring, and the ends of life ------------------------------------------------------------------ */
+/* --- listening, sampling and shutting down ----------------------------------------------------------------------- */
 
 static bool open_listener(void) {
-    char reason[TEXT_MOST];
+    char reason[MAX_TEXT];
     bool any = port == 0;
     listener = listen_at(host, &port, (int)backlog);
     if (listener >= 0)
@@ -168,17 +168,17 @@ static void *follow_lifeline(void *unused) {
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
         pthread_mutex_lock(&lock);
-        drain_told = drain_told || sscanf(line, "drain %lf", &drain_s) == 1;
+        is_drain_requested = is_drain_requested || sscanf(line, "drain %lf", &drain_s) == 1;
         pthread_cond_signal(&drain_requested);
         pthread_mutex_unlock(&lock);
     }
-    _exit(1); /* the lab is gone, so no drain is reported; the kernel closes every socket */
+    _exit(1); /* the parent has exited, so the end is not reported; the kernel closes every socket */
     return unused;
 }
 
 static void wait_for_drain(void) {
     pthread_mutex_lock(&lock);
-    while (!drain_told)
+    while (!is_drain_requested)
         pthread_cond_wait(&drain_requested, &lock);
     pthread_mutex_unlock(&lock);
 }
@@ -196,7 +196,7 @@ static void drain(pthread_t acceptor) {
     closing = true;
     pthread_cond_broadcast(&room);
     pthread_mutex_unlock(&lock);
-    shutdown(listener, SHUT_RDWR); /* refuses connects, and wakes accept(2), which close(2) does not */
+    shutdown(listener, SHUT_RDWR); /* refuses new connections, and wakes accept(2), which close(2) does not */
     pthread_join(acceptor, NULL);
     close(listener);
     wait_empty((uint64_t)(drain_s * 1e9));
@@ -210,7 +210,7 @@ static void drain(pthread_t acceptor) {
     }
     pthread_mutex_unlock(&lock);
     if (left) {
-        char detail[TEXT_MOST];
+        char detail[MAX_TEXT];
         snprintf(detail, sizeof detail, "connections still open: %u", left);
         report_event("cut_off", detail);
     }
@@ -236,7 +236,7 @@ static void raise_descriptor_limit(void) {
 int main(int count, char **arguments) {
     for (int i = 1; i < count; i++) {
         if (!take_setting(arguments[i])) {
-            fprintf(stderr, "c_threads: cannot take %s\n", arguments[i]);
+            fprintf(stderr, "c_threads: invalid argument %s\n", arguments[i]);
             return 2;
         }
     }
@@ -258,12 +258,12 @@ int main(int count, char **arguments) {
     }
     if (pthread_create(&lifeline, NULL, follow_lifeline, NULL) != 0 || !reporter_start(measure)
         || pthread_create(&acceptor, NULL, accept_clients, &detached) != 0) {
-        fprintf(stderr, "c_threads: the machine has no thread for it\n");
+        fprintf(stderr, "c_threads: cannot start a thread\n");
         return 1;
     }
     report_listening(host, (uint16_t)port);
     wait_for_drain();
     drain(acceptor);
     reporter_close(true);
-    _exit(0); /* not through stdio, whose stdin the lifeline holds */
+    _exit(0); /* not exit(3), which would wait for the lock of stdin that the lifeline holds */
 }

@@ -5,8 +5,8 @@
     client-2:  serve, end …
 
 This is the article's first server without the defects that let one client end it (a reset, an early close, the
-descriptor limit). It has no interpreter and no lock that its threads share, so a comparison with `thread_per_client`
-shows what Python adds to the design.
+descriptor limit). It has no interpreter and no interpreter lock, so a comparison with `thread_per_client` shows the
+cost that Python adds to the design.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CThreadsConfig(ServerOptions):
     """Settings of `c_threads`; `work` may be `none` or `sleep`."""
 
     model: Literal["c_threads"]
-    placement: Literal["process"] = Field(default="process", description="always a program of its own")
+    placement: Literal["process"] = Field(default="process", description="always process: the server is a C program")
     work: Annotated[NoWork | SleepWork, Field(discriminator="kind")] = Field(
         default=NoWork(), description="what a message or a connection costs in addition to the echo"
     )
@@ -53,7 +53,7 @@ class CThreadsConfig(ServerOptions):
 
 
 class CThreads(ChildModel):
-    """One thread per client, in C: no interpreter, and no lock that the threads share."""
+    """One thread per client, in C: without an interpreter and its lock."""
 
     Config = CThreadsConfig
     runs_on_one_core = False
@@ -105,7 +105,7 @@ def build_program() -> Path:
     """
     compiler = shutil.which("cc")
     if compiler is None:
-        raise CannotStart("c_threads needs a C compiler, and the PATH of the lab has no `cc`")
+        raise CannotStart("c_threads needs a C compiler, but there is no `cc` in the PATH of the lab")
     try:
         program = cache_dir() / f"c_threads-{_key(compiler)}"
         if not program.exists():
@@ -139,5 +139,5 @@ def _compile(compiler: str, program: Path) -> None:
         done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=COMPILE_DEADLINE_S)
         if done.returncode != 0:
             said = " | ".join(done.stderr.splitlines()[:5])
-            raise CannotStart(f"cc refuses c_threads.c (exit code {done.returncode}): {said}")
+            raise CannotStart(f"cc could not compile c_threads.c (exit code {done.returncode}): {said}")
         result.replace(program)

@@ -5,7 +5,7 @@
     client-N:  serve, end
 
 While the acceptor waits, the next client stays in the backlog: connected and not greeted, at no cost to this process.
-A refused client gets its answer at once.
+A refused client is closed immediately.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class CappedThreadsConfig(ServerOptions):
 
     model: Literal["capped_threads"]
     max_clients: int = Field(
-        default=64, ge=1, le=12_000, description="most clients in service at once, one thread each"
+        default=64, ge=1, le=12_000, description="maximum number of clients in service, one thread each"
     )
     when_full: Literal["wait", "refuse"] = Field(
         default="wait", description="when `max_clients` are in service: stop accepting, or refuse the client"
@@ -35,11 +35,11 @@ class CappedThreadsConfig(ServerOptions):
 
 
 class CappedThreads(ThreadPerClient):
-    """One thread per client up to a maximum; then it stops accepting, or refuses."""
+    """One thread per client, up to a maximum; when it is reached, the server stops accepting or refuses."""
 
     Config = CappedThreadsConfig
     config: CappedThreadsConfig
-    discipline = Discipline.FIRST_COME_FIRST_SERVED  # in the backlog
+    discipline = Discipline.FIRST_COME_FIRST_SERVED  # clients wait in the backlog
 
     @classmethod
     @override

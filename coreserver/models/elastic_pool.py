@@ -5,8 +5,8 @@
     scaler:    waits until the oldest connection has waited `grow_after_ms`, then adds a worker, up to `max_workers`
     worker-N:  take, serve, take … ; ends after `shrink_after_s` without work, down to `min_workers`
 
-After each worker added, `grow_after_ms` must pass again before the next, so a shorter burst adds no thread. Every
-change is an event with its reason. `max_connections` limits the queue.
+After each added worker, `grow_after_ms` must pass again before the next, so a shorter burst adds no thread. Every
+change is recorded as an event with its reason. `max_connections` limits the queue.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from coreserver.models.shared.worker_queue import WorkerQueue
 from coreserver.records.server import Discipline, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
-SPAWN_PAUSE_S = 1.0  # after the machine has refused a thread
+SPAWN_PAUSE_S = 1.0  # after a thread could not be started
 
 
 class ElasticPoolConfig(ServerOptions):
@@ -37,7 +37,7 @@ class ElasticPoolConfig(ServerOptions):
 
     model: Literal["elastic_pool"]
     min_workers: int = Field(default=2, ge=1, le=10_000, description="threads kept even when idle")
-    max_workers: int = Field(default=32, ge=1, le=10_000, description="most threads that serve")
+    max_workers: int = Field(default=32, ge=1, le=10_000, description="maximum number of serving threads")
     grow_after_ms: float = Field(
         default=50.0, ge=0, le=60_000, description="add a worker when a connection has waited this long"
     )
@@ -109,7 +109,7 @@ class ElasticPool(BlockingServer):
                 grown_at = now if self._grow(waited_s) else now + SPAWN_PAUSE_S
 
     def _wait_below_max(self) -> bool:
-        """Wait until the pool may grow; return whether it had to wait, so that the shortage may be over."""
+        """Wait until the pool may grow; return whether it had to wait, because the shortage may then be over."""
         with self._changed:
             had_to_wait = self._workers >= self.config.max_workers
             self._changed.wait_for(lambda: self._queue.is_closed or self._workers < self.config.max_workers)
@@ -147,7 +147,10 @@ class ElasticPool(BlockingServer):
                 return
 
     def _may_end(self, name: str) -> bool:
-        """Whether a worker without work ends, because the server does or the pool is larger than its minimum."""
+        """Return whether a worker without work ends, because the queue is closed or the pool is above its minimum.
+
+        If so, the worker no longer counts.
+        """
         is_closed = self._queue.is_closed
         with self._changed:
             if not is_closed and self._workers <= self.config.min_workers:

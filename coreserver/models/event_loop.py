@@ -3,7 +3,7 @@
     loop:  wait for readiness ─ accept, or receive and reply ─ timers ─ wait …
 
 No call blocks, so a slow peer delays no other, and 10,000 idle connections cost a little memory each. An
-`EpollSession` holds what a thread would keep on its stack. A reply goes to the kernel at once. Only the bytes that the
+`EpollSession` holds what a thread would keep on its stack. A reply is sent immediately. Only the bytes that the
 kernel does not take are buffered, and the loop then also waits until the socket is writable. The loop does not read
 from a peer that does not read its replies: the buffer ends at a high-water mark, and the peer's own sends block in
 turn.
@@ -34,9 +34,9 @@ from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 HIGH_WATER = 256 * 1024  # unsent reply bytes at which the loop stops reading from a peer
-LOW_WATER = 64 * 1024  # … and at which it reads again
-BUFFER_LIMIT = 1024 * 1024  # per session: no recv asks for more than what still fits
-EVENTS_PER_TURN = 256  # per epoll_wait, so that timers and the listener are delayed by this many at most
+LOW_WATER = 64 * 1024  # unsent reply bytes at which it reads again
+BUFFER_LIMIT = 1024 * 1024  # maximum of unsent bytes per session: recv never requests more than the free space
+EVENTS_PER_TURN = 256  # maximum per epoll_wait, so that timers and the listener wait for at most this many events
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 
@@ -52,8 +52,8 @@ class EpollSession(EventDrivenSession):
 
     Attributes:
         unsent: reply bytes that the kernel has not taken.
-        is_held: not read from, because `unsent` reached the high-water mark and is not yet below the low one.
-        watched: the events that epoll reports for the socket.
+        is_held: reading is paused, because `unsent` reached the high-water mark and has not fallen to the low one yet.
+        watched: the events for which the socket is registered with epoll.
     """
 
     __slots__ = ("fd", "is_held", "recv", "send", "unsent", "watched")
@@ -207,7 +207,7 @@ class EventLoop(EventDrivenServer[EpollSession]):
             self._send(session, reply)
 
     def _go_on(self, session: EpollSession) -> None:
-        """Take the next steps, up to a sleep or the last one; the socket is not read until all are done."""
+        """Run the remaining steps up to the next sleep; the socket is not read until all are done."""
         if session.connection.ended or session.steps_left is None:
             return
         for step in session.steps_left:
@@ -260,7 +260,7 @@ class EventLoop(EventDrivenServer[EpollSession]):
         self._settle(session)
 
     def _settle(self, session: EpollSession) -> None:
-        """End the session if it is complete, else watch for what it waits for. Called after each change."""
+        """End the session if it is complete, else update the watched events. Called after each change of state."""
         if session.eof and session.steps_left is None and not session.unsent:
             self.end(session, ServerOutcome.COMPLETED)
         elif (wanted := session.wanted_events()) != session.watched:

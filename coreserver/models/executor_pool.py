@@ -33,7 +33,7 @@ class ExecutorPoolConfig(ServerOptions):
 
 
 class ExecutorPool(BlockingServer):
-    """The standard library's ThreadPoolExecutor: accepts every connection at once; its queue has no limit."""
+    """The standard library's ThreadPoolExecutor: every connection is accepted immediately; the queue has no limit."""
 
     Config = ExecutorPoolConfig
     discipline = Discipline.FIRST_COME_FIRST_SERVED

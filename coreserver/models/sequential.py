@@ -2,7 +2,7 @@
 
     acceptor:  accept ─ serve ─ accept ─ serve …
 
-All others wait in the backlog: connected, as far as connect() reports, and not greeted.
+The other clients wait in the backlog: their connect() has succeeded, and they are not greeted yet.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Sequential(BlockingServer):
     """One client at a time; the others wait in the backlog."""
 
     Config = SequentialConfig
-    discipline = Discipline.FIRST_COME_FIRST_SERVED  # in the backlog
+    discipline = Discipline.FIRST_COME_FIRST_SERVED  # clients wait in the backlog
     support_threads = ()
 
     @classmethod

@@ -4,7 +4,7 @@
     client-1:  serve, end
     client-2:  serve, end …
 
-No client waits for another. Only the machine and `max_connections` limit the number of threads.
+No client waits for another. The number of threads is limited only by the machine and by `max_connections`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ThreadPerClient(BlockingServer):
 
     @override
     def on_accept(self, connection: Connection) -> None:
-        """Start a thread for `connection`; if the machine refuses one, close this connection only."""
+        """Start a thread for `connection`; if that fails, close this connection only."""
         name = f"client-{connection.record.number}"
         try:
             self.threads.start(name, lambda: self.serve(connection, name))

@@ -36,7 +36,10 @@ def _long_plus_one(data: bytes) -> bytes:
 
 
 class ProtocolEngine:
-    """State of the protocol on one connection.
+    """Protocol state of one connection: feed it the bytes received, in order, and send the bytes that it returns.
+
+    Every stream is valid, so no method raises. The engine does no I/O, reads no clock and has no lock: one thread at a
+    time may use it. It keeps no input, so a message of any length needs no memory.
 
     Attributes:
         in_message: whether the stream is between a `^` and its `$`.
@@ -50,7 +53,7 @@ class ProtocolEngine:
         self.messages_finished = 0
 
     def receive(self, data: bytes) -> bytes:
-        """Return the reply to the next bytes of the stream; may be empty."""
+        """Return the reply to the next bytes of the stream; it may be empty."""
         if self.in_message:
             return self._receive_inside(data)
         if data.endswith(b"$") and data.startswith(b"^"):

@@ -15,10 +15,10 @@ class ClientOutcome(StrEnum):
 
     COMPLETED = "completed"  # the client has done everything, and every reply was right
     REFUSED = "refused"  # connect was refused, or the peer closed cleanly before any greeting
-    RESET = "reset"  # reset by the peer, or closed by it before the script's end
+    RESET = "reset"  # reset by the peer, or closed by it too early
     TIMED_OUT = "timed_out"  # no progress towards greeting or reply within timeout_s
     CORRUPTED = "corrupted"  # received a byte that the protocol does not allow here
-    NOT_STARTED = "not_started"  # never tried to connect: cancelled first, or the machine refused a socket
+    NOT_STARTED = "not_started"  # never tried to connect: cancelled first, or no socket could be created
     SELF_CONNECT = "self_connect"  # the kernel connected the socket to itself (ephemeral target port)
     CANCELLED = "cancelled"  # the run was cancelled while this client was active
 
@@ -59,9 +59,9 @@ class MessageRecord:
 class ClientRecord:
     """One client connection, from its due time to its close.
 
-    `local` is the socket's own (address, port): with the order of connects it joins this record to the server's.
-    `closed_ns` is stamped just before close() or shutdown(WR). `corrupted` counts wrong or unexpected reply bytes'
-    connections at most once: the client stops reading at the first wrong byte and says in `detail` what it saw.
+    `local` is the socket's own (address, port); together with the order of connecting it joins this record to the
+    server's. `closed_ns` is stamped just before close() or shutdown(WR). A client stops reading at the first wrong or
+    unexpected reply byte; `detail` then has the expected and the received bytes.
 
     A connection or message that is due before `measured_from_ns` belongs to the warm-up of its group. Client processes
     keep messages in columns; `messages` is filled in when their results are read.
@@ -91,13 +91,13 @@ class ClientRecord:
 
 @dataclass(frozen=True, slots=True)
 class GroupCount:
-    """How many connections of a group were planned, were due, and were begun."""
+    """The numbers of connections of a group that were planned, were due, and were started."""
 
     name: str
     kind: str
-    scheduled: int  # a closed group's reconnects are not planned: they count as they come due
-    due: int
-    started: int  # tried to connect; due ones that did not have the outcome not_started
+    scheduled: int  # without the reconnects of a closed group, which are not planned
+    due: int  # with these reconnects
+    started: int  # tried to connect; due connections that did not have the outcome not_started
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ class LoadResult:
     `started_ns` is the start of the run, from which every due time is counted; `started_wall_s` is the wall clock (Unix
     time) at the same instant, the only wall-clock time of the run. `cpu_s` is the CPU time of all client processes.
     `complete` is False if they ended early (cancelled or dead); the records are then partial. `schedule_sha256` is
-    equal for runs with the same settings and seed. `stopped_by` names the limit at which clients began no more
-    connections, if there was one.
+    equal for runs with the same settings and seed. `stopped_by` names the limit after which clients started no more
+    connections, if it was reached.
     """
 
     started_ns: int

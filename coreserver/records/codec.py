@@ -3,9 +3,9 @@
     deflated: length of the header | header | four columns of whole numbers, the messages
     header: a line [FORMAT], then lines of JSON, each with the rows of some connections
 
-Connections are written as rows in the order of their dataclass fields, some hundred per line because the JSON module
+Connections are written as rows in the order of their dataclass fields, at most 500 per line, because the JSON module
 holds the interpreter lock during a call. Messages, of which there may be millions, are numbers of eight bytes. A change
-of either needs a new `FORMAT` and a function in `older_formats` that upgrades the one before it, so that records of
+of either needs a new `FORMAT` and a function in `older_formats` that upgrades the format before it, so that records of
 every earlier format can be read.
 """
 
@@ -33,7 +33,7 @@ from coreserver.records.server import ConnectionRecord, ServerOutcome
 
 FIRST_WITH_LINES = 3
 _PIECE_BYTES = 2**20
-_ROWS_A_LINE = 500
+_ROWS_PER_LINE = 500
 _UNREADABLE = (
     zlib.error,
     struct.error,
@@ -50,7 +50,7 @@ def encode_connections(connections: Sequence[JoinedConnection]) -> bytes:
     """Encode all recorded facts of these connections, including log events and messages."""
     header = b"\n".join([b"[%d]" % FORMAT, *_lines(connections)])
     document = HEADER_LENGTH.pack(len(header)) + header + _stamps([c.client for c in connections])
-    return zlib.compress(document, level=1)  # three times as fast as the default, and a tenth larger
+    return zlib.compress(document, level=1)  # three times as fast as the default level; the result is a tenth larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,15 @@ class Bounds:
 def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: bool = True) -> list[JoinedConnection]:
     """Decode connections that `encode_connections` has encoded.
 
-    The format is JSON and numbers only, so untrusted bytes can cause nothing but an error. Whether the values are
-    plausible is checked in `coreserver.reports.import_check`.
+    The format has only JSON and numbers, so untrusted bytes can cause no harm except an error. The plausibility of the
+    values is checked in `coreserver.reports.import_check`.
 
     Args:
         bounds: limits for untrusted bytes; None for bytes from the lab's own database.
         messages: False: decode the connections without messages.
 
     Raises:
-        RecordsIncomplete: the bytes are damaged, too many, or of a newer format.
+        RecordsIncomplete: the bytes are damaged, exceed `bounds`, or have a newer format.
     """
     bounds = bounds or Bounds()
     try:
@@ -101,10 +101,10 @@ def decode_connections(data: bytes, bounds: Bounds | None = None, *, messages: b
 
 
 def stored_format(data: bytes) -> int:
-    """Return the format in which these bytes were encoded, after a check of their checksum.
+    """Return the format in which these bytes were encoded, and verify their checksum.
 
     Raises:
-        RecordsIncomplete: they are damaged.
+        RecordsIncomplete: the bytes are damaged.
     """
     inflater = zlib.decompressobj()
     try:
@@ -129,8 +129,8 @@ def _refuse(found: int, document: bytes, bounds: Bounds) -> None:
 
 
 def _lines(connections: Sequence[JoinedConnection]) -> Iterator[bytes]:
-    for start in range(0, len(connections), _ROWS_A_LINE):
-        some = connections[start : start + _ROWS_A_LINE]
+    for start in range(0, len(connections), _ROWS_PER_LINE):
+        some = connections[start : start + _ROWS_PER_LINE]
         rows = [[_client_row(c.client), None if c.server is None else _server_row(c.server)] for c in some]
         yield json.dumps(rows, separators=(",", ":")).encode()
 

@@ -22,7 +22,7 @@ class JoinedConnection:
 def join(clients: Sequence[ClientRecord], servers: Iterable[ConnectionRecord]) -> list[JoinedConnection]:
     """Join every client record with the server record of the same connection, in the order of the client records.
 
-    Ports are reused within seconds, so an address alone is not enough. The k-th connect from an address and port
+    Ports are reused within seconds, so an address alone is not enough. The k-th connection from an address and port
     belongs to the k-th accept from it, because the kernel delivers connections in the order in which they were made.
     Server records of other clients are omitted.
     """
@@ -46,9 +46,9 @@ class _Attempt(NamedTuple):
 
 
 def _pair(tried: Sequence[_Attempt], accepts: Sequence[ConnectionRecord]) -> dict[int, ConnectionRecord]:
-    """Pair the k-th connect with the k-th accept of one address and port; a failed connect has no accept.
+    """Pair the k-th connection attempt with the k-th accept of one address and port; a failed attempt has no accept.
 
-    A connect that was cancelled before its result may still have been accepted, so it is skipped only if a later
+    An attempt that was cancelled before its result may still have been accepted, so it is skipped only if a later
     attempt had begun by then. An accept before the first attempt belongs to another client.
     """
     partner: dict[int, ConnectionRecord] = {}

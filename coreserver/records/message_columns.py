@@ -10,9 +10,9 @@ REPLIED = 3
 
 
 class MessageColumns:
-    """Rows of (connection, due, sent, replied); a hundred thousand per second cost little more than 32 bytes each.
+    """Rows of (connection, due, sent, replied), each of 32 bytes, because a process may send 100,000 per second.
 
-    Clients for which each microsecond matters write to `stamps` directly: a row is `WIDTH` numbers from its index on.
+    Clients for which each microsecond matters write to `stamps` directly; a row has `WIDTH` numbers from its index on.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,6 @@ class MessageColumns:
         self.stamps.extend((connection, due_ns, sent_ns, NOT_ANSWERED))
         return row
 
-    def answered(self, row: int, at_ns: int) -> None:
+    def mark_answered(self, row: int, at_ns: int) -> None:
         """Record that the last byte of a correct reply was received at `at_ns`."""
         self.stamps[row + REPLIED] = at_ns

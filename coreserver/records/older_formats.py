@@ -27,9 +27,9 @@ def format_of(start: bytes) -> int:
     """Return the format of a document from its first bytes: at least 20, or all of a shorter one.
 
     Raises:
-        ValueError: it does not begin as a document does.
+        ValueError: the bytes do not begin like a document.
     """
-    is_text = b"\0" not in start[: HEADER_LENGTH.size]  # the length of a header has zeros: it is no number of 2**56
+    is_text = b"\0" not in start[: HEADER_LENGTH.size]  # a header length has zeros, because it is below 2**56
     header = start if is_text else start[HEADER_LENGTH.size :]
     found = re.match(rb"\[(\d{1,9})[],]", header)
     if found is None:
@@ -45,7 +45,7 @@ def upgrade_document(document: bytes) -> bytes:
 
 
 def _to_format_2(document: bytes) -> bytes:
-    """Move the messages from the rows into columns; programs with format 1 excluded no warm-up, so it ends at 0."""
+    """Move the messages from the rows into columns. Programs with format 1 had no warm-up, so it ends at 0."""
     _, rows = json.loads(document)
     stamps: list[tuple[int, int, int, int]] = []
     connections: list[Any] = []

@@ -1,4 +1,4 @@
-"""The version of the stored form of records, apart from the code that reads and writes it."""
+"""The version of encoded records, in a module that other packages can import without the codec."""
 
 from __future__ import annotations
 

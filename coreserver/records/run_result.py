@@ -1,4 +1,4 @@
-"""Everything that one run recorded: the input of every report."""
+"""All recorded facts of one run: the input of every report."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FailureCode = Literal["cannot_start", "could_not_connect", "worker_died", "serve
 
 @dataclass(frozen=True)
 class RunResult:
-    """Everything that a run has recorded.
+    """All recorded facts of one run.
 
     `connections` has one entry per client connection, in the order of groups and clients. `foreign` counts the server
     records during the run that belong to no client of the run, `records_lost` those that could not be kept. `samples`
-    begin with the one before the start. `listen_overflows` counts the connections that full backlogs of the whole
-    network namespace dropped during the run; None if the kernel does not report it. `machine` is the CPU time of the
+    begin with the one before the start. `listen_overflows` counts the handshakes that found a full backlog during the
+    run, in the whole network namespace; None if the kernel does not report it. `machine` is the CPU time of the
     machine while the clients ran. `design` has the facts about the server's design.
     """
 

@@ -1,4 +1,4 @@
-"""One sample of a server's own figures."""
+"""One sample of the figures of a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Sample:
     """One sample of a server. Counts are those of its connections and threads; the other figures belong to its process.
 
-    `accept_queue` is the length of the backlog: connections that are complete and not accepted; None if the listener is
+    `accept_queue` is the length of the backlog: established connections that are not accepted; None if the listener is
     closed. `threads_*` and `queue_depth` are None if the design has no such figure. `listen_overflows` counts since
     boot in the whole network namespace; only the difference of two samples has a meaning.
     """

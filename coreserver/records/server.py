@@ -20,7 +20,7 @@ class ServerOutcome(StrEnum):
 
 
 class Discipline(StrEnum):
-    """Order in which a server takes waiting connections into service, whatever the reason why they wait."""
+    """Order in which a server takes waiting connections into service, from the backlog or from its own queue."""
 
     FIRST_COME_FIRST_SERVED = "first_come_first_served"  # the connection that has waited longest is next
     LAST_COME_FIRST_SERVED = "last_come_first_served"  # the newest connection is next
@@ -32,8 +32,8 @@ class DesignFacts:
 
     Attributes:
         discipline: None if connections do not wait in one queue: they never wait, or there are several queues.
-        worker_names: threads that serve and are known before the start; empty if threads come and go with connections;
-            None if the design is unknown.
+        worker_names: names of serving threads that are known before the start; empty if each connection has its own
+            thread; None if the design is unknown.
         runs_on_one_core: all threads share one interpreter lock, so the server uses one core at most.
     """
 

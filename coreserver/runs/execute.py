@@ -44,7 +44,7 @@ def execute(
     Args:
         host: the server; None for an external server at `address`, whose side of every connection stays unknown.
         result_path: where client processes write their results, each with its number appended; removed at the end.
-        cancel: when set, the traffic ends within a second, and what was recorded is kept.
+        cancel: when set, the traffic ends within a second; everything recorded by then is kept.
         on_progress: called in this thread.
     """
     overflows_before = listen_overflows()
@@ -110,16 +110,17 @@ def _server_failure(side: ServerSide | UnknownSide) -> _Failure | None:
 def _connect_failure(clients: Sequence[ClientRecord]) -> _Failure | None:
     """Return a failure if no client could connect because nothing listens at the address.
 
-    A client that is connected to itself shows the same: the kernel would not have chosen the port of a listener.
+    A client that is connected to itself proves the same: the kernel would not have chosen the port of a listener.
     """
     refused = [client for client in clients if client.outcome is ClientOutcome.REFUSED and client.connected_ns is None]
     joined = sum(client.outcome is ClientOutcome.SELF_CONNECT for client in clients)
     if not clients or len(refused) + joined < len(clients):
         return None
     if not joined:
-        return _Failure("could_not_connect", f"every connect was refused, the first with {refused[0].detail}")
+        return _Failure("could_not_connect", f"every connection was refused, the first with {refused[0].detail}")
     detail = (
-        f"nothing listens: {len(refused):,} of {len(clients):,} connects were refused, the others reached themselves"
+        f"nothing listens: {len(refused):,} of {len(clients):,} connections were refused, the others connected to "
+        "themselves"
     )
     return _Failure("could_not_connect", detail)
 

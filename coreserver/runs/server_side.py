@@ -17,12 +17,12 @@ from coreserver.records.samples import Sample
 from coreserver.records.server import ConnectionRecord
 from coreserver.telemetry.sampler import INTERVAL_S
 
-ENDS_DEADLINE_S = 2.0  # for the server to see the end of connections whose clients have ended
+ENDS_DEADLINE_S = 2.0  # for the server to record the end of connections whose clients have ended
 _POLL_S = 0.01
 
 
 class ServerSide:
-    """Follows a server of the lab, as a context manager; `records` has its records so far."""
+    """A server of the lab during a run, as a context manager; `records` has the records taken so far."""
 
     def __init__(self, host: ServerHost) -> None:
         self._host = host
@@ -56,19 +56,19 @@ class ServerSide:
         return self._subscription.lost
 
     def take(self) -> None:
-        """Take the records since the last call, before the subscription overflows."""
+        """Take the records that ended since the last call, often enough that the subscription does not overflow."""
         self.records += self._subscription.take()
 
     def samples(self, started_ns: int, ended_ns: int) -> list[Sample]:
-        """Return the samples of that time, and the one before."""
+        """Return the samples between these instants, and the one before."""
         samples = self._host.samples(started_ns - round(INTERVAL_S * NS_PER_S))
         return [sample for sample in samples if sample.at_ns <= ended_ns]
 
     def await_ends(self, clients: Sequence[ClientRecord]) -> None:
-        """Take records until the server has seen the end of every connection of `clients`, for ENDS_DEADLINE_S.
+        """Take records until every connection of `clients` has ended at the server, for at most ENDS_DEADLINE_S.
 
-        Records that are still open then are taken unfinished. The backlog may hold connections that the server has not
-        accepted yet, so this waits for as many ends as there were connects.
+        Records of connections that are still open then are taken unfinished. The backlog may hold connections that the
+        server has not accepted yet, so this waits for as many ends as there were connected clients.
         """
         missing = Counter(client.local for client in clients if client.connected_ns is not None)
         missing.subtract(record.peer for record in self.records if record.peer in missing)

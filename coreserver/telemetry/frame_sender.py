@@ -1,12 +1,12 @@
-"""Sending the telemetry of a server process: serving threads queue frames, one thread writes them.
+"""Send the telemetry of a server process: serving threads queue frames, one thread writes them.
 
     serving threads:  append a frame to the queue, nothing else
     telemetry:        every FLUSH_S, and for each sample, encode and write what is queued
 
 A frame does not wake the telemetry thread, which would take the interpreter lock while a connection is handed over. A
 reader that stalls blocks only the telemetry thread. The queue then grows to MAX_QUEUED; further connections are not
-reported but counted by outcome, and the counts are sent once the pipe moves again. If a connection was reported as
-accepted, all its later frames are sent, so the other side never waits for an end that does not come.
+reported but counted by outcome, and the counts are sent when the pipe is read again. If a connection was reported as
+accepted, all its later frames are sent, so every reported connection also ends for the receiver.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_BATCH = 500  # frames in one write
 
 
 class FrameSender:
-    """Writes frames to the pipe `fd`. Any thread may call `offer`, `put` and `lose`; they do not wait for the pipe."""
+    """Sender of frames to the pipe `fd`. Any thread may call `offer`, `put` and `lose`; they never wait for it."""
 
     def __init__(self, fd: int, limit: int = MAX_QUEUED) -> None:
         self._fd = fd
@@ -55,7 +55,7 @@ class FrameSender:
         return True
 
     def put(self, frame: Frame, *, at_once: bool = False) -> None:
-        """Queue the frame even if the queue is full. `at_once`: send it without delay."""
+        """Queue the frame even if the queue is full. `at_once`: wake the telemetry thread to send it now."""
         self._queue.append(frame)
         if at_once or len(self._queue) == MAX_BATCH:
             self._wake.set()
@@ -66,7 +66,7 @@ class FrameSender:
             self._lost[outcome] += 1
 
     def close(self) -> None:
-        """Send what is queued and the frame `Ended`; return when the pipe has taken them."""
+        """Send the queued frames and `Ended`; return when the pipe has taken them."""
         self._closing.set()
         self._wake.set()
         if self._thread is not None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from coreserver.records.samples import Sample
 from coreserver.records.server import Event, ServerOutcome
 
-MAX_TEXT_BYTES = 4096  # a longer reason is cut
+MAX_TEXT_BYTES = 4096  # longer text is truncated
 OUTCOMES = tuple(ServerOutcome)  # an outcome is sent as its position in the enumeration
 
 _HEADER = struct.Struct("=HB")
@@ -91,7 +91,7 @@ _LOST = struct.Struct("=BQ")
 _U64 = struct.Struct("=Q")
 _U16 = struct.Struct("=H")
 _SAMPLE = struct.Struct("=QQQqqqqdQQQQq")
-_NOT_KNOWN = -1  # in a sample: the figure does not exist
+_NOT_KNOWN = -1  # in a sample: the figure is not available
 
 
 def _text(text: str) -> bytes:
@@ -223,7 +223,7 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Turns bytes, in pieces of any size, into frames."""
+    """Decoder of a stream of frames that arrives in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""

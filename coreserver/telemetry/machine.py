@@ -24,7 +24,7 @@ _NETSTAT = _open_kept("/proc/self/net/netstat")
 
 
 class MachineWatch:
-    """Measures the use of the machine from its creation on."""
+    """Measurement of the use of the machine since the creation of this object."""
 
     def __init__(self) -> None:
         self._before = _read_cpu_times()
@@ -53,9 +53,9 @@ def _read_cpu_times() -> tuple[float, float, float] | None:
 
 
 def listen_overflows() -> int | None:
-    """Return the handshakes since boot that met a full backlog (TcpExt ListenOverflows); None if it is not reported.
+    """Return the number of handshakes since boot that found a full backlog (TcpExt ListenOverflows).
 
-    The counter is for all listeners of the network namespace.
+    It counts all listeners of the network namespace. None: the kernel does not report it.
     """
     if _NETSTAT is None:
         return None

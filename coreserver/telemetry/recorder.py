@@ -2,8 +2,8 @@
 
 A `Recorder` belongs to one server model. The threads that accept and serve stamp records; all other threads read
 copies. Counts are kept for the life of the server, and records in a ring of the last MAX_RECENT connections. A run
-receives every record through its own `Subscription`, which counts the records it lost because it was not emptied in
-time.
+receives every record through its own `Subscription`, which counts the records that were lost because it was not emptied
+in time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class Totals:
 
 @dataclass(slots=True)
 class Subscription:
-    """The records that ended since it was opened and were not taken; at most `limit`."""
+    """Queue of the records that ended since it was created and were not taken yet, at most `limit`.
+
+    One thread takes, while the recorder adds.
+    """
 
     limit: int = MAX_SUBSCRIBED
     lost: int = 0
@@ -52,12 +55,19 @@ class Subscription:
 
     def take(self) -> list[ConnectionRecord]:
         """Remove and return the records so far, in the order of their end."""
-        # One at a time: a swap of the queue could lose a record that `offer` adds to the old one meanwhile.
+        # One at a time: if the queue were replaced, a record that `offer` adds at that moment could be lost.
         return [self._records.popleft() for _ in range(len(self._records))]
 
 
 class Recorder:
-    """Stamps, counts and keeps the connections of one server model. Any thread may call any method."""
+    """Records, counts and events of the connections of one server model. Any thread may call any method.
+
+    For each connection the accepting thread calls `accepted`, the serving thread `started`, and the thread that closes
+    it `finished`, each once and in this order; `started` is omitted if it was never served. The thread that has the
+    connection fills in the byte and message counts of its record before `finished`. One lock is held for each call, so
+    `totals` is consistent at every instant. No method blocks on a peer or a reader: a subscription that is full loses
+    records and counts them. Subclasses override the four methods that run under the lock.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards everything below
@@ -83,15 +93,16 @@ class Recorder:
             self._begin(record, worker, now_ns())
 
     def finished(self, record: ConnectionRecord, outcome: ServerOutcome) -> None:
-        """Record the end of the connection; its record does not change any more."""
+        """Record the end of the connection; its record does not change afterwards."""
         with self._lock:
             self._end(record, outcome, now_ns())
 
     def event(self, kind: str, detail: str, *, every_s: float = 0.0) -> None:
-        """Record an event for people to read, such as a refused accept.
+        """Add a line to the event list, such as a refused connection.
 
         Args:
-            every_s: record at most one event of this kind in this time, so that many peers do not fill the list.
+            every_s: minimum interval between events of this kind, so that many peers do not fill the list; events in
+                between are dropped.
         """
         at_ns = now_ns()
         with self._lock:
@@ -129,7 +140,7 @@ class Recorder:
     # --- copies for other threads --------------------------------------------------------------------------------
 
     def totals(self) -> Totals:
-        """Return the counts of this instant."""
+        """Return the current counts."""
         with self._lock:
             ended = sum(self._outcomes.values())
             in_service = self._started - (ended - self._waiting_ended)

@@ -11,12 +11,12 @@ from coreserver.telemetry.recorder import Recorder
 class RemoteRecorder(Recorder):
     """A recorder filled from frames, with the stamps of the other process.
 
-    Each frame is applied under the lock, so accepted = active + the sum of outcomes holds at any instant. Only one
-    thread may call `apply` and `end_all`.
+    Each frame is applied under the lock, so accepted == active + the sum of outcomes at every instant. Only one thread
+    may call `apply` and `end_all`.
     """
 
     def apply(self, frame: Frame) -> None:
-        """Apply one frame; frames about neither a connection nor an event are ignored.
+        """Apply one frame; a frame that is not about a connection or an event is ignored.
 
         Raises:
             WireError: the connection of the frame is not open.
@@ -50,7 +50,7 @@ class RemoteRecorder(Recorder):
             subscription.lost += count
 
     def end_all(self, outcome: ServerOutcome) -> None:
-        """End every open connection, because the other process is gone."""
+        """End every open connection, because the other process has ended."""
         with self._lock:
             for record in list(self._open.values()):
                 self._end(record, outcome, now_ns())

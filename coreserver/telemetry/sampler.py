@@ -1,10 +1,10 @@
 """Samples of a running server, about every 100 ms on the lab's clock.
 
-Every sample is a little early or late at random: at equal distances, arrivals at a constant rate would always be seen
+The interval varies at random. With equal intervals, a server with arrivals at a constant rate would always be sampled
 in the same phase, for example always busy or always idle.
 
-CPU time, memory, threads and context switches come from getrusage(2) and /proc/self, so they are of the whole process
-that serves. With `thread` placement that includes the control plane, and reports mark them `scope: process`.
+CPU time, memory and context switches come from getrusage(2) and /proc/self, so they belong to the whole serving
+process. With `thread` placement that includes the control plane; reports mark these figures with `scope: process`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _STATM = os.open(
 class ServerFigures:
     """Figures of a server at one instant.
 
-    `threads_*` count the server's own threads; None if the design has no such notion. `accept_queue` is the length of
+    `threads_*` count the server's own threads; None if the design has no such figure. `accept_queue` is the length of
     the backlog; None once the listener is closed.
     """
 
@@ -48,14 +48,19 @@ class ServerFigures:
 
 
 class Sampled(Protocol):
-    """A server to take samples of."""
+    """A server that can be sampled."""
 
     def snapshot(self) -> ServerFigures:
-        """Return the figures of this instant. Any thread may call it."""
+        """Return the current figures. Any thread may call it."""
 
 
 class Sampler:
-    """Takes samples of one server in its own thread and keeps the last MAX_SAMPLES."""
+    """Thread that samples one server about every INTERVAL_S and keeps the last MAX_SAMPLES samples.
+
+    Any thread may call any method; only `stop` blocks, for at most the sample in progress. The owner of the server
+    calls `start` after the server has started and `stop` after it has ended. There is no lock: the thread appends to a
+    deque, and `since` reads a copy.
+    """
 
     def __init__(self, server: Sampled) -> None:
         self._server = server
@@ -64,7 +69,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
-        """Start the thread. Call it once."""
+        """Start the thread. May be called once."""
         self._thread.start()
 
     def stop(self) -> None:

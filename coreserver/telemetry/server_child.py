@@ -1,6 +1,6 @@
-"""A server process seen from the lab: its telemetry frames as they arrive, and its end.
+"""A server process as its parent sees it: its telemetry frames as they arrive, and its end.
 
-reader (one thread per child):  stdout → frames, stderr → last words, until stdout ends; then the child is reaped
+reader (one thread per child):  stdout → frames, stderr → last lines, until stdout ends; then the child is reaped
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from coreserver.process_tree import read_stat
 from coreserver.telemetry.frames import Decoder, Frame, WireError
 
 TICK_S = 0.25
-# Without a frame for this long, a child that the kernel shows as stopped is ended; the freeze of one second in the
-# experiment of docs/stalled-server.md passes.
+# A child that the kernel reports as stopped is killed after this long without a frame. The freeze of one second in the
+# experiment of docs/stalled-server.md is shorter.
 MAX_PAUSE_S = 1.6
-MAX_SILENCE_S = 10.0  # a child sends a sample ten times a second
+MAX_SILENCE_S = 10.0  # a child sends a sample ten times per second
 EXIT_S = 1.0  # from the end of stdout to the end of the process
 
 
@@ -29,11 +29,11 @@ class ServerChild:
     Args:
         argv: the program and its arguments.
         cpus: the CPUs it may run on; None: those of this process.
-        on_frame: called by the reader for every frame; a WireError that it raises ends the child.
-        on_end: called by the reader, once, after the child was reaped: how it ended, as a sentence.
+        on_frame: called in the reader thread for every frame; if it raises WireError, the child is killed.
+        on_end: called once in the reader thread, after the child was reaped, with a sentence about how it ended.
 
     Raises:
-        CannotStart: the machine refuses the process or its reader thread.
+        CannotStart: the process or its reader thread cannot be started.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class ServerChild:
             self._child.kill(fault)
         ending = self._child.wait(EXIT_S) or self._child.end("closed its output but did not exit")
         self._close()
-        said = f"; its last words: {' | '.join(ending.last_words)}" if ending.last_words else ""
-        self._on_end(f"the server process {self.pid} {ending}{said}")
+        output = f"; its last output: {' | '.join(ending.last_lines)}" if ending.last_lines else ""
+        self._on_end(f"the server process {self.pid} {ending}{output}")
 
     def _follow(self) -> str:
         """Read frames until stdout ends; return why the child must be killed, or an empty text."""

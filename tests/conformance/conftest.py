@@ -2,12 +2,12 @@
 
 Which scenarios run for which case:
 
-- A model in an interpreter of its own takes a third of a second to start, and only the transport can differ there, not
-  the design. So scenarios marked `every_case` run for all models in a process, the others for `IN_A_PROCESS` only;
+- A model in a separate interpreter takes a third of a second to start, and only the transport can differ there, not the
+  design. So scenarios marked `every_case` run for all models in a process, the others for `IN_A_PROCESS` only;
   `make test ARGS=--every-case` runs every scenario for every case.
-- Scenarios marked `per_protocol`, each with its reason, depend on the bytes of the protocol: replies, the borders of
-  messages, counts. A second protocol runs them for every model. The others test the design around the bytes (accept,
-  limits, time-outs, drain, stop, faults of the network and the machine) and run for one protocol, the article's.
+- Scenarios marked `per_protocol`, each with its reason, depend on the bytes of the protocol: replies, message
+  boundaries, counts. A second protocol runs them for every model. The others test the design around the bytes (accept,
+  limits, timeouts, drain, stop, faults of the network and the machine) and run for one protocol, the article's.
 
 No scenario assumes an order of service. Which of several waiting clients is served next is the design's choice, so
 scenarios wait for any of them (`wait_next_greeted`). Only `test_facts.py` checks an order: the one that the design
@@ -35,7 +35,7 @@ CASES = [
     for name, model in MODELS.items()
     if placement in get_args(model.Config.model_fields["placement"].annotation)
 ]
-IN_A_PROCESS = ("event_loop", "c_threads")  # a model in an interpreter of its own, and a program of its own
+IN_A_PROCESS = ("event_loop", "c_threads")  # a model in a separate interpreter, and a C program
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,7 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def new_host(case: tuple[str, str]) -> NewHost:
-    """Return a function that makes a host of the case with the given options; the scenario starts and stops it."""
+    """Return a function that creates a host of the case with the given options; the scenario starts and stops it."""
     model, placement = case
     return lambda **options: host_for(server_config(model, placement=placement, **options))
 

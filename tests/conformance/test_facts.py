@@ -1,4 +1,4 @@
-"""What a design declares about itself is what its servers do."""
+"""The facts that each design declares are true of its servers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def serves_one_at_a_time(model: str) -> bool:
 
 
 def waiting_in(server: ServerHost) -> int | None:
-    """Return how many clients wait in the place where this design lets them wait."""
+    """Return how many clients wait: in the queue of the design if it has one, else in the backlog."""
     snapshot = server.snapshot()
     return snapshot.accept_queue if snapshot.queue_depth is None else snapshot.totals.waiting
 

@@ -113,11 +113,11 @@ def fill(peer: Peer, total: int = 32_000_000) -> None:
         return
 
 
-def test_write_timeout_closes_a_deaf_peer(start: StartServer) -> None:
+def test_write_timeout_closes_a_stalled_reader(start: StartServer) -> None:
     server = start(write_timeout_s=0.3, idle_timeout_s=60.0)
-    with Peer(server, receive_buffer=4096) as deaf:
-        deaf.wait_greeted()
-        fill(deaf)
+    with Peer(server, receive_buffer=4096) as stalled:
+        stalled.wait_greeted()
+        fill(stalled)
         wait_until(lambda: outcomes(server) == {"write_timeout": 1}, "the write timeout is counted")
     assert_healthy(server)
 
@@ -138,12 +138,12 @@ def test_slow_reader_survives_the_write_timeout(start: StartServer) -> None:
 
 
 @pytest.mark.parametrize("model", ["event_loop", "c_threads", "thread_per_client"])
-def test_max_session_ends_a_late_deaf_peer(model: str) -> None:
-    with running(model, max_session_s=1.0) as server, Peer(server, receive_buffer=4096) as deaf:
-        deaf.wait_greeted()
+def test_max_session_ends_a_stalled_reader(model: str) -> None:
+    with running(model, max_session_s=1.0) as server, Peer(server, receive_buffer=4096) as stalled:
+        stalled.wait_greeted()
         time.sleep(0.7)  # a send may then block for longer than is left of the session
         with suppress(ConnectionResetError, BrokenPipeError):
-            fill(deaf)
+            fill(stalled)
         wait_until(lambda: bool(server.recent()), "the session ended")
         [record] = server.recent()
     assert record.outcome == "session_timeout"

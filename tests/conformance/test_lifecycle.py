@@ -1,4 +1,4 @@
-"""Start, drain and stop: what each promises, whatever the peers do."""
+"""Start, drain and stop: their guarantees, for any behaviour of the peers."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_interpreter_ends_while_clients_idle(thread_model: str, sent: int) -> No
                 wait_next_greeted(idle)
                 print("ready", flush=True)
                 while True:
-                    time.sleep(0.02)  # pause() would sleep on if the signal came just before it
+                    time.sleep(0.02)  # pause() would wait without end if the signal arrived just before it
         except KeyboardInterrupt:
             pass
         """,

@@ -18,7 +18,7 @@ from coreserver.child_process import MAX_KEPT_BYTES, ManagedChild, dispatch
 from coreserver.errors import CannotStart
 from coreserver.process_tree import read_stat
 
-DEADLINE_S = 30.0  # of anything that happens at once on a quiet machine
+DEADLINE_S = 30.0  # deadline for events that are immediate on a quiet machine
 ECHO = "while read line; do echo $line; done"
 
 
@@ -80,23 +80,23 @@ def test_output_and_exit_code_are_reported(spawn: Spawn, selector: selectors.Bas
     ending = child.wait(DEADLINE_S)
     assert ending is not None
     assert output == b"out\n"
-    assert (ending.code, ending.last_words) == (7, ("err",))
+    assert (ending.code, ending.last_lines) == (7, ("err",))
     assert str(ending) == "ended with exit code 7"
 
 
-def test_instant_death_keeps_last_words(spawn: Spawn) -> None:
+def test_instant_death_keeps_last_lines(spawn: Spawn) -> None:
     child = spawn("echo gone >&2; kill -SEGV $$", lambda _: None)
     ending = child.wait(DEADLINE_S)
     assert ending is not None
-    assert ending.last_words == ("gone",)
+    assert ending.last_lines == ("gone",)
     assert str(ending) == "was killed by SIGSEGV"
     assert child.end("too late") == ending
 
 
-def test_stdout_joins_last_words(spawn: Spawn) -> None:
+def test_stdout_joins_last_lines(spawn: Spawn) -> None:
     ending = spawn("echo one; echo two >&2; echo three").wait(DEADLINE_S)
     assert ending is not None
-    assert ending.last_words == ("one", "two", "three")
+    assert ending.last_lines == ("one", "two", "three")
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -107,7 +107,7 @@ def test_output_of_1_gb_is_bounded(stream: str, spawn: Spawn, selector: selector
     ending = child.wait(DEADLINE_S)
     assert ending is not None
     assert ending.code == 0
-    assert len("".join(ending.last_words)) == MAX_KEPT_BYTES
+    assert len("".join(ending.last_lines)) == MAX_KEPT_BYTES
 
 
 def test_ignored_term_leads_to_kill(spawn: Spawn, selector: selectors.BaseSelector) -> None:
@@ -175,7 +175,7 @@ def test_large_input_does_not_block(spawn: Spawn, selector: selectors.BaseSelect
 def test_no_lifeline_means_empty_stdin(spawn: Spawn) -> None:
     ending = spawn(f"{ECHO}; echo end of input", has_stdin=False).wait(DEADLINE_S)
     assert ending is not None
-    assert ending.last_words == ("end of input",)
+    assert ending.last_lines == ("end of input",)
 
 
 def test_kill_from_two_threads(spawn: Spawn) -> None:

@@ -1,11 +1,11 @@
 """The client process: `python -m coreserver.clients.worker`.
 
-stdin:   the spec, then the start of the run, then perhaps `cancel`; the process exits at once when stdin ends
+stdin:   the spec, then the start of the run, optionally `cancel`; the process exits at once when stdin ends
 stdout:  "ready" when the schedule is computed, then reports, at least one per second
 result:  in the file that the spec names
 
-Several processes share a run and its start time, so each waits for the start line. `cancel` ends the traffic and
-delivers what was recorded.
+Several processes share a run and its start time, so each waits for the start line. After `cancel` the process ends its
+clients and writes the result recorded so far.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ async def _measure(session: WorkerSession, results: list[WorkerResult]) -> None:
 
 
 class _Output:
-    """stdout, for the lines of the protocol only.
+    """Non-blocking output to stdout, for the lines of the protocol only.
 
-    Does not wait for the parent while clients run: a parent too busy to read would otherwise stop the load.
+    It does not wait for the parent while clients run: otherwise a parent that is too busy to read would stop the load.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class _Output:
 
 
 def _die(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """End the process after a callback has raised: a result with a client that silently stopped would be wrong."""
+    """End the process after an exception in a callback: a result with a client that silently stopped would be wrong."""
     error = context.get("exception")
     print(context["message"], file=sys.stderr)  # noqa: T201
     traceback.print_exception(error)
@@ -128,7 +128,7 @@ def _die(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 def _follow_stdin(lines: Iterator[bytes], cancel: Callable[[], None]) -> None:
-    """Follow the orders on stdin, and exit when it ends: the parent is gone."""
+    """Handle the commands on stdin, and exit when stdin ends, because the parent has exited."""
     for line in lines:
         if line == worker_protocol.CANCEL:
             cancel()

@@ -2,9 +2,9 @@
 
     start ──connect──▶ connected ──▶ greeted ──▶ …sends and replies… ──▶ ended (ClientOutcome)
 
-Nothing is sent before the greeting `*`. A subclass decides what to send and when to end; this module has what all
-clients share: sockets, stamps, the check, the timeout and the outcome of every end. Clients read and write their
-sockets themselves; `epoll.py` gives the reason.
+Nothing is sent before the greeting `*`. A subclass decides what to send and when to end. This module implements what
+all clients share: sockets, time stamps, the check of replies, the timeout and the outcome. Clients read and write their
+sockets without asyncio transports; `epoll.py` gives the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from coreserver.records.client import ClientOutcome, ClientRecord, LogEvent, Log
 from coreserver.records.place import Place
 
 READ_BYTES = 65536
-MAX_LOGGED_BYTES = 1024  # of one send or receive, because people read the log
+MAX_LOGGED_BYTES = 1024  # of one send or receive; the log is for human readers
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
 _CONNECT_OUTCOMES = {
@@ -42,21 +42,23 @@ _CONNECT_OUTCOMES = {
 
 
 class ClientConnection(ABC):
-    """A client from its due time to its end.
+    """One client connection from its due time to its end. Loop thread only; no method blocks.
 
-    A kind of client overrides five hooks: `socket_options` and `on_connected` have defaults; `on_greeted`,
-    `on_progress` and `is_waiting_for_peer` are required. It calls `send`, `end` and the other methods below.
+    Subclasses, one per kind of client, override five hooks: `socket_options` and `on_connected` have defaults;
+    `on_greeted`, `on_progress` and `is_waiting_for_peer` are required. They call `send`, `end` and the other methods
+    below. Each client ends with exactly one outcome: refused, reset, wrong and missing replies are outcomes, never
+    exceptions. `end` closes the socket; after it, no hook is called and no byte is sent.
 
     Args:
-        context: what all clients of the process share.
-        record: filled in as the client goes on.
+        context: state shared by all clients of the process.
+        record: filled in while the client runs.
         place: the position of the connection in the run.
         timeout_s: the client times out after this long without progress while it waits for its greeting or a reply.
 
     Attributes:
         keeps_log: record every send and receive; for groups with few clients.
-        replies: the replies that the server owes.
-        read_bytes: the maximum that is read at once.
+        replies: the expected replies.
+        read_bytes: maximum number of bytes per read.
     """
 
     keeps_log = False
@@ -71,7 +73,7 @@ class ClientConnection(ABC):
         self._phase: Phase | None = None
         self._sock: socket.socket | None = None
         self._is_connecting = False
-        self._unsent = b""  # what the kernel has not taken yet
+        self._unsent = b""  # data that the kernel has not taken yet
         self._reads = READ  # 0 while reading is paused
         self.read_bytes = READ_BYTES
         self.replies = Replies(context.columns)
@@ -91,11 +93,11 @@ class ClientConnection(ABC):
 
     @abstractmethod
     def on_progress(self, at_ns: int, reply: bytes) -> None:
-        """Go on: `reply` was received and is right. It is empty if the kernel has taken data that was waiting."""
+        """Continue: `reply` was received and is correct, or it is empty and the kernel has taken the unsent data."""
 
     @abstractmethod
     def is_waiting_for_peer(self) -> bool:
-        """Whether the greeted client can go on only when its peer acts, so that the timeout applies."""
+        """Return whether the greeted client waits for its peer, so that the timeout applies."""
 
     def socket_options(self) -> Sequence[tuple[int, int, int]]:
         """Return options to set before connect(2): level, name and value of each, as for setsockopt(2)."""
@@ -139,7 +141,7 @@ class ClientConnection(ABC):
         self._connected(failure)
 
     def send(self, data: bytes, reply: bytes) -> int:
-        """Send `data`, for which the peer owes `reply`; return the time of the send."""
+        """Send `data` and expect `reply`; return the time of the send."""
         self.replies.owe(reply)
         self.record.bytes_sent += len(data)
         sent_ns = now_ns()
@@ -149,7 +151,7 @@ class ClientConnection(ABC):
         return sent_ns
 
     def write(self, data: bytes) -> None:
-        """Send `data` without recording it: what the kernel takes now, and the rest as soon as it takes more."""
+        """Send `data` without recording it; data that the kernel does not take now is sent later."""
         if self.record.outcome is not None:
             return
         if self._unsent:
@@ -173,13 +175,13 @@ class ClientConnection(ABC):
         self._watch()
 
     def describe_state(self) -> str:
-        """Return how far the client has come, for the detail of its outcome."""
+        """Return the progress of the client as text, for the detail of its outcome."""
         if self.record.connected_ns is None:
             return "while connecting"
         if self.record.greeted_ns is None:
             return "while waiting for the greeting"
         owed = self.replies.owed
-        return f"with {owed} reply byte{'s' * (owed != 1)} owed"
+        return f"with {owed} reply byte{'s' * (owed != 1)} missing"
 
     def cancel(self) -> None:
         """End the client now, in any state."""
@@ -207,7 +209,7 @@ class ClientConnection(ABC):
         self._close()
 
     def pause_reading(self) -> None:
-        """Receive only when `read` is called."""
+        """Stop receiving, except when `read` is called."""
         self._reads = 0
         self._change(WRITE if self._unsent else 0)
 
@@ -231,7 +233,7 @@ class ClientConnection(ABC):
             cast(socket.socket, self._sock).shutdown(socket.SHUT_WR)
 
     def reset_at_close(self) -> None:
-        """Make the later close send a RST and discard what was not sent or read."""
+        """Make the later close send a RST and discard all data that was not sent or read."""
         if self._sock is not None:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
 
@@ -248,7 +250,7 @@ class ClientConnection(ABC):
             self.read(self.read_bytes)
 
     def data_received(self, data: bytes) -> None:
-        """Check received bytes, then let the client go on."""
+        """Check received bytes, then call `on_greeted` or `on_progress`."""
         at_ns = now_ns()
         record = self.record
         if record.outcome is not None:
@@ -258,7 +260,7 @@ class ClientConnection(ABC):
         greeted_now = record.greeted_ns is None
         if greeted_now:
             if not data.startswith(GREETING):
-                self.end(ClientOutcome.CORRUPTED, f"expected the greeting {GREETING!r}, saw {quote(data)}")
+                self.end(ClientOutcome.CORRUPTED, f"expected the greeting {GREETING!r}, received {quote(data)}")
                 return
             record.greeted_ns = at_ns
             if self.keeps_log:
@@ -277,7 +279,7 @@ class ClientConnection(ABC):
             self.on_progress(at_ns, data)
 
     def eof_received(self) -> None:
-        """Handle the end of the peer's side: too early, unless a kind of client expects it."""
+        """Handle the end of the peer's stream: too early, unless a subclass expects it and overrides this method."""
         if self.record.greeted_ns is None:
             self.end(ClientOutcome.REFUSED, "closed by the peer without a greeting")
         else:

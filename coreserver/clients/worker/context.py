@@ -1,4 +1,4 @@
-"""What all clients of one client process share: their target, timers and counts, and where they record."""
+"""State that all clients of one client process share: target, timers, counts, limits and records."""
 
 from __future__ import annotations
 
@@ -24,13 +24,22 @@ class Cancellable(Protocol):
 
 
 class WorkerContext:
-    """The shared state of one run in one process. Only the thread of the loop may use it.
+    """State of one run in one client process, shared by all its clients. Loop thread only, so it has no lock.
+
+    Each client calls `enter` when it is created and adds itself to `open` when it starts. The session waits on `counts`
+    for the last client, and calls `cancel` and `close`.
 
     Attributes:
-        records: every connection of this process; the index of a connection stands for it in `columns`.
-        open: the clients that have begun and not ended, in the order of their begin.
-        max_open: the number of connections that may be open; the rest of the descriptors is for the process itself.
-        is_over: nothing new may begin.
+        target: the address to connect to, with the source addresses.
+        timers: timers with the resolution that due times need.
+        poller: readiness of the clients' sockets.
+        counts: clients by phase, and the records that changed.
+        columns: the messages of all clients.
+        records: every connection of this process; its index identifies a connection in `columns`.
+        places: the position of each of `records` in the run.
+        open: the clients that have started and not ended, in the order of their start.
+        max_open: the maximum number of open connections; the other descriptors are for the process itself.
+        is_over: whether no client may start or send another message.
     """
 
     def __init__(
@@ -49,21 +58,21 @@ class WorkerContext:
         self._timeouts: dict[int, Timeouts] = {}
 
     def enter(self, record: ClientRecord, place: Place) -> int:
-        """Add a client; return its index."""
+        """Register the record of a new client; return its index."""
         self.records.append(record)
         self.places.append(place)
         self.counts.expect(1)
         return len(self.records) - 1
 
     def timeouts(self, timeout_s: float) -> Timeouts:
-        """Return the watch over all clients with that timeout."""
+        """Return the object that watches all clients with this timeout."""
         timeout_ns = round(timeout_s * NS_PER_S)
         if timeout_ns not in self._timeouts:
             self._timeouts[timeout_ns] = Timeouts(self.timers, timeout_ns)
         return self._timeouts[timeout_ns]
 
     def cancel(self) -> None:
-        """End every client that has begun, and begin no other."""
+        """End every client that has started, and prevent the start of others."""
         self.is_over = True
         for client in list(self.open):
             client.cancel()

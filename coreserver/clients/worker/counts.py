@@ -20,7 +20,7 @@ class Phase(StrEnum):
 
 
 class ClientCounts:
-    """Counts of clients by phase, and the changed records. Only the thread of the loop may use it."""
+    """Counts of clients by phase, and the changed records. Loop thread only."""
 
     def __init__(self) -> None:
         self._in_phase = dict.fromkeys(Phase, 0)
@@ -39,7 +39,7 @@ class ClientCounts:
             self._all_closed.set()
 
     def move(self, record: ClientRecord, old: Phase | None, new: Phase) -> None:
-        """Count the client of `record` in `new` and no longer in `old`; None: it had not begun."""
+        """Count the client of `record` in `new` and no longer in `old`; `old` is None for a client that begins."""
         if old is not None:
             self._in_phase[old] -= 1
         self._in_phase[new] += 1
@@ -50,7 +50,7 @@ class ClientCounts:
         await self._all_closed.wait()
 
     def by_phase(self, due: int) -> dict[str, int]:
-        """Return the number of clients in each phase, and `due`: how many were due so far."""
+        """Return the number of clients in each phase, and under `due` the given number of due clients."""
         return {"due": due} | {phase.value: count for phase, count in self._in_phase.items()}
 
     @property

@@ -1,7 +1,7 @@
 """The client of closed and open groups: it sends each message after the reply to the one before.
 
-The same few steps happen a hundred thousand times a second: a whole reply is received, compared and stamped, and the
-next message is sent. `on_event` and `_send` do only that; `ClientConnection` handles everything else.
+The same few steps happen up to 100,000 times per second: a whole reply is received, compared and stamped, and the next
+message is sent. `on_event` and `_send` do only that; `ClientConnection` handles everything else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNLIMITED = sys.maxsize
 
 
 class EchoClient(ClientConnection):
-    """Sends `messages` messages from `pool`, starting with number `first`, and closes.
+    """A client that sends `messages` messages from `pool`, starting with number `first`, and closes.
 
     Args:
         think_ns: pauses between a reply and the next message, used in turn from number `think_from` on.
@@ -61,7 +61,7 @@ class EchoClient(ClientConnection):
         self._whole_bytes = min(READ_BYTES, len(pool[0].reply) + 1)  # one more, to detect a surplus byte
         self._stamps = context.columns.stamps
         self._row = 0  # of the message in progress
-        self._reply: bytes | None = None  # owed, and nothing of it was received yet
+        self._reply: bytes | None = None  # the expected reply; None once a part of it was received
         self._due_ns = 0  # of the next message, while thinking
         self._is_thinking = False
 
@@ -73,14 +73,14 @@ class EchoClient(ClientConnection):
 
     @override
     def on_event(self, events: int) -> None:
-        # Nearly always the whole reply; everything else takes the general path.
+        # Nearly always the whole reply has arrived; everything else takes the general path.
         if events != READ or self._reply is None:
             super().on_event(events)
             return
         try:
             data = self._recv(self.read_bytes)
         except OSError:
-            super().on_event(events)  # meets the same error and records it
+            super().on_event(events)  # gets the same error and records it
             return
         if data == self._reply:
             self._progress_ns = at_ns = now_ns()
@@ -141,6 +141,6 @@ class EchoClient(ClientConnection):
         try:
             taken = self._send_now(data)
         except OSError:
-            taken = 0  # `write` meets the same error and handles it
+            taken = 0  # `write` gets the same error and handles it
         if taken < len(data):
             self.write(data[taken:])

@@ -1,8 +1,8 @@
-"""Readiness of sockets for clients that read and write themselves: an epoll instance inside the event loop.
+"""Readiness of sockets for clients without asyncio transports: an epoll instance inside the event loop.
 
-The transports of an event loop are made for long connections with large data. Creating one costs as much as a whole
-short exchange, and at a hundred thousand small replies a second their layers cost time too: without them a connection
-costs a third less.
+The transports of an event loop are designed for long connections with large data. Creating one costs as much as a whole
+short exchange, and their layers cost time for each of up to 100,000 small replies per second: without transports a
+connection costs a third less.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import select
 from collections.abc import Callable
 
 READ, WRITE = select.EPOLLIN, select.EPOLLOUT
-MAX_BATCH = 32  # sockets handled in one turn of the loop, which has other work too
+MAX_BATCH = 32  # sockets handled in one turn of the loop, which has other work to do
 
 Handler = Callable[[int], object]
 
 
 class Poller:
-    """Calls the handler of every socket that is ready. Only the thread of the loop may use it.
+    """Poller that calls the handler of every ready socket. Loop thread only.
 
     Args:
-        catch_up: called after each socket; does what is due and returns whether there was any. If so, the poller asks
-            again which sockets are ready, because a descriptor may belong to another socket by then.
+        catch_up: called after each socket; runs the due callbacks and returns whether there were any. If so, the poller
+            polls again, because a descriptor may belong to another socket by then.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, catch_up: Callable[[], bool]) -> None:

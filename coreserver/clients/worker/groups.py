@@ -1,4 +1,4 @@
-"""The clients of a group: made when they are due, and made again when they reconnect."""
+"""The clients of a group: created when they are due, and created again for each reconnect."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from coreserver.records.client import ClientRecord, GroupCount
 from coreserver.records.place import Place
 
 _Here = tuple[WorkerContext, ClientRecord, Place]  # the first arguments of every client
-THINK_STRIDE = 61  # between the first pauses of consecutive clients
+THINK_STRIDE = 61  # distance between the first think times of consecutive clients
 
 
 class GroupClients:
-    """The clients of one group in this process.
+    """The clients of one group in this process. Loop thread only.
 
     Args:
         index: the number of the group in the load.
         prefix: see `name_prefixes`.
-        share: the number of this process, and the number of processes; the clients are dealt out in turn.
+        share: the number of this process, and the number of processes, which take the clients in turn.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class GroupClients:
         self._index = index
         self._prefix = prefix
         self._numbers = range(share[0], len(plan.due_ns), share[1])
-        self._at = 0  # how many of them have been made
-        self._returns: dict[int, int] = {}  # by client: how often it has reconnected, which no plan contains
+        self._at = 0  # how many of them have been created
+        self._returns: dict[int, int] = {}  # number of reconnects by client; the plan does not contain them
         self._returning: set[int] = set()  # clients that think before they reconnect
         self._zero_ns = 0
         self._actions: tuple[Action, ...] = actions_of(group) if isinstance(group, ScriptGroup) else ()
-        context.counts.expect(1)  # the group itself, until it makes no more clients
+        context.counts.expect(1)  # the group itself, until it has created its last client
 
     def begin(self, zero_ns: int) -> None:
-        """Make the clients as they become due; the run starts at `zero_ns`."""
+        """Create and start the clients as they become due; the run starts at `zero_ns`."""
         self._zero_ns = zero_ns
         self._wait_for_next()
 
@@ -65,7 +65,10 @@ class GroupClients:
         return planned + sum(self._returns.values())
 
     def cancel(self) -> None:
-        """Make no more clients. Those due by now, and those of a fixed number, are recorded as not started."""
+        """Create no more clients.
+
+        Clients that are already due, and all of a group with a fixed number, are recorded as not started.
+        """
         for _ in self._returning:
             self._context.counts.count_closed()
         self._returning.clear()
@@ -77,7 +80,7 @@ class GroupClients:
             self._context.counts.count_closed()
 
     def count(self, at_ns: int, started: int) -> GroupCount:
-        """Return how much of the plan was carried out."""
+        """Return the numbers of planned, due and started clients."""
         return GroupCount(self._group.name, self._group.kind, len(self._numbers), self.due(at_ns), started)
 
     def _wait_for_next(self) -> None:
@@ -123,7 +126,7 @@ class GroupClients:
 
     def _make_closed(self, here: _Here, group: ClosedGroup, number: int, turn: int) -> ClientConnection:
         plan, until_ns = self._plan, self._start_ns() + round(group.duration_s * NS_PER_S)
-        sent = turn * (group.messages_per_connection or 0)  # by its earlier connections, which it continues
+        sent = turn * (group.messages_per_connection or 0)  # messages of the client's earlier connections
         return EchoClient(
             *here,
             plan.pool,
@@ -161,5 +164,5 @@ def groups_of(
 
 
 def name_prefixes(load: LoadConfig) -> list[str]:
-    """Return what precedes conn1, conn2 … in each group: the name of the group, if there are several."""
+    """Return the prefix of the client names of each group: the name of the group, if there are several groups."""
     return [f"{group.name}-" if len(load.clients) > 1 else "" for group in load.clients]

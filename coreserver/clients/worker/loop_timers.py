@@ -1,4 +1,4 @@
-"""Timers on the event loop of a client process, with precedence for callbacks that are just due."""
+"""Timers on the event loop of a client process, with precedence for callbacks that have just become due."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import asyncio
 from coreserver.clock import now_ns
 from coreserver.timerfd import Timers
 
-FAR_BEHIND_NS = 5_000_000  # callbacks that are later than this have no precedence
+FAR_BEHIND_NS = 5_000_000  # no precedence if the earliest callback is later than this
 
 
 class LoopTimers(Timers):
-    """Timers on `loop`. Only the thread of the loop may use them."""
+    """Timers on `loop`. Loop thread only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -19,9 +19,10 @@ class LoopTimers(Timers):
         loop.add_reader(self.fd, self.ready)
 
     def catch_up(self) -> bool:
-        """Call what became due a moment ago instead of at the next turn of the loop; return whether there was any.
+        """Call the due callbacks without waiting for the next turn of the loop; return whether there were any.
 
-        What is further behind waits for the next turn: a process that cannot keep up must not neglect the replies too.
+        If the earliest is later than FAR_BEHIND_NS, all wait for the next turn, so that a process that cannot keep up
+        still reads replies.
         """
         due_ns = self.next_due_ns()
         if due_ns is None or not 0 <= now_ns() - due_ns < FAR_BEHIND_NS:

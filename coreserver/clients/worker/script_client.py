@@ -15,7 +15,7 @@ from coreserver.records.place import Place
 
 
 class ScriptClient(ClientConnection):
-    """Plays `actions` after the greeting."""
+    """A client that runs `actions` after the greeting, in order."""
 
     keeps_log = True
 
@@ -57,7 +57,7 @@ class ScriptClient(ClientConnection):
         return super().describe_state()
 
     def _play(self) -> None:
-        """Do all actions that are possible now, until one has to wait or the script is over."""
+        """Run the next actions until one has to wait or the script is over."""
         while self._next < len(self._actions):
             if not self._do(self._actions[self._next]):
                 return
@@ -68,7 +68,7 @@ class ScriptClient(ClientConnection):
             self.end(ClientOutcome.COMPLETED)
 
     def _do(self, action: Action) -> bool:
-        """Do `action`; return False if the next one has to wait."""
+        """Run `action`; return False if the script has to wait."""
         match action:
             case Say():
                 return self._say(action)
@@ -97,13 +97,13 @@ class ScriptClient(ClientConnection):
             row = self._context.columns.add(self._index, due_ns if self._has_sent else self._first_due_ns(), sent_ns)
             self._has_sent = True
             if reply_end is None:
-                self._context.columns.answered(row, sent_ns)
+                self._context.columns.mark_answered(row, sent_ns)
             else:
                 self.replies.stamp_at(row, reply_end)
         return True
 
     def _first_due_ns(self) -> int:
-        """Return when the first message was due: as if the greeting had cost no time."""
+        """Return when the first message was due: as if the greeting had taken no time."""
         return self.record.due_ns + self._paused_for_ns
 
     def _await(self, text: bytes) -> bool:

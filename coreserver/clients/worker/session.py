@@ -24,8 +24,8 @@ MAX_ROWS = 8  # per report: encoding more would show in the lateness, because no
 MAX_LAST_ROWS = 1000
 LAG_EVERY_NS = 10 * NS_PER_MS
 
-# A run keeps every fact, so it must end before the memory is full: this is about 250 MB here, and a few times as much
-# where the results are merged.
+# A run keeps all records in memory, so their number is limited: this is about 250 MB here, and a few times as much in
+# the process that merges the results.
 MAX_MESSAGES = 8_000_000
 MAX_CONNECTIONS = 500_000
 
@@ -41,7 +41,16 @@ class Output(Protocol):
 
 
 class WorkerSession:
-    """Runs the clients of `groups`; the run starts at `started_ns`, in the near future."""
+    """One run in one client process: starts the clients of `groups`, reports progress and returns the result.
+
+    `measure`, `report` and `last_report` are called in the loop's thread; only `cancel` may be called by another. The
+    run ends when every client has ended. A run that reaches MAX_MESSAGES or MAX_CONNECTIONS starts no more clients and
+    names the limit in its result. Reports never block: while the pipe is full, none is sent.
+
+    Args:
+        started_ns: the start of the run, which may be slightly in the future.
+        processes: the number of processes that share the run and its limits.
+    """
 
     def __init__(
         self, context: WorkerContext, groups: Sequence[GroupClients], out: Output, started_ns: int, *, processes: int
@@ -56,17 +65,17 @@ class WorkerSession:
         self._reported_ns = 0
         self._cancelled = False
         self._stopped_by: str | None = None
-        # Its own timers: among those of the clients it would measure how many clients are due.
+        # Separate timers: behind the callbacks of clients, the lag would depend on the number of due clients.
         self._lag_timers = LoopTimers(context.timers.loop)
         self._lags = array("q")
 
     def cancel(self) -> None:
-        """End every client and thereby the traffic. Called by the lifeline thread."""
+        """End every client, and with them the run. Called in the lifeline thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: every client has ended
             self._context.timers.loop.call_soon_threadsafe(self._cancel)
 
     async def measure(self) -> WorkerResult:
-        """Run every client to its end."""
+        """Run every client to its end; return the result."""
         context = self._context
         self._cpu_before_s = time.process_time()
         for group in self._groups:
@@ -101,13 +110,13 @@ class WorkerSession:
             self._out.send(self._encode_report(MAX_ROWS))
 
     def last_report(self) -> bytes:
-        """Return the report at the end."""
+        """Return the report for the end of the run."""
         return self._encode_report(MAX_LAST_ROWS)
 
     def _keep_reporting(self) -> None:
         self._check_limits()
         self.report()
-        # On the loop, not on `timers`, where late clients come first: an overloaded process must still report.
+        # Not on `timers`, where the callbacks of late clients come first: an overloaded process must still report.
         self._reporting = self._context.timers.loop.call_later(REPORT_EVERY_NS / NS_PER_S, self._keep_reporting)
 
     def _encode_report(self, at_most: int) -> bytes:
@@ -129,9 +138,9 @@ class WorkerSession:
         messages, connections = len(self._context.columns), len(self._context.records)
         if self._stopped_by is None and (messages > self._max_messages or connections > self._max_connections):
             self._stopped_by = (
-                f"MAX_MESSAGES: a run keeps {MAX_MESSAGES:,}"
+                f"MAX_MESSAGES: a run keeps at most {MAX_MESSAGES:,}"
                 if messages > self._max_messages
-                else f"MAX_CONNECTIONS: a run keeps {MAX_CONNECTIONS:,}"
+                else f"MAX_CONNECTIONS: a run keeps at most {MAX_CONNECTIONS:,}"
             )
             self._context.is_over = True
             for group in self._groups:
@@ -143,7 +152,7 @@ class WorkerSession:
         self._lag_timers.at(next_ns, lambda: self._measure_lag(next_ns))
 
     def _usage(self, ended_ns: int) -> WorkerUsage:
-        lags = sorted(self._lags[1:]) or [0]  # the first was before the run
+        lags = sorted(self._lags[1:]) or [0]  # the first was measured before the run
         return WorkerUsage(
             pid=os.getpid(),
             cpu_s=time.process_time() - self._cpu_before_s,

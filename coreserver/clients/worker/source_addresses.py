@@ -1,4 +1,4 @@
-"""The target of the clients, and the source addresses they connect from."""
+"""The target of the clients, and the source addresses from which they connect."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ipaddress import ip_address
 from coreserver.clients.allowed_targets import refusal
 from coreserver.errors import ConfigError
 
-MAX_PER_SOURCE_ADDRESS = 10_000  # past about 14,000 the kernel's search for a free port takes longer and longer
+MAX_PER_SOURCE_ADDRESS = 10_000  # above about 14,000 the kernel needs more and more time to find a free port
 SOURCE_ADDRESSES = 250  # 127.0.0.1 to 127.0.0.250
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; in the socket module since Python 3.12
 
 
 class ClientTarget:
-    """A numeric address; IPv4 loopback addresses are reached from 127.0.0.1, 127.0.0.2 … in turn.
+    """The numeric target address. Clients connect to an IPv4 loopback address from 127.0.0.1, 127.0.0.2 … in turn.
 
     Process number `process` of `processes` uses every n-th source address, so that no two processes share one.
     """
@@ -32,7 +32,7 @@ class ClientTarget:
         """Return a non-blocking socket for connection `number` (from 0), bound to its source address.
 
         Raises:
-            OSError: the machine has no descriptor or no address left.
+            OSError: there is no descriptor or no address left.
         """
         sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:

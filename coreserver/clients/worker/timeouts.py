@@ -17,11 +17,11 @@ class Waiter(Protocol):
     """An object with a timeout."""
 
     def on_timeout(self, at_ns: int) -> None:
-        """Handle a timeout that has passed since `watch`; call `watch` again to wait further."""
+        """Handle the end of the timeout that `watch` started; call `watch` again to wait further."""
 
 
 class Timeouts:
-    """Calls `on_timeout` of each waiter `timeout_ns` after it began to wait. Only the thread of the loop may use it."""
+    """Queue of waiters; calls `on_timeout` of each one `timeout_ns` after it began to wait. Loop thread only."""
 
     def __init__(self, timers: Timers, timeout_ns: int) -> None:
         self._timers = timers
@@ -30,7 +30,7 @@ class Timeouts:
         self._is_armed = False
 
     def watch(self, waiter: Waiter, since_ns: int) -> None:
-        """Call `waiter` once, about `timeout_ns` after `since_ns`, which is about now."""
+        """Call `on_timeout` of `waiter` once, about `timeout_ns` after `since_ns`, which must be about now."""
         self._since[waiter] = since_ns
         if not self._is_armed:
             self._arm()

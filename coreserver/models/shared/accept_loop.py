@@ -1,10 +1,10 @@
 """The listening socket, and the accept loop of the blocking designs.
 
-    accept thread:  wait for the listener or a wake ─ accept ─ on_accept(connection) ─ wait …
+    accept thread:  wait for the listener or a wake-up ─ accept ─ on_accept(socket, peer) ─ wait …
     other threads:  wake, close
 
-The loop never waits for a fixed time to notice a stop: close(2) does not wake a thread blocked in accept(2), and the
-next connect would still succeed. So it waits in a selector for the listener and for a socketpair that wakes it.
+close(2) does not wake a thread that is blocked in accept(2), and the next connection attempt would still succeed. So
+the loop waits in a selector for the listener and for a socketpair that wakes it; it never polls.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRANSIENT = {
     errno.EPROTO,
 }
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-PAUSE_S = 0.1  # after EXHAUSTED: retrying at once made 475,000 failing accepts per second and used a whole core
+PAUSE_S = 0.1  # after EXHAUSTED: without a pause, 475,000 failing accepts per second used a whole core
 LINGER_S = 0.1  # how long a refused peer has to read its EOF; closing with unread input would reset it
 
 _LOWEST_PORT = 10240
@@ -51,7 +51,7 @@ def listen(host: str, port: int, backlog: int) -> socket.socket:
     A listener on an ephemeral port would let a client that retries a stopped server connect to itself.
 
     Raises:
-        PortInUse: another socket listens there.
+        PortInUse: another socket listens on this address and port.
         ConfigError: this machine has no such address.
         CannotStart: there is no descriptor or no free port left.
     """
@@ -68,7 +68,7 @@ def _listen_on(host: str, port: int, backlog: int) -> socket.socket:
     try:
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
-        raise CannotStart(f"no socket for the listener: {error.strerror}") from error
+        raise CannotStart(f"cannot create the listening socket: {error.strerror}") from error
     try:
         # Connections left from an earlier listener must not prevent a restart. Never SO_REUSEPORT: two servers would
         # share the clients without an error.
@@ -89,7 +89,7 @@ def _first_ephemeral_port() -> int:
 
 
 def address_of(listener: socket.socket) -> ServerAddress:
-    """Return the real address of a bound socket."""
+    """Return the address of a bound socket, with the port that it really has."""
     host, port = listener.getsockname()[:2]
     return ServerAddress(host, port)
 
@@ -118,7 +118,7 @@ class Waker:
             self._sender.send(b"w")
 
     def clear(self) -> None:
-        """Clear every wake so far. Called by the thread that owns the selector."""
+        """Discard all wake-ups so far. Called by the thread that owns the selector."""
         with suppress(BlockingIOError):
             while self.receiver.recv(4096):
                 pass
@@ -130,14 +130,18 @@ class Waker:
 
 
 class AcceptLoop:
-    """Accept in one thread and pass every connection to `on_accept`, until `close`.
+    """Accept loop of the blocking designs: one thread runs `run`, which passes every connection to `on_accept`.
+
+    Transient errors of accept(2) are ignored. When descriptors or memory are exhausted, the loop pauses for PAUSE_S and
+    retries. Any other error ends the loop. It never closes a connection except those passed to `refuse`.
 
     Args:
-        listener: a non-blocking listening socket; the loop owns it from here on.
+        listener: a non-blocking listening socket; the loop closes it.
         may_accept: called before each accept; if it returns False, the loop stops accepting until `wake` is called.
-        on_accept: called in the loop's thread; while it blocks nothing is accepted, which some designs rely on.
-        on_pause: called once per shortage when the machine has no descriptor or memory for the next connection.
-        on_failure: called when accept has failed for good; the loop has ended.
+        on_accept: called in the loop's thread; must not raise. While it blocks, nothing is accepted; some designs rely
+            on this.
+        on_pause: called once per shortage, when there is no descriptor or memory for the next connection.
+        on_failure: called when accept fails with an error that a retry does not solve; the loop then ends.
     """
 
     def __init__(
@@ -169,15 +173,16 @@ class AcceptLoop:
         self._waker.wake()
 
     def close(self) -> None:
-        """Refuse connects from here on, and let `run` return when `on_accept` has returned."""
+        """Refuse new connections, and make `run` return; an `on_accept` call in progress ends first."""
         self._closing = True
-        # shutdown() makes the kernel refuse at once, whatever the loop's thread does; that thread closes the socket.
+        # After shutdown() the kernel refuses immediately, even while the loop's thread is busy; that thread closes the
+        # socket.
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self._waker.wake()
 
     def free(self) -> None:
-        """Close every descriptor. Only after `run` has returned, or if it never ran."""
+        """Close every descriptor. Call it only after `run` has returned, or if it never ran."""
         self.listener.close()
         self._selector.close()
         self._waker.close()
@@ -185,7 +190,7 @@ class AcceptLoop:
     # --- the loop's thread ---------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Accept until closed."""
+        """Accept until `close` is called or accept(2) fails; blocks."""
         try:
             while not self._closing:
                 self._turn()
@@ -198,10 +203,10 @@ class AcceptLoop:
             self.listener.close()
 
     def refuse(self, sock: socket.socket) -> None:
-        """Close an accepted connection with a clean EOF. Only from within `on_accept`.
+        """Close an accepted connection with a clean EOF. Call it only from `on_accept`.
 
-        Closing at once would reset the connection of a peer that has already sent something. So the loop first reads
-        and discards input for at most LINGER_S.
+        Closing immediately would reset the connection of a peer that has already sent data. So the loop first reads and
+        discards input for at most LINGER_S.
         """
         with suppress(OSError):
             sock.setblocking(False)
@@ -218,7 +223,7 @@ class AcceptLoop:
         self._end_lingering()
 
     def _watch(self) -> float | None:
-        """Watch the listener only while the loop may accept; return the longest time to wait."""
+        """Watch the listener only while the loop may accept; return the timeout of the next wait."""
         watched = len(self._selector.get_map()) == 2
         wanted = not self._pausing and self._may_accept()
         if wanted and not watched:

@@ -1,4 +1,4 @@
-"""Base class of all server models: its states, the moves between them, the facts about a design, and its interface.
+"""Base class of all server models: states and transitions, facts about a design, and the interface of a model.
 
     new ──start──▶ listening ──drain──▶ draining ──▶ stopped
                        │                               ▲
@@ -48,7 +48,7 @@ class State(StrEnum):
     LISTENING = "listening"
     DRAINING = "draining"  # accepts no more; connections in flight may finish
     STOPPED = "stopped"
-    FAILED = "failed"  # cannot serve any more; `failure` has the reason
+    FAILED = "failed"  # can no longer serve; `failure` has the reason
 
 
 MOVES: Mapping[State, frozenset[State]] = {
@@ -77,17 +77,21 @@ class Snapshot(ServerFigures):
 
 
 class ServerModel(ABC):
-    """One server design. Subclasses implement how to open, how to stop accepting, and how to end what is left.
+    """One server design, and one server of that design from `start` to `stop`.
 
-    The class attributes and class methods are the facts about the design: quotas, lanes, commands and reports read
-    them here and never look at the name of a model. A class method gets an instance of the model's own `Config`.
+    This class implements the life cycle. Subclasses implement how to open the listener, how to stop accepting, and how
+    to end the remaining connections. `start`, `drain` and `stop` block; a lock runs them one at a time. `_fail` may be
+    called by any thread, and moves the model to `failed` without stopping it; a later `stop` frees its resources.
+
+    The class attributes and class methods are the facts about the design. Quotas, lanes, commands and reports read them
+    here and never depend on the name of a model. The class methods take an instance of the model's own `Config`.
 
     Attributes:
         Config: the settings of the design.
         discipline: the order in which waiting connections are served; None if they do not wait in one queue.
         support_threads: names of the threads that accept or supervise and never serve.
         runs_on_one_core: whether all threads share one interpreter lock.
-        details: choices made at start that the settings leave open, such as the loop that `auto` means; for reports.
+        details: choices made at start that the settings leave open, such as the event loop chosen for `auto`.
     """
 
     Config: ClassVar[type[ServerOptions]]
@@ -111,33 +115,33 @@ class ServerModel(ABC):
     def worker_names(cls, config: Any) -> tuple[str, ...]:
         """Return the names of the serving threads that are known before the start, one lane each.
 
-        A fixed pool has all of them, a pool that grows has those it starts with and continues their numbers, a design
-        with one thread per connection has none.
+        A fixed pool returns all its workers. A pool that grows returns those that it starts with, and numbers later
+        ones after them. A design with one thread per connection returns none.
         """
         return ()
 
     @classmethod
     def max_threads(cls, config: Any) -> int | None:
-        """Return how many threads serve at most; None if the settings do not limit them.
+        """Return the maximum number of serving threads; None if the settings do not limit them.
 
-        Unless a design says otherwise, these are its named workers, or one thread per connection.
+        By default it is the number of named workers or, if there are none, one thread per connection.
         """
         return len(cls.worker_names(config)) or config.max_connections
 
     @classmethod
     def facts(cls, config: ServerOptions) -> DesignFacts:
-        """Return what a run stores about the design."""
+        """Return the facts about the design that a run stores with its records."""
         return DesignFacts(cls.discipline, cls.worker_names(config), cls.runs_on_one_core)
 
     # --- implemented by the design ----------------------------------------------------------------------------------
 
     @abstractmethod
     def _open(self) -> ServerAddress:
-        """Bind and start to accept; return when a client could be greeted."""
+        """Bind and start to accept; return when clients are served."""
 
     @abstractmethod
     def _stop_accepting(self) -> None:
-        """Close the listener, so that connects are refused. Called once, also after a failure."""
+        """Close the listener, so that new connections are refused. Called once, also after a failure."""
 
     @abstractmethod
     def _wait_idle(self, deadline_s: float) -> bool:
@@ -145,7 +149,7 @@ class ServerModel(ABC):
 
     @abstractmethod
     def _cut_off(self) -> None:
-        """End every connection that is left, in service or waiting. Must not block on a peer."""
+        """End every remaining connection, in service or waiting. Must not block on a peer."""
 
     @abstractmethod
     def _join(self, deadline_s: float) -> bool:
@@ -159,16 +163,16 @@ class ServerModel(ABC):
 
     @property
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         with self._state_lock:
             return self._state
 
     def start(self) -> ServerAddress:
-        """Listen, and return the real address when a client could be greeted.
+        """Start the server; return its address, with the real port, when clients are served.
 
         Raises:
             LifecycleError: the model was started before.
-            PortInUse, CannotStart: nothing is left behind.
+            ConfigError, PortInUse, CannotStart: the server could not start; its sockets and threads are freed.
         """
         with self._moving:
             if self.state is not State.NEW:
@@ -178,9 +182,9 @@ class ServerModel(ABC):
             except BaseException as error:
                 self._fail(str(error))
                 raise
-            if not self._try_move(State.LISTENING):  # it has failed since
+            if not self._try_move(State.LISTENING):  # it has failed since `_open` returned
                 self._end(0.0)
-                raise CannotStart(f"{self.config.model} failed as soon as it listened: {self.failure}")
+                raise CannotStart(f"{self.config.model} failed immediately after its start: {self.failure}")
             return self.address
 
     def drain(self, deadline_s: float) -> Drained:
@@ -228,7 +232,7 @@ class ServerModel(ABC):
         self.recorder.event("failed", reason)
 
     def _add_detail(self, name: str, value: str) -> None:
-        """Add to `details`, and record an event, which also reaches the lab from another process."""
+        """Add to `details`, and record it as an event, which a server process sends to its parent."""
         self.details[name] = value
         self.recorder.event("detail", f"{name}: {value}")
 

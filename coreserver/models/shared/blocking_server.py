@@ -27,7 +27,20 @@ from coreserver.telemetry.recorder import Recorder
 
 
 class BlockingServer(ServerModel):
-    """A model whose accept thread calls `on_accept` for every connection; subclasses decide which thread serves it."""
+    """A model whose accept thread calls `on_accept` for every connection; subclasses decide which thread serves it.
+
+    The thread that serves a connection calls `serve`, which blocks until the connection ends. A subclass that queues
+    connections also overrides `queue_depth` and `abandon_queue`; one with a fixed set of threads starts them in
+    `before_accepting`. Every accepted connection must reach exactly one of `serve`, `refuse` and `connections.close`.
+
+    Args:
+        connection_limit: limit on open connections, instead of `config.max_connections`; None: that limit applies.
+
+    Attributes:
+        connections: the open connections. Any thread may use it.
+        cutting_off: set when the server cuts off its connections; ends work that sleeps or burns CPU.
+        threads: all threads of the server, which are joined at the end.
+    """
 
     support_threads: ClassVar[tuple[str, ...]] = ("acceptor",)
 
@@ -42,7 +55,10 @@ class BlockingServer(ServerModel):
 
     @abstractmethod
     def on_accept(self, connection: Connection) -> None:
-        """Serve `connection`, pass it on, or refuse it. Accept thread; while it blocks, nothing is accepted."""
+        """Serve `connection`, pass it on, or refuse it. Must not raise.
+
+        Called in the accept thread: while it blocks, nothing is accepted.
+        """
 
     def queue_depth(self) -> int | None:
         """Return how many accepted connections wait for a worker; None for designs without a queue."""
@@ -53,10 +69,14 @@ class BlockingServer(ServerModel):
         return self.threads.alive()
 
     def before_accepting(self) -> None:
-        """Start the threads that must exist before the first connection. Raises CannotStart."""
+        """Start the threads that must exist before the first connection.
+
+        Raises:
+            CannotStart: a thread cannot be started.
+        """
 
     def abandon_queue(self) -> None:
-        """Close the connections that wait for a worker, as cut off, and let idle workers end. May be called twice."""
+        """Close the connections that wait for a worker, as cut off, and make idle workers end. May be called twice."""
 
     # --- called by the design's threads ------------------------------------------------------------------------------
 
@@ -103,7 +123,7 @@ class BlockingServer(ServerModel):
             if self._loop is not None:
                 self._loop.free()
             self.threads.join(1.0)
-            raise CannotStart(f"the machine refuses what {self.config.model} needs to start: {error}") from error
+            raise CannotStart(f"cannot get the resources that {self.config.model} needs to start: {error}") from error
         return address_of(listener)
 
     def _register(self, sock: socket.socket, peer: tuple[str, int]) -> None:
@@ -157,7 +177,7 @@ class ThreadGroup:
         """Run `target` in a new daemon thread.
 
         Raises:
-            CannotStart: the machine refuses another thread.
+            CannotStart: the system cannot start another thread.
         """
         self._reap()
         thread = threading.Thread(target=self._run, args=(target,), name=name, daemon=True)

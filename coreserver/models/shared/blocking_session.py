@@ -1,7 +1,7 @@
-"""Serving one connection with blocking calls, for designs in which a connection has a thread until it ends.
+"""One connection served with blocking calls, for designs in which a connection has a thread until it ends.
 
 The kernel enforces the timeouts (SO_RCVTIMEO, SO_SNDTIMEO): a Python socket timeout would add a poll(2) to every call.
-Another thread ends a session early by shutting the socket down, which wakes a blocked recv or send at once.
+Another thread ends a session early by shutting the socket down, which wakes a blocked recv or send immediately.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ class _SessionEnded(Exception):
 
 
 class BlockingSession:
-    """One connection from its greeting to its end, in the calling thread.
+    """One connection from its greeting to its end, in the thread that calls `run`.
+
+    Peers that reset, stall or exceed a limit are outcomes, never exceptions. The session never closes the socket. It
+    has no lock: another thread ends it only by shutting the socket down and setting `cut_off`.
 
     Args:
         connection: an accepted connection; the counts in its record are complete when `run` returns.
         config: the server's settings.
-        cut_off: set when the server cuts off its connections; wakes a session whose work is sleeping.
+        cut_off: set when the server cuts off its connections; ends work that sleeps or burns CPU.
     """
 
     def __init__(self, connection: Connection, config: ServerOptions, cut_off: threading.Event) -> None:
@@ -54,7 +57,7 @@ class BlockingSession:
         self._ends_ns = None if config.max_session_s is None else now_ns() + int(config.max_session_s * NS_PER_S)
 
     def run(self) -> ServerOutcome:
-        """Serve until the peer closes or resets the connection or a limit is exceeded; the socket stays open."""
+        """Serve until the peer closes or resets the connection, or a limit is exceeded; return the outcome. Blocks."""
         try:
             self._prepare()
             self._send(GREETING)
@@ -178,11 +181,11 @@ class BlockingSession:
             self._limit(socket.SO_SNDTIMEO, self._send_slice_s)
 
     def _send_rest(self, view: memoryview) -> None:
-        """Send what the kernel did not take at once, while the peer makes progress."""
+        """Send the bytes that the first send left over, as long as the peer makes progress."""
         progress_ns = now_ns() - int(self._send_slice_s * NS_PER_S)  # the previous send returned after a slice
         unacknowledged = unacknowledged_bytes(self._sock)
         while view:
-            self._limit_send()  # also for a peer that takes a little at a time
+            self._limit_send()  # in each turn, because a peer may read a few bytes at a time
             try:
                 sent = self._sock.send(view)
             except BlockingIOError:

@@ -1,11 +1,11 @@
-"""A server in its own process, driven like any other model.
+"""A server in its own process, with the interface of any other model.
 
     this process:   start ─ spawn, settings on stdin ─────▶ child: start the model
                     copy of its records    ◀─ telemetry ──         accept, serve …
                     drain ─ `drain SECONDS` ──────────────▶        drain, end
 
-The states, the moves and the errors are those of every model; only the connections are in the child. It knows the
-deadline of a drain, so it decides which connections are cut off.
+States, transitions and errors are those of every model; only the connections are in the child. The child receives the
+deadline of a drain and decides which connections are cut off.
 """
 
 from __future__ import annotations
@@ -27,7 +27,14 @@ from coreserver.telemetry.server_child import ServerChild
 
 
 class ChildModel(ServerModel):
-    """Runs the same Python model in another interpreter. A design that is a program overrides `command`."""
+    """A model whose connections are served by a child process.
+
+    By default the child runs the same Python model in another interpreter (`coreserver.hosting.server_process`); a
+    design that is a separate program overrides `command` and `first_line`. The reader thread of `ServerChild` calls
+    `_on_frame` and `_on_end`, which fill the recorder, the samples and the events that the other threads wait for. Any
+    thread may call the public methods. A child that dies, stalls or sends invalid telemetry moves the model to `failed`
+    and is killed; no child outlives `stop`.
+    """
 
     start_deadline_s: ClassVar[float] = 10.0  # an interpreter needs 0.4 s on an idle core
 
@@ -36,27 +43,27 @@ class ChildModel(ServerModel):
         super().__init__(config, self._remote)
         self._child: ServerChild | None = None
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
-        self._begun = threading.Event()  # it listens or has refused; then one of the two below is set
+        self._begun = threading.Event()  # the child listens or has ended; then one of the two below is set
         self._listening: ServerAddress | None = None
         self._refusal: ServerlabError | None = None
-        self._ended = threading.Event()  # it has no connection any more, or has ended
+        self._ended = threading.Event()  # the child has closed all connections or has ended
         self._drain_s = 0.0
 
     def command(self) -> list[str]:
         """Return the child program and its arguments.
 
         Raises:
-            CannotStart: there is no such program.
+            CannotStart: the program cannot be found or built.
         """
         return interpreter("coreserver.hosting.server_process")
 
     def first_line(self) -> str:
-        """Return the first line of its stdin; the child starts no thread before it."""
+        """Return the first line for the stdin of the child, which starts no thread before it has read the line."""
         return self.config.model_dump_json()
 
     @property
     def pid(self) -> int | None:
-        """The process that serves; None before `start` and after its end."""
+        """The process id of the child; None before `start` and after the end of the child."""
         return self._child.pid if self._child is not None and not self._child.join(0) else None
 
     def samples(self, since_ns: int) -> list[Sample]:
@@ -64,7 +71,7 @@ class ChildModel(ServerModel):
         return [sample for sample in list(self._samples) if sample.at_ns >= since_ns]
 
     def snapshot(self) -> Snapshot:
-        """Return the counts of this instant, and the figures of the last sample."""
+        """Return the current counts, and the figures of the last sample."""
         last = self._samples[-1] if self._samples and not self._ended.is_set() else None
         return Snapshot(
             state=self.state,

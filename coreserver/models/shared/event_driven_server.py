@@ -31,7 +31,7 @@ from coreserver.records.server import ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 from coreserver.timerfd import Timers
 
-# Accepts per turn of the loop: enough for a burst of connects, and few enough to serve the others in between.
+# Accepts per turn of the loop: enough for a burst of connections, and few enough to serve other clients in between.
 ACCEPT_BATCH = 64
 WORKER = "loop"
 
@@ -39,7 +39,20 @@ SessionT = TypeVar("SessionT", bound=EventDrivenSession)
 
 
 class EventDrivenServer(ServerModel, Generic[SessionT]):
-    """A model that serves every connection in one thread with an event loop. Subclasses implement the loop."""
+    """A model that serves every connection in one thread with an event loop. Subclasses implement the loop.
+
+    This class accepts, applies the limits of connections, and starts and stops the loop. Sessions, timers and deadlines
+    belong to the loop's thread and need no lock; other threads reach them only through `in_loop`. An error in one
+    session ends that session; an exception that leaves `run_loop` makes the server fail.
+
+    Attributes:
+        connections: the open connections. Any thread may use it.
+        cutting_off: set when the server cuts off its connections; ends CPU work in the loop's thread.
+        limits: the settings that all sessions share.
+        deadlines: the timer of each session that has a timeout or a session limit.
+        resources: what `set_up` created; freed when the loop's thread has ended or was never started.
+        timers: exact timers, which the loop must serve; see `set_up`.
+    """
 
     @classmethod
     @override
@@ -52,7 +65,7 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
         self.cutting_off = threading.Event()
         self.limits = SessionLimits.of(config, self.cutting_off)
         self.deadlines: TimerWheel[SessionT] = TimerWheel(self.call_at, self._check_limits)
-        self.resources = ExitStack()  # closed when the loop's thread has ended or was never started
+        self.resources = ExitStack()
         self._thread = threading.Thread(target=self._run, name=WORKER, daemon=True)
         self._listener: socket.socket | None = None
         self._watching = False  # whether the loop watches the listener; loop thread only
@@ -74,11 +87,11 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
 
     @abstractmethod
     def end_loop(self) -> None:
-        """Let `run_loop` return."""
+        """Make `run_loop` return."""
 
     @abstractmethod
     def in_loop(self, callback: Callable[[], None]) -> None:
-        """Call `callback` soon in the loop's thread, or never once the loop has ended. Called in any thread."""
+        """Schedule `callback` in the loop's thread. Any thread may call it, also after the loop has ended."""
 
     @abstractmethod
     def watch(self, listener: socket.socket) -> None:
@@ -98,12 +111,12 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
 
     @abstractmethod
     def end_all(self, outcome: ServerOutcome) -> None:
-        """End every session that is left."""
+        """End every remaining session."""
 
     # --- the clock; in the loop's thread -------------------------------------------------------------------------
 
     def call_at(self, due_ns: int, callback: Callable[[], None]) -> None:
-        """Call `callback` at an instant of the lab's clock, never earlier, and later only if the loop is busy.
+        """Call `callback` at `due_ns` on the lab's clock: never earlier, and later only if the loop is busy.
 
         Uses a timerfd, because the loops' own timers have a resolution of one millisecond.
         """
@@ -186,7 +199,7 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
             self._thread.start()
         except (OSError, RuntimeError) as error:
             self._free()
-            raise CannotStart(f"the machine refuses what {self.config.model} needs to start: {error}") from error
+            raise CannotStart(f"cannot get the resources that {self.config.model} needs to start: {error}") from error
         except BaseException:
             self._free()
             raise
@@ -205,7 +218,7 @@ class EventDrivenServer(ServerModel, Generic[SessionT]):
     def _stop_accepting(self) -> None:
         self._closing = True
         if self._listener is not None:
-            # The kernel refuses connects from here on, whatever the loop does; the loop closes the socket.
+            # From here on the kernel refuses new connections, even while the loop is busy; the loop closes the socket.
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self.in_loop(self._close_listener)

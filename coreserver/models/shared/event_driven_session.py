@@ -26,7 +26,11 @@ LOOK_S = 1.0  # longest interval between two checks of a connection with unsent 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """A server's settings as each of its sessions needs them; spans in nanoseconds, None for no limit."""
+    """Settings that all sessions of a server share; durations in nanoseconds, None for no limit.
+
+    `works` tells whether messages or connections need work; `look_ns` is the interval between two checks of a
+    connection with unsent replies.
+    """
 
     config: ServerOptions
     cutting_off: threading.Event  # ends work that burns CPU
@@ -55,16 +59,20 @@ def _ns(span_s: float | None) -> int | None:
 
 
 class EventDrivenSession(ABC):
-    """One connection from its greeting to its end. Loop thread only.
+    """One connection from its greeting to its end, without input and output. Loop thread only.
 
-    Which timeout applies: the write timeout while replies are unsent, none during work, else the idle timeout. The
+    The server's loop receives and sends. It asks the session for the steps that input needs, and calls `overdue` at the
+    time that `due_ns` returns. The session never reads, writes or closes the socket, and never blocks except in CPU
+    work.
+
+    The write timeout applies while replies are unsent, no timeout during work, and the idle timeout otherwise. The
     session limit always applies.
 
     Attributes:
-        steps_left: remaining steps for the input in work; None if there is none.
+        steps_left: remaining steps for the last input; None if there are none.
         eof: whether the peer has closed its side.
         bytes_in: bytes received.
-        written: reply bytes produced so far, both those that the kernel took and those in our buffer.
+        written: reply bytes produced so far: those that the kernel has taken and those that are still buffered.
         active_ns: instant of the last input or of the end of the last work; the idle timeout counts from here.
     """
 
@@ -111,7 +119,7 @@ class EventDrivenSession(ABC):
     def steps(self, data: bytes) -> Iterator[Step]:
         """Yield the steps that `data` needs; CPU work is done between them, in this thread.
 
-        Used if `limits.works`; without work a server calls the engine directly.
+        Only used if `limits.works` is true; without work a server calls the engine directly.
         """
         if not self._per_message:
             if reply := self.engine.receive(data):
@@ -142,12 +150,12 @@ class EventDrivenSession(ABC):
     # --- the timeouts ----------------------------------------------------------------------------------------------
 
     def begin_unsent(self) -> None:
-        """Start the write timeout: the kernel has just not taken a whole reply."""
+        """Start the write timeout. Called when the kernel has taken only a part of a reply."""
         self._progress_ns = now_ns()
         self._mark = self._progress()
 
     def due_ns(self) -> int | None:
-        """Return the instant at which to call `overdue` next; None if only after an event."""
+        """Return when to call `overdue` next; None if no limit can be exceeded before the next event."""
         limits, now = self.limits, now_ns()
         due = None
         if self.unsent_bytes() and limits.write_ns is not None:
@@ -168,7 +176,7 @@ class EventDrivenSession(ABC):
         if limits.idle_ns is None or self._is_busy() or now - self.active_ns < limits.idle_ns:
             return None
         if _has_input(self.connection.sock):
-            # After a busy time the loop may run this timer before it reads what has arrived meanwhile.
+            # After a busy period the loop may run this timer before it reads the data that has arrived.
             self.active_ns = now
             return None
         return ServerOutcome.IDLE_TIMEOUT
@@ -182,7 +190,7 @@ class EventDrivenSession(ABC):
         return None
 
     def _progress(self) -> tuple[int, int]:
-        """Return the bytes that the kernel took and those that the peer acknowledged; both only grow.
+        """Return the numbers of bytes that the kernel has taken and that the peer has acknowledged; both only grow.
 
         The send buffer is freed in large steps, so the second shows progress of a slow reader long before the first.
         """
@@ -203,7 +211,7 @@ class EventDrivenSession(ABC):
 
 
 def _has_input(sock: socket.socket) -> bool:
-    """Whether a recv would return at once. Uses poll(2), because a recv would consume the error of a reset."""
+    """Return whether recv would not block. Uses poll(2), because recv would consume the error of a reset."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

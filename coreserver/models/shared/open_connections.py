@@ -16,7 +16,7 @@ from coreserver.records.server import ConnectionRecord, ServerOutcome
 from coreserver.telemetry.recorder import Recorder
 
 RESERVED_DESCRIPTORS = 256  # for the control plane, its database, client pipes and listeners
-EVENT_INTERVAL_S = 5.0  # at least, between two events about connections that are not accepted
+EVENT_INTERVAL_S = 5.0  # minimum interval between two events about connections that are not served
 
 
 def descriptors_for_connections() -> int:
@@ -29,9 +29,9 @@ def descriptors_for_connections() -> int:
 
 
 class DescriptorBudget:
-    """Descriptors for the connections of all servers of this process, counted at each accept and never set aside.
+    """Descriptors for the connections of all servers of this process, shared among them as they accept.
 
-    When it is used up the listeners wait, so that the control plane never runs out of descriptors.
+    When none is left, the servers stop accepting, so that the control plane never runs out of descriptors.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class DescriptorBudget:
         self._waiting: set[Callable[[], None]] = set()
 
     def try_take(self, wake: Callable[[], None]) -> bool:
-        """Take one descriptor; if there is none, call `wake` once when there may be one again."""
+        """Take one descriptor; if none is left, return False and call `wake` once when there may be one again."""
         with self._lock:
             if self._taken < descriptors_for_connections():
                 self._taken += 1
@@ -49,7 +49,7 @@ class DescriptorBudget:
             return False
 
     def give_back(self) -> None:
-        """Return one descriptor and wake every waiting listener."""
+        """Return one descriptor and call every waiting `wake`."""
         with self._lock:
             self._taken -= 1
             wakes, self._waiting = self._waiting, set()
@@ -122,7 +122,11 @@ class Connection:
 
 
 class OpenConnections:
-    """All connections from accept to close. Any thread may call any method."""
+    """All connections of a server from accept to close. Any thread may call any method.
+
+    Each connection must end with exactly one call of `close` or `release`, which frees its room. The lock also makes
+    `cut_off_all` safe: it never shuts down a descriptor whose number was reused for another connection.
+    """
 
     def __init__(self, recorder: Recorder, limit: ConnectionLimit) -> None:
         self._recorder = recorder
@@ -132,7 +136,7 @@ class OpenConnections:
         self._open: set[Connection] = set()
 
     def accept(self, sock: socket.socket, peer: tuple[str, int]) -> Connection:
-        """Register a socket that was just accepted."""
+        """Register a socket that was just accepted; return its connection."""
         self.limit.enter()
         connection = Connection(sock, self._recorder.accepted(peer))
         with self._changed:
@@ -140,14 +144,14 @@ class OpenConnections:
         return connection
 
     def close(self, connection: Connection, outcome: ServerOutcome) -> None:
-        """Close the socket and complete the record, as cut off if the connection was."""
+        """Close the socket and complete the record; the outcome is `cut_off` if the connection was cut off."""
         with self._changed:
             connection.ended = True  # from here on the descriptor's number may be reused
         connection.sock.close()
         self.release(connection, outcome)
 
     def release(self, connection: Connection, outcome: ServerOutcome) -> None:
-        """Complete the record; the socket is closed already, or the caller closes it."""
+        """Complete the record of a connection whose socket is closed already or will be closed by the caller."""
         with self._changed:
             connection.ended = True
         self._recorder.finished(connection.record, ServerOutcome.CUT_OFF if connection.cut_off else outcome)
@@ -157,7 +161,7 @@ class OpenConnections:
         self.limit.leave()
 
     def cut_off_all(self) -> None:
-        """End every open connection: blocked reads and writes return at once in every thread."""
+        """Shut down every open connection: blocked reads and writes return immediately in every thread."""
         with self._changed:
             left = [connection for connection in self._open if not connection.ended]
             for connection in left:
@@ -169,7 +173,7 @@ class OpenConnections:
 
     def _report_shortage(self) -> None:
         held = descriptors_for_connections()
-        reason = f"accept paused: all {held} descriptors that this process has for connections are taken"
+        reason = f"accept paused: all {held} descriptors that this process has for connections are in use"
         self._recorder.event("accept_paused", reason, every_s=EVENT_INTERVAL_S)
 
     def wait_empty(self, deadline_s: float) -> bool:
@@ -179,6 +183,6 @@ class OpenConnections:
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:
-    """Return the bytes given to the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    """Return the number of bytes that the kernel has taken and the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
     count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
     return count

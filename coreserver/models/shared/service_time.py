@@ -1,7 +1,7 @@
-"""Service times: seeded distributions of the work that a message or a connection costs besides the echo.
+"""Service times: seeded distributions of the work that a message or a connection costs in addition to the echo.
 
-Each connection draws from its own stream, derived from the server's seed and the connection's number. So the cost of a
-connection does not depend on which worker is faster, and is independent of the arrivals.
+Each connection has its own random stream, derived from the server's seed and the connection's number. So the work of a
+connection depends neither on the worker that serves it nor on the order of service, and is independent of the arrivals.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Demand(NamedTuple):
 
 
 def demands(work: Work, seed: int, connection: int) -> Iterator[Demand]:
-    """Yield the pieces of work of one connection, without end; none for work of kind `none`."""
+    """Yield pieces of work for one connection without end; yield nothing for work of kind `none`."""
     if isinstance(work, NoWork):
         return
     rng = random.Random(f"service {seed} {connection}")

@@ -1,8 +1,8 @@
-"""Coarse timers for very many connections: a wheel of slots, each with one timer of the loop.
+"""Coarse timers for thousands of connections: a wheel of slots, each with one timer of the loop.
 
-Each of ten thousand peers moves its idle deadline with every message. A message costs nothing here: the session stays
-in its slot, and only when the slot is due does the loop compute the session's present deadline. So each session costs
-a few microseconds per timeout instead of per message, and no turn of the loop visits all sessions.
+Every message of a client defers the idle deadline of its session. The wheel is not updated then: the session stays in
+its slot, and the loop computes the current deadline only when the slot is due. So each session costs a few microseconds
+per timeout instead of per message, and no turn of the loop visits all sessions.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class TimerWheel(Generic[Key]):
-    """At most one timer per key. Loop thread only.
+    """Set of timers, at most one per key. Loop thread only; it has no lock and never blocks.
+
+    A timer fires once, up to SLOT_NS late and never early. A slot keeps its loop timer after its last key was dropped;
+    the timer then fires without effect.
 
     Args:
-        call_at: the loop's own timers: (monotonic nanoseconds, callback).
-        on_due: called with each key whose timer has fired; the timer is removed before.
+        call_at: schedules a timer of the loop: (monotonic nanoseconds, callback).
+        on_due: called with each key whose timer has fired, after the timer was removed; it may set a new one.
     """
 
     def __init__(self, call_at: Callable[[int, Callable[[], None]], None], on_due: Callable[[Key], None]) -> None:

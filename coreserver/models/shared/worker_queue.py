@@ -19,9 +19,11 @@ from coreserver.records.server import Discipline
 
 
 class WorkerQueue:
-    """Queue of accepted connections that wait for a worker; bounded or not, first or last in, first out.
+    """Queue of accepted connections that wait for a worker: bounded or unbounded, first in or last in, first out.
 
-    Any thread may call any method. `put`, `take` and `wait_overdue` block; `close` wakes all of them.
+    Any thread may call any method; one lock guards all state. `put`, `take` and `wait_overdue` block; `close` wakes all
+    of them. The queue never closes a connection: the caller closes those that were not added and those that `close`
+    returns.
 
     Args:
         discipline: the order in which `take` returns connections.
@@ -84,7 +86,7 @@ class WorkerQueue:
             return connection
 
     def wait_overdue(self, after_s: float, *, since: float = 0.0) -> float | None:
-        """Wait until a connection has waited `after_s` while no worker is idle for it; return how long it has waited.
+        """Wait until a connection has waited `after_s` and no idle worker can take it; return how long it has waited.
 
         Args:
             after_s: seconds, counted from `since` for connections that were added before.
@@ -105,7 +107,7 @@ class WorkerQueue:
                 self._shortage.wait(left_s)
 
     def close(self) -> list[Connection]:
-        """Wake every thread that waits here and return the connections left; from then on nothing can be added."""
+        """Wake every waiting thread and return the remaining connections; from then on nothing can be added."""
         with self._work:
             self._closed = True
             left = [connection for _, connection in self._waiting]

@@ -24,10 +24,10 @@ from coreserver.records.client import ClientOutcome, LoadResult
 from coreserver.records.messages import table_of
 from tests.support.peers import honest, peer
 
-SOON_S = 30.0  # of what happens at once on a quiet machine
+SOON_S = 30.0  # deadline for events that are immediate on a quiet machine
 OPEN = {"kind": "open", "name": "open", "rate_per_s": 200.0, "duration_s": 0.4}
 CLOSED = {"kind": "closed", "name": "closed", "count": 5, "duration_s": 0.5, "warm_up_s": 0.1, "think_s": 0.01}
-UNBOUND = "0.0.0.0"  # noqa: S104  # it will be 127.0.0.1, as that is where it connects to
+UNBOUND = "0.0.0.0"  # noqa: S104  # the local address of a socket before connect(2), which sets 127.0.0.1
 UNLIMITED = {"kind": "closed", "count": 4, "duration_s": 600.0, "think_s": 0.01}
 
 
@@ -90,7 +90,9 @@ def test_clients_run_on_the_given_cpus(tmp_path: Path) -> None:
     assert frozenset({cpu}) in seen
 
 
-@pytest.mark.parametrize(("number", "how"), [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGSTOP, "no sign of")])
+@pytest.mark.parametrize(
+    ("number", "how"), [(signal.SIGKILL, "was killed by SIGKILL"), (signal.SIGSTOP, "reported nothing")]
+)
 def test_dead_process_keeps_other_results(
     number: signal.Signals, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

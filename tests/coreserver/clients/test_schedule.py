@@ -106,8 +106,8 @@ def test_hash_shows_any_difference(other: LoadConfig) -> None:
 
 def test_groups_have_independent_schedules() -> None:
     alone = plan_of(load(OPEN).clients[0], 1)
-    beside = load({"kind": "flood"}, OPEN)
-    assert plan_of(beside.clients[1], 1) == alone
+    together = load({"kind": "flood"}, OPEN)
+    assert plan_of(together.clients[1], 1) == alone
     assert plan_of(load(OPEN | {"message_bytes": 900}).clients[0], 1).due_ns == alone.due_ns
 
 

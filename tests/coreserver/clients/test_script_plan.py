@@ -39,7 +39,7 @@ def test_article_script_has_three_sends() -> None:
     [
         pytest.param(["^ab$"], [(b"bc", (2,))], id="one message"),
         pytest.param(["^ab", "$"], [(b"bc", (2,)), (b"", ())], id="the send of the last byte completes the reply"),
-        pytest.param(["^", "a", "$^b$"], [(b"", ()), (b"b", (1,)), (b"c", (2,))], id="a byte a send"),
+        pytest.param(["^", "a", "$^b$"], [(b"", ()), (b"b", (1,)), (b"c", (2,))], id="one byte per send"),
         pytest.param(["^$"], [(b"", (None,))], id="an empty message has no reply"),
         pytest.param(["^", "$"], [(b"", ()), (b"", (None,))], id="an empty message is sent with its end"),
         pytest.param(["^ab"], [(b"bc", ())], id="without its end it is no message"),

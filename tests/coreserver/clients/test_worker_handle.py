@@ -23,7 +23,7 @@ from coreserver.errors import CannotStart
 from coreserver.records.client import ClientOutcome, LoadResult
 from tests.support.peers import Address, honest, peer, script
 
-SOON_S = 30.0  # of what happens at once on a quiet machine
+SOON_S = 30.0  # deadline for events that are immediate on a quiet machine
 QUICK = script({"send": "^ab$"}, {"expect": "bc"})
 UNLIMITED = script({"send": "^ab$"}, {"wait_s": 600.0}, count=3)
 
@@ -138,7 +138,7 @@ def test_stopped_process_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             os.kill(clients.pids[0], signal.SIGSTOP)
             stopped.append((clients.pids[0], time.monotonic()))
 
-    with peer(honest) as address, pytest.raises(LoadProcessesDied, match=r"no sign of life for 1\.5 s and was killed"):
+    with peer(honest) as address, pytest.raises(LoadProcessesDied, match=r"reported nothing for 1\.5 s and was killed"):
         measure(address, UNLIMITED, tmp_path, on_progress=stop_in_service)
     pid, at = stopped[0]
     assert time.monotonic() - at < SOON_S
@@ -178,7 +178,7 @@ def test_paused_lab_kills_no_client_process(tmp_path: Path, monkeypatch: pytest.
     assert stopped
 
 
-def test_crash_is_reported_with_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_is_reported_with_last_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_handle, "COMMAND", (sys.executable, "-P", "-c", "raise RuntimeError('a bug')"))
     with pytest.raises(LoadProcessesDied, match=r"ended with exit code 1, .*RuntimeError: a bug") as died:
         measure(("127.0.0.1", 9), QUICK, tmp_path)

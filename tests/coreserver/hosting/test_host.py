@@ -52,7 +52,7 @@ def test_records_are_equal_in_every_placement(server: ServerHost) -> None:
     end_of(2)
     third = Peer(server).wait_greeted()
     wait_until(lambda: server.snapshot().totals.in_service == 1, "the third is in service")
-    wait_until(lambda: server.snapshot().threads_busy == 1, "a sample says so")
+    wait_until(lambda: server.snapshot().threads_busy == 1, "a sample counts it")
     [still_open] = server.open_connections()
     assert (still_open.number, still_open.worker, still_open.outcome) == (3, "client-3", None)
     drained = server.drain(0.1)
@@ -83,7 +83,7 @@ def test_samples_come_ten_times_a_second(server: ServerHost) -> None:
     began = now_ns()
     with Peer(server) as peer:
         peer.wait_greeted()
-        wait_until(lambda: any(s.in_service == 1 for s in server.samples(began)), "a sample has seen the client")
+        wait_until(lambda: any(s.in_service == 1 for s in server.samples(began)), "a sample counts the client")
     wait_until(lambda: len(server.samples(began)) >= 5, "half a second of samples")
     samples = server.samples(began)
     assert [s.at_ns for s in samples] == sorted(s.at_ns for s in samples)

@@ -21,7 +21,7 @@ from coreserver.models.shared.base import State
 from coreserver.models.shared.child_model import ChildModel
 from tests.support.servers import Peer, assert_conserved, assert_healthy, is_refused, running, server_config, wait_until
 
-SOON_S = 20.0  # of what happens at once on a quiet machine
+SOON_S = 20.0  # deadline for events that are immediate on a quiet machine
 CHILD = "import sys; from coreserver.hosting import server_process as child; sys.exit(child.main())"
 
 
@@ -218,7 +218,7 @@ def test_wrong_program_cannot_start() -> None:
     assert chatty.pid is None
 
 
-def test_exit_is_reported_with_last_words() -> None:
+def test_exit_is_reported_with_last_output() -> None:
     dying = Program("sh", "-c", "for n in $(seq 50); do echo line $n >&2; done; exit 7")
     with pytest.raises(CannotStart, match="exit code 7") as raised:
         dying.start()

@@ -228,7 +228,7 @@ def test_arguments_are_whole_numbers() -> None:
 )
 def test_program_rejects_bad_arguments(argument: str) -> None:
     done = subprocess.run([build_program(), argument], input="", capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, f"c_threads: cannot take {argument}\n")
+    assert (done.returncode, done.stderr) == (2, f"c_threads: invalid argument {argument}\n")
 
 
 def test_program_listens_on_loopback_only() -> None:

@@ -50,11 +50,11 @@ def resident(server: ServerHost) -> int:
 def test_peer_that_does_not_read_is_not_read(design: dict[str, str]) -> None:
     flood = b"^" + b"a" * 40_000_000
     with running(**design, placement="process") as server, ExitStack() as stack:
-        deaf = [stack.enter_context(Peer(server, receive_buffer=4096)).wait_greeted() for _ in range(4)]
+        stalled = [stack.enter_context(Peer(server, receive_buffer=4096)).wait_greeted() for _ in range(4)]
         before = resident(server)
-        taken = [push(peer, flood) for peer in deaf]
+        taken = [push(peer, flood) for peer in stalled]
         assert max(taken) < len(flood)
-        assert resident(server) - before < len(deaf) * BUFFER_LIMIT + 4_000_000
+        assert resident(server) - before < len(stalled) * BUFFER_LIMIT + 4_000_000
         with Peer(server) as other:
             assert other.wait_greeted().ask(b"^abc$") == b"bcd"
 
@@ -197,7 +197,7 @@ PRELUDE = """
 
 
 def in_child(design: dict[str, str], scenario: str) -> subprocess.CompletedProcess[str]:
-    """Run `scenario` in an interpreter of its own."""
+    """Run `scenario` in a new interpreter."""
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(scenario)
     config = server_config(**design).model_dump_json(include=set(design))
     return subprocess.run([sys.executable, "-c", code, config], capture_output=True, text=True, timeout=50)

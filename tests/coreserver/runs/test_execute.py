@@ -164,7 +164,7 @@ def test_refusing_target_fails_the_run(tmp_path: Path) -> None:
     result = run(host, ARTICLE, tmp_path)
     host.stop()
     assert (result.outcome, result.failure) == ("failed", "could_not_connect")
-    assert result.failure_detail == "every connect was refused, the first with ECONNREFUSED"
+    assert result.failure_detail == "every connection was refused, the first with ECONNREFUSED"
     assert {connection.client.outcome for connection in result.connections} == {ClientOutcome.REFUSED}
 
 
@@ -176,7 +176,7 @@ def test_self_connects_mean_no_listener(tmp_path: Path, monkeypatch: pytest.Monk
     with running("sequential") as host:
         result = run(host, ARTICLE, tmp_path)
         assert (result.outcome, result.failure) == ("failed", "could_not_connect")
-        expected = "nothing listens: 1 of 2 connects were refused, the others reached themselves"
+        expected = "nothing listens: 1 of 2 connections were refused, the others connected to themselves"
         assert result.failure_detail == expected
         records.append(ClientRecord("conn3", "script", 1, 1, 1, outcome=ClientOutcome.TIMED_OUT))
         assert run(host, ARTICLE, tmp_path).outcome == "completed"

@@ -22,7 +22,7 @@ from tests.support.loads import run
 from tests.support.made_records import ENVIRONMENT, MOMENT
 from tests.support.servers import running
 
-NOT_OURS = {"machine_busy"}  # whatever else this machine does while the tests run
+EXTERNAL_CAUSES = {"machine_busy"}  # other work of this machine while the tests run
 RUNS = 4
 NOTES = {"shared_interpreter", "too_few_samples"}
 
@@ -58,7 +58,7 @@ def test_healthy_run_is_valid(tmp_path: Path) -> None:
     for _ in range(RUNS):  # on a busy machine a client may have waited for its CPU
         found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)
         assert found["totals"]["messages"]["verified"] >= 100
-        if not (strange := set(codes(found)) - NOTES - NOT_OURS):
+        if not (strange := set(codes(found)) - NOTES - EXTERNAL_CAUSES):
             break
     assert not strange
 
@@ -103,7 +103,7 @@ def test_small_backlog_is_suspect(tmp_path: Path) -> None:
     hold = {"kind": "script", "count": 5, "timeout_s": 5, "script": [{"send": "^a$"}, {"wait_s": 0.2}]}
     found = report(tmp_path, {"model": "sequential", "backlog": 1}, hold)
     assert codes(found)["listen_overflow"] == "suspect"
-    # The kernel may drop a handshake's last step as well: that client believes it is connected and waits in vain.
+    # The kernel may also drop the last packet of a handshake: that client is connected and never greeted.
     assert found["totals"]["connections"]["completed"] >= 4
     assert found["waits"]["connect_ms"]["max"] > 900  # a lost SYN is sent again after a second
 
@@ -139,7 +139,7 @@ def test_lost_records_are_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_busy_machine_is_suspect(tmp_path: Path) -> None:
-    spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # uses what other tests leave of the machine
+    spin = ["nice", "-n", "19", sys.executable, "-c", "while True: pass"]  # uses the CPU time that other tests leave
     with subprocess.Popen(spin) as stranger:
         try:
             found = report(tmp_path, {"model": "thread_per_client"}, CLOSED)

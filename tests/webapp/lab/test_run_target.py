@@ -104,7 +104,7 @@ def test_addresses_not_allowed_are_refused(api: httpx.Client) -> None:
 def test_own_port_and_unlisted_servers_are_refused(lab_url: str, api: httpx.Client, shared_url: str) -> None:
     own = lab_url.removeprefix("http://").rstrip("/")
     answer = api.post("/api/v1/runs", json=script_run({"address": own}))
-    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (422, "this is the lab's own port")
+    assert (answer.status_code, answer.json()["errors"][0]["message"]) == (422, "this is the port of the lab")
     with httpx.Client(base_url=shared_url, trust_env=False) as closed:
         server = closed.post("/api/v1/servers", json={"model": "sequential"}).json()
         mine = "{host}:{port}".format(**server["address"])

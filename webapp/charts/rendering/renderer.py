@@ -146,7 +146,7 @@ class ChartRenderer:
             except ProcessEnded:
                 self.end_process()
         ending = process.end()
-        log.error("the chart helper %s; its last words: %s", ending, " | ".join(ending.last_words) or "none")
+        log.error("the chart helper %s; its last output: %s", ending, " | ".join(ending.last_lines) or "none")
         raise Unavailable("the chart helper ended unexpectedly")
 
     def _running_process(self) -> ChartProcess:

@@ -1,4 +1,4 @@
-"""The flooding client: a connection that is reset at once."""
+"""The flooding client: a connection that is reset immediately."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coreserver.records.client import ClientOutcome
 
 
 class FloodClient(Persona[FloodGroup]):
-    """Connects, and resets the connection as soon as it is established."""
+    """A client that connects, and resets the connection as soon as it is established."""
 
     @override
     def on_connected(self) -> bool:
@@ -20,11 +20,11 @@ class FloodClient(Persona[FloodGroup]):
 
     @override
     def on_greeted(self, at_ns: int) -> None:
-        pass  # never called, as is the next: the client has ended by then
+        pass  # never called: the client has ended by then
 
     @override
     def on_progress(self, at_ns: int, reply: bytes) -> None:
-        pass
+        pass  # never called, as above
 
     @override
     def is_waiting_for_peer(self) -> bool:

@@ -1,4 +1,4 @@
-"""The half-closing client: it ends its own side first and still expects the reply."""
+"""The half-closing client: it shuts down its sending side first and still expects the reply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coreserver.records.client import ClientOutcome
 
 
 class HalfCloseClient(Persona[HalfCloseGroup]):
-    """Sends one message, shuts down its sending side, and expects the whole reply and then the peer's end."""
+    """A client that sends one message, shuts down its sending side, and expects the whole reply followed by EOF."""
 
     @override
     def on_greeted(self, at_ns: int) -> None:

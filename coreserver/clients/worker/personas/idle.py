@@ -1,4 +1,4 @@
-"""The idle client: it holds a connection and sends nothing."""
+"""The idle client: it holds a connection open and sends nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from coreserver.records.client import ClientOutcome
 
 
 class IdleClient(Persona[IdleGroup]):
-    """Connects and holds its connection until `hold_s` after it was due."""
+    """A client that connects and holds its connection until `hold_s` after it was due."""
 
     @override
     def start(self) -> None:
         super().start()
         if self.record.outcome is None:
-            self._timers.at(self.record.due_ns + round(self.group.hold_s * NS_PER_S), self._let_go)
+            self._timers.at(self.record.due_ns + round(self.group.hold_s * NS_PER_S), self._finish)
 
     @override
     def on_greeted(self, at_ns: int) -> None:
@@ -25,13 +25,13 @@ class IdleClient(Persona[IdleGroup]):
 
     @override
     def on_progress(self, at_ns: int, reply: bytes) -> None:
-        pass  # never called: the client owes nothing, so any byte is a wrong reply
+        pass  # never called: the client sends nothing, so any byte is a wrong reply
 
     @override
     def is_waiting_for_peer(self) -> bool:
         return False
 
-    def _let_go(self) -> None:
+    def _finish(self) -> None:
         if self.record.greeted_ns is None:
             self.end(ClientOutcome.TIMED_OUT, f"held for {self.group.hold_s:g} s without a greeting")
         else:

@@ -1,4 +1,4 @@
-"""What all personas share."""
+"""Base class of the personas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Group = TypeVar("Group", bound=GroupSettings)
 
 
 class Persona(ClientConnection, Generic[Group]):
-    """A client that plays the settings of its group; subclasses override the hooks of `ClientConnection`.
+    """A client that behaves according to the settings of its group; subclasses override hooks of `ClientConnection`.
 
     Attributes:
         group: the settings of the group.
@@ -36,6 +36,6 @@ class Persona(ClientConnection, Generic[Group]):
         return message
 
     def record_message(self, due_ns: int, sent_ns: int) -> None:
-        """Record a sent message; its reply ends with everything that is owed now."""
+        """Record a sent message; its reply ends with the last reply byte that is expected now."""
         row = self._context.columns.add(self._index, due_ns, sent_ns)
         self.replies.stamp_at(row, self.replies.received + self.replies.owed)

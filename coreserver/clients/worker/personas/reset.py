@@ -1,4 +1,4 @@
-"""The resetting client: it ends in the middle of a message."""
+"""The resetting client: it resets its connection in the middle of a message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coreserver.records.client import ClientOutcome
 
 
 class ResetClient(Persona[ResetGroup]):
-    """Sends the first `after_bytes` of a message and resets the connection (RST)."""
+    """A client that sends the first `after_bytes` of a message and resets the connection (RST)."""
 
     @override
     def on_greeted(self, at_ns: int) -> None:

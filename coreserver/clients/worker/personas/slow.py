@@ -18,14 +18,14 @@ from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.place import Place
 
 TICK_NS = NS_PER_S // 50  # between the steps of a slow client, unless a single byte takes longer
-SMALL_BUFFER_BYTES = 4096  # receive buffer: what a slow reader has not read soon stays with the server
-MAX_OWED_BYTES = 4 << 20  # of replies to a slow reader, which then requests no more
+SMALL_BUFFER_BYTES = 4096  # receive buffer, which is soon full, so that the server must keep the unread replies
+MAX_OWED_BYTES = 4 << 20  # unread reply bytes at which a slow reader stops requesting more
 
 Group = TypeVar("Group", bound=SlowGroup)
 
 
 class SlowClient(Persona[Group]):
-    """Repeats `step` so often that `bytes_per_s` bytes pass, for `duration_s` after its greeting."""
+    """A client that repeats `step` at the rate of `bytes_per_s` bytes, for `duration_s` after its greeting."""
 
     def __init__(
         self, context: WorkerContext, record: ClientRecord, place: Place, group: Group, plan: GroupPlan
@@ -67,13 +67,13 @@ class SlowClient(Persona[Group]):
     @override
     def record_message(self, due_ns: int, sent_ns: int) -> None:
         if not self._has_sent:
-            due_ns += self.record.due_ns - self._began_ns  # as if the greeting had cost no time
+            due_ns += self.record.due_ns - self._began_ns  # as if the greeting had taken no time
             self._has_sent = True
         super().record_message(due_ns, sent_ns)
 
 
 class SlowWriter(SlowClient[SlowWriterGroup]):
-    """Sends its messages a few bytes at a time; at the end it waits for the replies to what it has sent."""
+    """A client that sends its messages a few bytes at a time; at the end it waits for the missing replies."""
 
     _data_left = b""  # of the message in progress
     _reply_left = b""
@@ -103,9 +103,9 @@ class SlowWriter(SlowClient[SlowWriterGroup]):
         self._close_if_done()
 
     def _take_reply(self) -> bytes:
-        """Return the part of the reply that the last piece calls for.
+        """Return the part of the reply that answers the last piece.
 
-        A message is `^`, its payload and `$`, so the unsent rest without `$` calls for one reply byte per byte.
+        A message is `^`, its payload and `$`, so each unsent byte except `$` has one reply byte.
         """
         later = max(0, len(self._data_left) - 1)
         cut = len(self._reply_left) - min(later, len(self._reply_left))
@@ -118,11 +118,11 @@ class SlowWriter(SlowClient[SlowWriterGroup]):
 
 
 class SlowReader(SlowClient[SlowReaderGroup]):
-    """Requests as much as the connection takes and reads the replies a few bytes at a time; at the end it resets."""
+    """A client that requests as much as the connection takes and reads slowly; at the end it resets the connection."""
 
     @override
     def socket_options(self) -> Sequence[tuple[int, int, int]]:
-        # Set before connect(2): later it would no longer narrow the receive window.
+        # Set before connect(2): set later, it would not reduce the receive window.
         return [(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)]
 
     @override

@@ -111,7 +111,7 @@ def test_partial_and_large_replies_are_checked(loop: LoopFactory) -> None:
 
 @pytest.mark.parametrize("spoil", [lambda r: r[:-1] + b"\x00", lambda r: r + b"x", lambda r: b"\x00" + r[1:]])
 def test_one_wrong_byte_is_found(spoil: Callable[[bytes], bytes], loop: LoopFactory) -> None:
-    def liar(sock: socket.socket) -> None:
+    def faulty(sock: socket.socket) -> None:
         sock.sendall(GREETING)
         engine = ProtocolEngine()
         for _ in range(5):
@@ -119,7 +119,7 @@ def test_one_wrong_byte_is_found(spoil: Callable[[bytes], bytes], loop: LoopFact
         sock.sendall(spoil(engine.receive(sock.recv(65536))))
         sock.recv(65536)
 
-    (record,) = played({"kind": "closed", "count": 1, "duration_s": 5.0}, talk=liar, loop=loop)
+    (record,) = played({"kind": "closed", "count": 1, "duration_s": 5.0}, talk=faulty, loop=loop)
     assert record.outcome is ClientOutcome.CORRUPTED
     assert sum(message.replied_ns is not None for message in record.messages) in (5, 6)
 

@@ -106,7 +106,7 @@ def test_expectation_consumes_what_it_matches() -> None:
     )
     record = play_one(drip, load)
     assert record.outcome is ClientOutcome.TIMED_OUT
-    assert record.detail == "no progress for 0.2 s with 0 reply bytes owed, expecting b'b'"
+    assert record.detail == "no progress for 0.2 s with 0 reply bytes missing, expecting b'b'"
     assert all(message.replied_ns for message in record.messages)
 
 
@@ -175,8 +175,8 @@ def test_ipv6_target_is_reached(loop: LoopFactory) -> None:
 @pytest.mark.parametrize(
     ("replies", "detail"),
     [
-        pytest.param([b"HTTP/1.1 400"], "expected the greeting b'*', saw b'HTTP/1.1 400'", id="no greeting"),
-        pytest.param([b"*b"], "reply byte 1: expected nothing, saw b'b'", id="a reply to nothing"),
+        pytest.param([b"HTTP/1.1 400"], "expected the greeting b'*', received b'HTTP/1.1 400'", id="no greeting"),
+        pytest.param([b"*b"], "reply byte 1: expected nothing, received b'b'", id="a reply to nothing"),
     ],
 )
 def test_wrong_greeting_is_corrupted(replies: list[bytes], detail: str, loop: LoopFactory) -> None:
@@ -189,9 +189,9 @@ def test_wrong_greeting_is_corrupted(replies: list[bytes], detail: str, loop: Lo
 @pytest.mark.parametrize(
     ("reply", "detail"),
     [
-        pytest.param(b"bcX", "reply byte 3: expected b'd', saw b'X'", id="wrong"),
-        pytest.param(b"bd", "reply byte 2: expected b'cd', saw b'd'", id="missing"),
-        pytest.param(b"bcd!" + b"?" * 20, f"reply byte 4: expected nothing, saw b'!{'?' * 15}'…", id="too many"),
+        pytest.param(b"bcX", "reply byte 3: expected b'd', received b'X'", id="wrong"),
+        pytest.param(b"bd", "reply byte 2: expected b'cd', received b'd'", id="missing"),
+        pytest.param(b"bcd!" + b"?" * 20, f"reply byte 4: expected nothing, received b'!{'?' * 15}'…", id="too many"),
     ],
 )
 def test_wrong_reply_byte_ends_client(reply: bytes, detail: str, loop: LoopFactory) -> None:
@@ -211,8 +211,8 @@ def test_wrong_reply_byte_ends_client(reply: bytes, detail: str, loop: LoopFacto
     [
         (b"", socket.socket.close, ClientOutcome.REFUSED, "closed by the peer without a greeting"),
         (b"", reset, ClientOutcome.RESET, "ECONNRESET while waiting for the greeting"),
-        (b"*", socket.socket.close, ClientOutcome.RESET, "closed by the peer with 1 reply byte owed"),
-        (b"*", reset, ClientOutcome.RESET, "ECONNRESET with 1 reply byte owed"),
+        (b"*", socket.socket.close, ClientOutcome.RESET, "closed by the peer with 1 reply byte missing"),
+        (b"*", reset, ClientOutcome.RESET, "ECONNRESET with 1 reply byte missing"),
     ],
     ids=["close before the greeting", "reset before the greeting", "close", "reset"],
 )
@@ -226,7 +226,7 @@ def test_early_close_is_reported(
         if greeting:
             sock.recv(100)
         else:
-            attached.wait(5)  # a reset during the connect is another story
+            attached.wait(5)  # not before: a reset during the connect has another outcome
         leave(sock)
 
     def when_connected(context: WorkerContext, groups: list[GroupClients]) -> None:
@@ -255,7 +255,7 @@ def test_missing_reply_times_out(loop: LoopFactory) -> None:
     record = play_one(says(b"*", b"b"), script({"send": "^ab$"}, timeout_s=0.1), loop)
     assert (record.outcome, record.detail) == (
         ClientOutcome.TIMED_OUT,
-        "no progress for 0.1 s with 1 reply byte owed",
+        "no progress for 0.1 s with 1 reply byte missing",
     )
     assert [message.replied_ns for message in record.messages] == [None]
 
@@ -311,6 +311,6 @@ def test_cancel_ends_clients_in_any_state(loop: LoopFactory) -> None:
 
     with peer(honest) as address:
         busy, later = play(address, load, loop, cancel_when_busy)
-    assert (busy.outcome, busy.detail) == (ClientOutcome.CANCELLED, "cancelled with 0 reply bytes owed")
+    assert (busy.outcome, busy.detail) == (ClientOutcome.CANCELLED, "cancelled with 0 reply bytes missing")
     assert busy.messages[0].replied_ns is not None
     assert (later.outcome, later.connect_start_ns) == (ClientOutcome.NOT_STARTED, None)

@@ -1,4 +1,4 @@
-"""The threads of a server: no other thread finds one that has not started."""
+"""The threads of a server: none is joined before it has started."""
 
 from __future__ import annotations
 

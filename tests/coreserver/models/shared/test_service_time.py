@@ -56,8 +56,8 @@ def test_seed_and_connection_fix_the_work() -> None:
     assert draw(10, **fields) != draw(10, seed=8, **fields)
 
 
-def least(measure: Callable[[], float]) -> float:
-    """Return the least of four measurements of CPU time, because disturbances by the machine only add to it."""
+def minimum(measure: Callable[[], float]) -> float:
+    """Return the minimum of four measurements of CPU time, because disturbances only add to it."""
     return min(measure() for _ in range(4))
 
 
@@ -74,7 +74,7 @@ def test_burn_uses_its_cpu_time(cpu_s: float) -> None:
     rival = threading.Thread(target=burn, args=(60.0, ended.is_set))
     rival.start()
     try:
-        assert cpu_s <= least(lambda: measure_burn(cpu_s)) < cpu_s * 1.2
+        assert cpu_s <= minimum(lambda: measure_burn(cpu_s)) < cpu_s * 1.2
     finally:
         ended.set()
         rival.join()
@@ -97,4 +97,4 @@ def cost_of_five(peer: Peer) -> float:
 def test_server_uses_the_cpu_of_its_work(model: str) -> None:
     with running(model, work={"kind": "cpu", "mean_ms": 20}) as server, Peer(server) as peer:
         peer.wait_greeted()
-        assert 0.095 < least(lambda: cost_of_five(peer)) < 0.130
+        assert 0.095 < minimum(lambda: cost_of_five(peer)) < 0.130

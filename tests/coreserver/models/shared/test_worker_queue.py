@@ -1,4 +1,4 @@
-"""The queue of a pool: its order, its room, and who is woken when."""
+"""The queue of a pool: its order, its limit, and which threads it wakes."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_overdue_counts_from_a_later_instant(connection: Connect) -> None:
     assert time.monotonic() >= since + 0.02
 
 
-def test_nothing_is_overdue_beside_an_idle_worker(connection: Connect) -> None:
+def test_nothing_is_overdue_with_an_idle_worker(connection: Connect) -> None:
     queue = WorkerQueue(limit=0)
     with ThreadPoolExecutor(1) as worker, waiting(queue, lambda: queue.wait_overdue(0.0)) as overdue:
         taken = worker.submit(queue.take)

@@ -107,10 +107,10 @@ def test_ended_process_is_replaced(make: Make) -> None:
         make(DYING).svg({"mark": "area"})
 
 
-def test_last_words_of_the_process_are_logged(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+def test_last_output_of_the_process_is_logged(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Unavailable, match="unexpectedly"):
         make(f"print('no fonts', file=sys.stderr); {DYING}").svg(SPEC)
-    assert "ended with exit code 3; its last words: no fonts" in caplog.text
+    assert "ended with exit code 3; its last output: no fonts" in caplog.text
 
 
 def test_failed_image_is_not_cached(make: Make) -> None:
