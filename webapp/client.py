@@ -41,14 +41,25 @@ class LabError(ServerlabError):
 
 
 class LabUnreachable(LabError):
-    """Nothing answers at the address, or it is not a lab; `status` is 0."""
+    """No server responds at the address, or the server is not a lab; `status` is 0."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(0, "Unreachable", detail)
 
 
 class LabClient:
-    """Connection to one lab. Every method may raise LabError. Use it as a context manager, or call `close`."""
+    """Blocking client of one lab. Use it as a context manager, or call `close`.
+
+    One instance can be shared by threads. Requests are never repeated automatically.
+
+    Args:
+        base_url: address of the lab, as `serverlab serve` prints it.
+        timeout_s: maximum time without progress of a request, to connect, to send or to receive.
+    Raises:
+        LabError: by every method that sends a request, if the lab refuses it.
+        LabUnreachable: by the same methods, if the lab does not respond.
+        pydantic.ValidationError: the response does not match the schemas of this version.
+    """
 
     def __init__(self, base_url: str, *, timeout_s: float = 30.0) -> None:
         # The lab is on this machine, so the proxies of the environment do not apply.
@@ -124,7 +135,8 @@ class LabClient:
         Args:
             server: a server of the lab or its id; the config of a server for this run only; or
                 `{"address": "host:port"}` of an external server within an `--allow-target` of the lab.
-            clients: client groups, such as `closed` and `open_loop` return; or how many clients play `script`.
+            clients: client groups, such as `closed` and `open_loop` return; or the number of clients that execute
+                `script`.
             client_processes: number of client processes; None: all cores except one for the server.
             client_cpus: CPUs of the client processes; None: all.
         """
@@ -152,7 +164,7 @@ class LabClient:
         Args:
             on_look: called with the run at every poll before the end.
         Raises:
-            TimeoutError: it has not ended after `timeout_s`.
+            TimeoutError: the run has not ended after `timeout_s`. It continues in the lab.
         """
         deadline = time.monotonic() + timeout_s
         pause_s, longest_s = POLL_S
@@ -174,7 +186,7 @@ class LabClient:
         return RunList.model_validate(self._ask("GET", "/api/v1/runs", params=which))
 
     def cancel(self, run_id: int) -> RunResource:
-        """End a run soon and keep its records."""
+        """Cancel a run and keep its records. A run in progress may still be running when this returns."""
         return RunResource.model_validate(self._ask("POST", f"/api/v1/runs/{run_id}/cancel"))
 
     def delete_run(self, run_id: int) -> None:

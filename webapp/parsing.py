@@ -1,4 +1,4 @@
-"""Untrusted input to values, or to a problem that names the place: strict JSON, and the errors of Pydantic.
+"""Parse untrusted JSON strictly, and convert Pydantic's validation errors to problems that name the field.
 
 The standard JSON reader accepts `NaN`, turns `1e400` into infinity, keeps the last of two equal keys and accepts half
 a surrogate pair. Each of these would fail later, far from the request. Error messages never repeat the input; field
@@ -46,7 +46,7 @@ def parse_json(body: bytes) -> Any:
         raise Invalid(f"the body is not JSON: see line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise Invalid(f"the body is nested more than {MAX_DEPTH} levels deep") from None
-    errors = [FieldError(dotted(path), message) for path, message in _faults(value)]
+    errors = [FieldError(dotted_path(path), message) for path, message in _faults(value)]
     if errors:
         raise Invalid("the body contains values that are not allowed", errors=errors[:MAX_ERRORS])
     return value
@@ -127,7 +127,7 @@ def request_problem(found: Iterable[Mapping[str, Any]], body: Any) -> Invalid:
         if place == "body":
             errors += field_errors([{**error, "loc": location}], body)
         else:
-            errors.append(FieldError(dotted(location), _message(error)))
+            errors.append(FieldError(dotted_path(location), _message(error)))
     return Invalid(_detail(errors), errors=list(dict.fromkeys(errors))[:MAX_ERRORS])
 
 
@@ -136,7 +136,7 @@ def plain_message(message: str) -> str:
     return _SUBJECT.sub("must ", message).removeprefix("Value error, ")
 
 
-def dotted(path: _Path) -> str:
+def dotted_path(path: _Path) -> str:
     """Return `("clients", 0, "count")` as `clients.0.count`, with `?` for names that are not plain words."""
     return ".".join(_shown(step) for step in path) or WHOLE_BODY
 
@@ -151,7 +151,7 @@ def _field_error(error: Mapping[str, Any], value: Any) -> FieldError:
     path = _submitted_path(error["loc"], value, ends_in_name=error["type"] == "missing")
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, error["ctx"]["discriminator"].strip("'"))
-    return FieldError(dotted(path), _message(error))
+    return FieldError(dotted_path(path), _message(error))
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -165,12 +165,16 @@ def _message(error: Mapping[str, Any]) -> str:
         case "string_pattern_mismatch":
             return ALPHABETS.get(error["ctx"]["pattern"], "contains characters that are not allowed")
         case "too_short":
-            return f"must have at least {error['ctx']['min_length']}"
+            return f"must have at least {_items(error['ctx']['min_length'])}"
         case "too_long":
-            return f"must have at most {error['ctx']['max_length']}"
+            return f"must have at most {_items(error['ctx']['max_length'])}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be an object"
     return plain_message(str(error["msg"]))
+
+
+def _items(number: int) -> str:
+    return "1 item" if number == 1 else f"{number} items"
 
 
 def _submitted_path(location: _Path, value: Any, *, ends_in_name: bool) -> tuple[str | int, ...]:

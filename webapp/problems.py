@@ -1,6 +1,6 @@
 """Exceptions of webapp: refused requests as RFC 9457 problems, and where the other exceptions are defined.
 
-ServerlabError                    coreserver.errors; the message is shown to a person
+ServerlabError                    coreserver.errors; the message is shown to the user
 ├── Problem                       a refused request, with an HTTP status
 │   ├── BadRequest 400, Forbidden 403, MethodNotAllowed 405, TooLarge 413, WrongMediaType 415, Invalid 422
 │   ├── NotFound 404              no such server, run or page
@@ -9,7 +9,7 @@ ServerlabError                    coreserver.errors; the message is shown to a p
 │   │   └── UnreadableRecords     this version cannot read the stored records
 │   ├── Conflict 409              not possible in the present state
 │   ├── Quota 429                 a limit of the lab
-│   ├── Unavailable 503           the machine or the database refuses, for now
+│   ├── Unavailable 503           the machine or the database cannot serve the request at present
 │   └── StorageFull 507           the database cannot be written
 ├── CannotServe                   webapp.serving: the lab cannot start
 │   └── NotLoopback               … because other machines could reach its address

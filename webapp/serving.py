@@ -101,7 +101,7 @@ def loopback(host: str) -> str:
             return "127.0.0.1" if host == "localhost" else host
     raise NotLoopback(
         f"--host {host!r} is refused: everyone who can reach the lab can start servers and load on this machine, so it "
-        "listens on loopback addresses only"
+        "listens on loopback addresses only, such as 127.0.0.1 or ::1"
     )
 
 
@@ -132,7 +132,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind((host, port))
             listener.listen(BACKLOG)
         except (OSError, OverflowError) as error:
-            raise CannotServe(f"cannot listen on {host} port {port}: {error}") from error
+            raise CannotServe(f"cannot listen on {host} port {port}: {error}; choose another --port") from error
         yield listener
 
 

@@ -21,14 +21,19 @@ def default_data_dir(env: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Address, data directory and limits of the lab."""
+    """Address, data directory and limits of the lab. Immutable, so any thread may read it.
+
+    Each field can be set by the environment variable `SERVERLAB_` plus its name in capitals, such as
+    `SERVERLAB_MAX_RUN_S`; `host`, `port`, `data_dir` and `allow_target` also by flags of `serverlab serve`. An error
+    about an exceeded limit names the field.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = field(default_factory=lambda: default_data_dir(os.environ))
     allow_target: tuple[str, ...] = ()  # allowed external servers, such as `127.0.0.1:9000-9100`
     max_servers: int = 32
-    max_threads: int = 12_000  # of all running servers together, by their settings
+    max_threads: int = 12_000  # that the settings of all running servers together allow
     max_connections: int = 50_000  # the same for connections; also the clients of one run
     max_queued_runs: int = 100  # without the run in progress
     max_run_s: float = 600.0
@@ -37,7 +42,7 @@ class Settings:
     max_import_bytes: int = 64 * 1024 * 1024  # a file of a run: about 500,000 messages or 250,000 clients
     receive_deadline_s: float = 10.0  # close a connection that has not sent a whole request after this time
     send_deadline_s: float = 20.0  # close a connection that has not read any of its response for this time
-    push_interval_s: float = 0.2  # minimum time between two events of a live page; shows about four updates per second
+    push_interval_s: float = 0.2  # minimum time between two events of a live page: about four updates per second
 
     @classmethod
     def load(cls, env: Mapping[str, str], **flags: object) -> Settings:
@@ -68,9 +73,10 @@ def _parse(name: str, text: str) -> object:
     try:
         number = float(text) if name.endswith("_s") else int(text)
     except ValueError:
-        raise ValueError(f"{ENV_PREFIX}{name.upper()} must be a number") from None
+        kind = "a number" if name.endswith("_s") else "a whole number"
+        raise ValueError(f"{ENV_PREFIX}{name.upper()} must be {kind}") from None
     if not 0 <= number < 2**31:
-        raise ValueError(f"{ENV_PREFIX}{name.upper()} is out of range")
+        raise ValueError(f"{ENV_PREFIX}{name.upper()} must be 0 or more, and less than {2**31}")
     return number
 
 

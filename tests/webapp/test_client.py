@@ -29,7 +29,7 @@ def test_client_runs_and_reads_results(lab_url: str) -> None:
         assert lab.runs().runs == []
 
 
-def test_settings_objects_or_documents(lab_url: str) -> None:
+def test_client_accepts_settings_or_documents(lab_url: str) -> None:
     with LabClient(lab_url) as lab:
         config = server_config("sequential", backlog=5)
         assert lab.start_server(config, name="named").config["backlog"] == 5

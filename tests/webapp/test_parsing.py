@@ -87,7 +87,7 @@ RUN_OK: dict[str, Any] = {"server": {"id": 1}, "clients": [CLIENT]}
         ),
         (SERVER, {"model": "sequential", "host": "1" * 46}, [("host", "must have at most 45 characters")]),
         (SERVER, {"model": "sequential", "work": {"mean_ms": 1}}, [("work.kind", "is required")]),
-        (RUN, {"server": {"id": 1}, "clients": []}, [("clients", "must have at least 1")]),
+        (RUN, {"server": {"id": 1}, "clients": []}, [("clients", "must have at least 1 item")]),
         (RUN, {"clients": [CLIENT]}, [("server", "is required")]),
         (RUN, {"server": {}, "clients": [CLIENT]}, [("server.model", "is required")]),
         (RUN, {"server": {"id": 0}, "clients": [CLIENT]}, [("server.id", "must be greater than or equal to 1")]),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command of the command line, and end the process."""
+    """Run the command that the arguments name, and end the process."""
     _open_missing_streams()
     before = signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))  # there is nothing to clean up yet
     app = build_app()
@@ -59,6 +59,6 @@ def _open_missing_streams() -> None:
     if sys.stdin is None:
         os.open(os.devnull, os.O_RDONLY)
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115

@@ -45,8 +45,8 @@ CANCEL_S = 15.0  # deadline for a cancelled run to end and to be stored
 def run_command(server: ServerFlags, load: LoadFlags, run: RunFlags, lab: LabFlags) -> None:
     """Run clients against a server and print the results.
 
-    The lab at --url executes the run; without --url the running lab of the data dir; without a running lab, one that
-    exists for this command (it uses the --allow-target given here).
+    The lab at --url executes the run. Without --url it is the lab that is running on the data directory or, if none is
+    running, a temporary lab for this command, which uses the --allow-target given here.
 
     Figures for --slo: {response, round_trip, lateness, connect, backlog, queue, greeting, session}_{mean, min, p50,
     p90, p99, p99_9, max}_ms; throughput_messages_per_s; duration_s; peak_in_service; {due, connected, greeted,
@@ -54,7 +54,7 @@ def run_command(server: ServerFlags, load: LoadFlags, run: RunFlags, lab: LabFla
     unanswered}_messages. A figure that is omitted because there are too few samples counts as missed.
 
     Exit status: 0 success; 1 output error; 2 usage error; 3 no lab, or no server to connect to; 4 the run is invalid or
-    ended early; 99 an objective was missed; 130 interrupted, and the report covers the part before.
+    ended early; 99 an objective was missed; 130 interrupted; the report covers the time before.
     """
     with report_errors():
         settings = load_settings(data_dir=lab.data_dir, allow_target=lab.allow_target)

@@ -12,13 +12,13 @@ from typing import Any
 
 from coreserver.reports.objectives import Objective
 from webapp.cli.exit_codes import UsageError
-from webapp.cli.run_flags import LoadFlags, RunFlags, ServerFlags, given
+from webapp.cli.run_flags import LoadFlags, RunFlags, ServerFlags, given_flags
 from webapp.parsing import parse_json
 from webapp.problems import Problem
 from webapp.recipes.flags import FLAG_FIELDS
 from webapp.schemas.run_spec import RUN_FIELDS
 
-DEFAULT_CLIENTS = 3  # of a script: enough to see one of them wait for a worker of a pool of two
+DEFAULT_CLIENTS = 3  # of a script; with a pool of two workers, one client has to wait
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?\Z", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _OPEN_FLAGS = {"rate", "stages", "ramp", "arrivals"}
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def has_log(self) -> bool:
-        """Whether every client plays a script: only scripts write the article's log."""
+        """Whether every client executes a script: only scripts write the article's log."""
         return all(group.get("kind") == "script" for group in self.body["clients"])
 
 
@@ -50,9 +50,9 @@ def build_request(server: ServerFlags, load: LoadFlags, run: RunFlags) -> Reques
     Raises:
         UsageError: flags contradict each other, or a value or a file is not valid.
     """
-    fields = {name: value for name, value in given(run).items() if name in RUN_FIELDS}
+    fields = {name: value for name, value in given_flags(run).items() if name in RUN_FIELDS}
     if run.spec is not None:
-        body = read_spec(run.spec, {**given(server), **given(load), **fields})
+        body = read_spec(run.spec, {**given_flags(server), **given_flags(load), **fields})
     else:
         if run.client_cpus is not None:
             fields["client_cpus"] = parse_cpus(run.client_cpus)
@@ -64,11 +64,11 @@ def read_spec(path: str, others: Mapping[str, Any]) -> dict[str, Any]:
     """Read the body of `--spec` from a JSON file, or from standard input for `-`.
 
     Args:
-        others: given flags that describe a part of the run; --spec excludes them.
+        others: given flags that describe a part of the run; they cannot be combined with --spec.
     """
     if others:
-        raise UsageError(f"--spec is the whole run: it excludes {_flag(next(iter(others)))}")
-    body = _parse(f"--spec {path}", _read("--spec", path, "it is a file with the body of a run as JSON, or -"))
+        raise UsageError(f"--spec is the whole run: it cannot be combined with {_flag(next(iter(others)))}")
+    body = _parse(f"--spec {path}", _read("--spec", path, "use a file with the body of a run as JSON, or -"))
     if not isinstance(body, dict):
         raise UsageError(f"--spec {path}: must contain an object, the body of a run as the REST API accepts it")
     return body
@@ -79,15 +79,17 @@ def build_server(flags: ServerFlags) -> dict[str, Any]:
     options, more = flags.options(), flags.option or []
     if flags.server is None and flags.target is None:
         return {"model": flags.model or "sequential", **options, **dict(_option(text) for text in more)}
-    flag = "--server" if flags.target is None else "--target"
+    flag, other = ("--server", "--target") if flags.target is None else ("--target", "--server")
     if flags.model is not None or options or more or (flags.server is not None and flags.target is not None):
-        raise UsageError(f"{flag} is a running server; it excludes a design and options")
+        raise UsageError(
+            f"{flag} selects a running server: it cannot be combined with {other}, --model or options of a design"
+        )
     return {"id": flags.server} if flags.target is None else {"address": flags.target}
 
 
 def build_groups(flags: LoadFlags) -> list[dict[str, Any]]:
     """Return the group that the flags describe, if any, and those given as JSON; by default the article's clients."""
-    first = _build_group({name: value for name, value in given(flags).items() if name != "group"})
+    first = _build_group({name: value for name, value in given_flags(flags).items() if name != "group"})
     groups = [*([first] if first else []), *map(_group, flags.group or [])]
     return groups or [{"kind": "script", **_SCRIPT_DEFAULTS}]
 

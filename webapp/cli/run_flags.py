@@ -40,7 +40,7 @@ class ServerFlags:
 
     def options(self) -> dict[str, Any]:
         """Return the options of the design that have a flag of their own and were given."""
-        return {name: value for name, value in given(self).items() if name in DESIGN_FLAGS}
+        return {name: value for name, value in given_flags(self).items() if name in DESIGN_FLAGS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +124,6 @@ class LabFlags:
     allow_target: AllowTarget = None
 
 
-def given(flags: ServerFlags | LoadFlags | RunFlags) -> dict[str, Any]:
+def given_flags(flags: ServerFlags | LoadFlags | RunFlags) -> dict[str, Any]:
     """Return the flags that were given, by name."""
     return {name: value for name, value in asdict(flags).items() if value is not None}

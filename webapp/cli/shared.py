@@ -27,9 +27,11 @@ AllowTarget = Annotated[
 ]
 LabUrl = Annotated[
     str | None,
-    typer.Option(envvar="SERVERLAB_URL", help="Address of the lab to use, instead of the running lab of the data dir."),
+    typer.Option(
+        envvar="SERVERLAB_URL", help="Address of the lab to use, instead of the lab running on the data directory."
+    ),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Data directory; its running lab is used.")]
+DataDir = Annotated[Path | None, typer.Option(help="Data directory of the lab to use.")]
 
 
 class Format(StrEnum):

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM during a command: interrupt it where that is safe, and otherwise wait for a safe place."""
+"""SIGINT and SIGTERM during a command: interrupt it at once where that is safe, otherwise at the next safe point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output of a command on a standard output that may be a closed pipe or a full disk."""
+"""Printing to standard output, which can be a closed pipe or a file on a full disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CannotWrite(CommandError):
 
 
 def put(text: str) -> None:
-    """Print a text and flush it. A reader that closes the pipe, as `head` does, is no error.
+    """Print a text and a newline, and flush them. A pipe that its reader has closed (as `head` does) is not an error.
 
     Raises:
         CannotWrite: the disk is full, for example.

@@ -21,16 +21,13 @@ from coreserver.records.client import ClientRecord
 from coreserver.records.joined import JoinedConnection
 from coreserver.reports.schema.figures import Series
 from coreserver.reports.schema.report import Report
-from webapp.exports.row_streams import ROWS_A_PIECE
+from webapp.exports.row_streams import ROWS_PER_PIECE
 from webapp.timeline.stacking import levels_of
 
 Event = dict[str, Any]
 
-RUN, WORKERS, FIRST_GROUP = (
-    1,
-    2,
-    3,
-)  # pids; no tid is equal to a pid, because viewers take such a thread for the main thread
+# Process ids. No thread id is equal to one of them, because viewers treat such a thread as the main thread.
+RUN, WORKERS, FIRST_GROUP = 1, 2, 3
 FIRST_TRACK = 1001
 MAX_MESSAGES = 50_000  # about 8 MB; viewers open larger files, but zooming in them is slow
 COUNTERS = {
@@ -62,8 +59,8 @@ class _Tracks:
         self.events += _named("thread", name, self.given, pid=pid, tid=tid)
         return tid
 
-    def taken(self) -> list[Event]:
-        """Return the collected events, and forget them."""
+    def take_events(self) -> list[Event]:
+        """Return the collected events and remove them."""
         events, self.events = self.events, []
         return events
 
@@ -80,7 +77,7 @@ def trace_file(title: str, report: Report, joined: Sequence[JoinedConnection], z
     yield json.dumps(head)[:-1].encode() + b',"traceEvents":[\n'
     events = trace_events(title, report, joined, zero_ns)
     separator = ""
-    while piece := list(islice(events, ROWS_A_PIECE)):
+    while piece := list(islice(events, ROWS_PER_PIECE)):
         yield (separator + ",\n".join(json.dumps(event, separators=(",", ":")) for event in piece)).encode()
         separator = ",\n"
     yield b"\n]}\n"
@@ -100,7 +97,7 @@ def trace_events(title: str, report: Report, joined: Sequence[JoinedConnection],
             pid = groups[one.client.group] = FIRST_GROUP + len(groups)
             yield from _named("process", f"group {one.client.group}", pid, pid=pid)
         slices = list(_connection(one, zero_ns, pid, tracks, shown))
-        yield from tracks.taken()
+        yield from tracks.take_events()
         yield from slices
 
 
@@ -147,7 +144,7 @@ def _workers(joined: Iterable[JoinedConnection], zero_ns: int, tracks: _Tracks) 
         lanes = list(levels_of(span for span, _ in of_worker))
         width = max(lanes) + 1
         tids = [tracks.add(WORKERS, worker if width == 1 else f"{worker} ({lane + 1})") for lane in range(width)]
-        yield from tracks.taken()
+        yield from tracks.take_events()
         for (span, client), lane in zip(of_worker, lanes, strict=True):
             args = {"group": client.group, "outcome": client.outcome, **_bytes(client)}
             yield _slice(client.name, "service", span, WORKERS, tids[lane], args)
@@ -225,7 +222,7 @@ def _messages(
 
 
 def _messages_shown(joined: Sequence[JoinedConnection]) -> int | None:
-    """Return how many messages of each connection are written; None: all of them."""
+    """Return the number of messages per connection that are written; None: all."""
     if sum(len(one.client.messages) for one in joined) <= MAX_MESSAGES:
         return None
     return MAX_MESSAGES // len(joined)

@@ -1,6 +1,6 @@
 """Export and import of a run as one file, `report.json`.
 
-An imported file is untrusted: a student hands it in, a teacher opens it. It is checked completely before any of it is
+An imported file is untrusted, because it can come from another person. It is checked completely before any of it is
 stored: strict JSON, the schema of the report, the histograms, the records, and whether report and records agree.
 """
 
@@ -25,7 +25,7 @@ from webapp.parsing import MAX_ERRORS, field_errors, parse_json
 from webapp.problems import FieldError, Invalid
 from webapp.storage.run_files import Imported, Records
 
-# The largest run that the lab accepts is within these bounds. A deflated file of some kilobytes can exceed them.
+# The largest run that the lab accepts is within these bounds. A deflated file of a few kilobytes can exceed them.
 BOUNDS = Bounds(inflated_bytes=256 * 2**20, line_bytes=32 * 2**20, connections=500_000)
 _PIECE_BYTES = 3 * 2**14  # a multiple of three becomes base64 without padding
 
@@ -99,7 +99,7 @@ def _check_histograms(report: Report) -> None:
         field, _, message = str(error).partition(": ")
         raise _invalid([FieldError(field, message)]) from None
     if wrong:
-        raise _invalid([FieldError(field, "has another number of values than latency counts") for field in wrong])
+        raise _invalid([FieldError(field, "must have as many values as `latency` counts") for field in wrong])
 
 
 def _records(bundle: Bundle, report: Report) -> Records:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-ROWS_A_PIECE = 250  # about 5 ms of work
+ROWS_PER_PIECE = 250  # about 5 ms of work
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -19,8 +19,8 @@ Rows = Sequence[Mapping[str, Any]]
 def json_list(name: str, rows: Rows) -> Iterator[bytes]:
     """Yield the JSON of `{name: rows, "next_cursor": null}`."""
     yield f'{{"{name}":['.encode()
-    for start in range(0, len(rows), ROWS_A_PIECE):
-        piece = json.dumps(rows[start : start + ROWS_A_PIECE], separators=(",", ":"), allow_nan=False)
+    for start in range(0, len(rows), ROWS_PER_PIECE):
+        piece = json.dumps(rows[start : start + ROWS_PER_PIECE], separators=(",", ":"), allow_nan=False)
         yield (piece[1:-1] if start == 0 else f",{piece[1:-1]}").encode()
     yield b'],"next_cursor":null}'
 
@@ -28,8 +28,8 @@ def json_list(name: str, rows: Rows) -> Iterator[bytes]:
 def csv_table(columns: Sequence[str], rows: Rows) -> Iterator[str]:
     """Yield a header line, then one line per row. Text that a spreadsheet would evaluate gets a leading apostrophe."""
     yield _csv_lines([columns])
-    for start in range(0, len(rows), ROWS_A_PIECE):
-        yield _csv_lines([[_cell(row[name]) for name in columns] for row in rows[start : start + ROWS_A_PIECE]])
+    for start in range(0, len(rows), ROWS_PER_PIECE):
+        yield _csv_lines([[_cell(row[name]) for name in columns] for row in rows[start : start + ROWS_PER_PIECE]])
 
 
 def _csv_lines(lines: Sequence[Sequence[object]]) -> str:

@@ -80,7 +80,7 @@ def _draw_chart(charts: ChartRenderer, figure: ChartFigure, report: Report) -> D
     except Unavailable:
         raise
     except Problem as problem:
-        return DrawnChart(figure, Markup(""), missing=f"It could not be rendered: {problem.detail}")
+        return DrawnChart(figure, Markup(""), missing=f"The chart could not be rendered: {problem.detail}")
     return DrawnChart(figure, Markup(svg))  # noqa: S704 - from the chart process, which escapes texts
 
 

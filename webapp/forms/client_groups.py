@@ -84,7 +84,7 @@ def group_forms(submitted: Submitted, problems: Problems) -> tuple[GroupForm, ..
     """Return the forms of all groups with the typed values.
 
     Args:
-        problems: reasons by name of the field in the body of a run, such as `clients.0.count`.
+        problems: messages by the name of the field in the body of a run, such as `clients.0.count`.
     """
     kinds = kinds_in(submitted)
     return tuple(_group_form(number, kinds, submitted, problems) for number in range(len(kinds)))
@@ -134,7 +134,7 @@ def _summary(kind: str) -> str:
 
 
 def groups_of(submitted: Submitted) -> tuple[list[BaseModel], dict[str, str]]:
-    """Return the valid groups, and the problems of the others by name of the field in the body of a run."""
+    """Return the valid groups, and the problems of the others by the name of the field in the body of a run."""
     groups: list[BaseModel] = []
     problems: dict[str, str] = {}
     kinds = kinds_in(submitted)

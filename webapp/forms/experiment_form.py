@@ -35,7 +35,7 @@ _OPTIONS = {name for model in MODELS.values() for name in model.Config.model_fie
 
 @dataclass(frozen=True)
 class DesignForm:
-    """The options of one design: its own and the frequently changed ones, and the others in `more`, collapsed."""
+    """Options of one design: its own and the frequently changed ones in `fields`, the others in `more`, collapsed."""
 
     model: ModelResource
     fields: tuple[FormField, ...]
@@ -142,8 +142,8 @@ def launch_form(
     """Return the form of a run with the typed values.
 
     Args:
-        problems: reasons by name of the field in the body of a run, such as `clients.0.count`.
-        problem: a reason that belongs to no field.
+        problems: messages by the name of the field in the body of a run, such as `clients.0.count`.
+        problem: a message that belongs to no field.
     """
     label, *more = fields_of(RunSpec, submitted, problems, prefix=RUN, only=RUN_FIELDS)
     return LaunchForm(
@@ -163,7 +163,7 @@ def launch_form(
 
 
 def run_spec(submitted: Submitted) -> tuple[RunSpec | None, dict[str, str]]:
-    """Return the submitted run; or None and the problems by name of the field in its body, such as `server.workers`."""
+    """Return the submitted run; or None and the problems by the field's name in its body, such as `server.workers`."""
     server, problems = _run_server(submitted)
     groups, found = groups_of(submitted)
     problems |= found
@@ -176,7 +176,7 @@ def run_spec(submitted: Submitted) -> tuple[RunSpec | None, dict[str, str]]:
 
 
 def _run_problems(error: ValidationError, has_server: bool, has_groups: bool) -> dict[str, str]:
-    """Return the problems of the run itself. A missing server or group is reported where it was found."""
+    """Return the problems of the run itself. A server or group that is invalid already has its own problem."""
     found = problems_of(error)
     named = {name: reason for name, reason in found.items() if name.split(".")[0] in RUN_FIELDS}
     if "server.target.address" in found:

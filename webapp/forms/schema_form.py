@@ -1,4 +1,4 @@
-"""Form fields to a document of settings and back, driven by the JSON Schema of the settings class.
+"""Convert form fields to a settings document and back, according to the JSON Schema of the settings class.
 
 A new server model, option or kind of work needs no change here: names, types, defaults, limits and help come from the
 settings class. Names of nested settings are joined by dots. The settings of a member of a union are named after its tag
@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 S = TypeVar("S", bound=BaseModel)
 
 MAX_FIELDS = 300  # the largest form has about 50, and 12 per client group
-LONG_TEXT = 500  # characters; a setting that can have that many gets a text area
+LONG_TEXT = 500  # characters; a setting that can have this many or more gets a text area
 UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
 NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
 REASONS = {  # Pydantic error type -> message for the form
@@ -97,8 +97,8 @@ def fields_of(
 
     Args:
         submitted: typed values; a missing name shows the default.
-        problems: reasons by field name without prefix; nested fields by their dotted names.
-        only: names to show, in this order; None: all. A field with one possible value has no control.
+        problems: messages by field name without prefix; nested fields by their dotted names.
+        only: names to show, in this order; None: all. A field with only one possible value has no control.
     """
     root = _schema(settings)
     wanted = list(root["properties"]) if only is None else list(only)
@@ -116,7 +116,7 @@ def document_of(settings: type[BaseModel], submitted: Submitted, *, prefix: str 
 
 
 def check(settings: type[S], document: Mapping[str, Any]) -> tuple[S | None, dict[str, str]]:
-    """Return the validated settings; or None and the reasons by dotted field name."""
+    """Return the validated settings; or None and the messages by dotted field name."""
     try:
         return settings.model_validate(document), {}
     except ValidationError as error:
@@ -124,7 +124,7 @@ def check(settings: type[S], document: Mapping[str, Any]) -> tuple[S | None, dic
 
 
 def problems_of(error: ValidationError) -> dict[str, str]:
-    """Return the first reason for each field of a failed validation; reasons do not repeat the typed text."""
+    """Return the first message for each field of a failed validation. Messages do not repeat the typed text."""
     found: dict[str, str] = {}
     for item in error.errors(include_url=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"])

@@ -30,7 +30,7 @@ def problem_response(problem: Problem) -> ProblemResponse:
     return ProblemResponse(problem.document(), status_code=problem.status, headers=problem.headers)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI `responses` of a route for these statuses and for those of every route."""
     titles = {problem.status: problem.title for problem in _all_problems(Problem)}
     return {

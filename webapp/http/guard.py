@@ -53,8 +53,15 @@ _COMMON = [
 class Guard:
     """ASGI middleware around the whole application, including its error pages.
 
-    `names` are the host names of the lab. `cacheable` are paths whose successful responses may be cached without limit,
-    because the path contains the version of the content.
+    It refuses a request with a problem (400, 403, 413 or 415) before the routes, and adds the security headers to every
+    response. The body of a changing request is read completely and then replayed to the application. The guard runs in
+    the event loop, keeps no state between requests, and neither authenticates users nor reads cookies.
+
+    Args:
+        max_body_bytes: limit of a body; `max_import_bytes` applies to the two routes that import files.
+        names: host names of the lab.
+        cacheable: paths whose successful responses may be cached without limit, because the path contains the version
+            of the content.
     """
 
     app: ASGIApp
@@ -64,7 +71,7 @@ class Guard:
     cacheable: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Check one request, then call the application or respond with the problem."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -126,7 +133,7 @@ def check_sender(headers: Headers, method: str, path: str, own_origin: str) -> N
             raise Forbidden("a page of another origin may not read the lab")
         return
     if site not in (None, "same-origin", "none"):
-        raise Forbidden("a page of another origin may not change anything here")
+        raise Forbidden("a page of another origin may not change the lab")
     origin = headers.one("origin")
     if origin not in (None, own_origin):
         raise Forbidden("the Origin header names another origin")
@@ -160,8 +167,8 @@ def _accepted(path: str) -> str:
 
 
 async def _read_body(headers: Headers, receive: Receive, setting: str, limit: int) -> bytes:
-    """Read the whole body; TooLarge as soon as it exceeds `limit`, independent of the Content-Length."""
-    problem = TooLarge(f"{setting}: a body has at most {limit} bytes")
+    """Read the whole body; TooLarge as soon as it exceeds `limit`, even if the Content-Length is smaller."""
+    problem = TooLarge(f"{setting}: the body is longer than {limit} bytes")
     declared = headers.one("content-length")
     if declared is not None and headers.all("transfer-encoding"):
         raise BadRequest("a body has either a Content-Length or a Transfer-Encoding, not both")

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass(frozen=True, slots=True)
 class HeadAsGet:
-    """ASGI middleware that handles HEAD as GET and sends the response without its body. Streams end after the head."""
+    """ASGI middleware that handles HEAD as GET and sends only the response head, which also ends event streams."""
 
     app: ASGIApp
 

@@ -137,7 +137,7 @@ class LabServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM. uvicorn would raise them again after the shutdown, before our clean-up."""
+        """Handle SIGINT and SIGTERM. uvicorn would raise them again after the shutdown, before the lab is closed."""
         if threading.current_thread() is not threading.main_thread():  # an embedded lab
             yield
             return

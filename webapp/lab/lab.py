@@ -1,7 +1,7 @@
 """Root of the control plane's background work.
 
-`lab.servers` starts and stops servers, `lab.runs` queues and stores runs, `lab.results` reads what ended runs left.
-Any thread may call any of their methods; those that start or stop a server, or wait, block. A refusal is a
+`lab.servers` starts and stops servers, `lab.runs` queues and stores runs, `lab.results` reads the results of runs.
+Any thread may call any of their methods; those that start or stop a server, or wait, block. A refused request raises a
 `webapp.problems.Problem`: NotFound, Conflict, Invalid, Quota, Unavailable or StorageFull.
 """
 
@@ -24,8 +24,12 @@ def _do_nothing() -> None:
 class Lab:
     """Servers, runs and results of one data directory, and the feed that announces their changes.
 
+    Routes and streams call it from the threads of a pool; only `feed.wait` runs in the event loop. It has no lock,
+    because each part guards its own state, and it does not depend on the web framework. Runs that an earlier process
+    left queued or running are marked as interrupted when a Lab is created.
+
     Args:
-        store: closed by `close`.
+        store: closed by `close`. No other process may use its data directory; see `lock_data_dir`.
         before_run: called in the thread `runs` before each run, while `runs.is_busy()` is already true.
         chart_names: charts that the resource of a run links to.
     """
@@ -52,7 +56,7 @@ class Lab:
         self.runs.begin_close()
 
     def close(self) -> None:
-        """End all background work and close the store. Bounded, because stopping a server is bounded."""
+        """End all background work and close the store. Bounded, because runs and servers have deadlines."""
         self.feed.close()
         self.runs.close()
         self.servers.close()

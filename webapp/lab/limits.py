@@ -1,7 +1,7 @@
 """Limits of the lab and of the machine, checked before a server or a run starts. A refusal names the limit.
 
-Only what a configuration states can be counted in advance. A server without a limit of its own (one thread per client,
-no `max_connections`) counts as one thread; beyond that its listener waits for file descriptors.
+Only numbers that the settings state can be counted in advance. A server whose settings do not limit its threads (one
+thread per client, no `max_connections`) counts as one thread; while no file descriptor is free, its listener waits.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def check_server(config: ServerOptions, running: Iterable[ServerOptions], settin
 
     Raises:
         Quota: a limit of the lab would be exceeded.
-        Unavailable: the process may not open enough file descriptors.
+        Unavailable: the process is not allowed to open enough file descriptors.
     """
     others = list(running)
     threads = max_threads(config)
@@ -49,7 +49,7 @@ def check_load(load: LoadConfig, settings: Settings) -> None:
     """
     for place, group in enumerate(load.clients):
         if group.least_s > settings.max_run_s:
-            message = f"max_run_s: a run lasts at most {settings.max_run_s:g} s, and this {group.kind} group longer"
+            message = f"max_run_s: a run lasts at most {settings.max_run_s:g} s, this {group.kind} group lasts longer"
             raise Invalid(message, errors=[FieldError(f"clients.{place}.{_longest_field(group)}", message)])
     standing = standing_connections(load.clients)
     if standing > settings.max_connections:
@@ -82,7 +82,7 @@ def _descriptors(what: str, needed: int) -> str:
 
 
 def _longest_field(group: ClientGroup) -> str:
-    """Return the name of the field that makes the group long."""
+    """Return the name of the field that contributes most to the duration of the group."""
     if group.start_s * 2 > group.least_s:
         return "start_s"
     if isinstance(group, ScriptGroup):

@@ -27,7 +27,7 @@ IN_FLIGHT = BEGUN[:3]
 
 @dataclass(eq=False)
 class LiveRun:
-    """One queued or running run. The thread of the run queue writes, any thread reads."""
+    """One queued or running run. The thread of the run queue writes, any thread reads and may call `stop`."""
 
     id: int
     spec: RunSpec
@@ -35,7 +35,7 @@ class LiveRun:
     cancel: threading.Event = field(default_factory=threading.Event)
     cancelled_because: Reason | None = None  # set before `cancel`
     started_at: str | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)  # guards what follows
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # guards the fields below
     _phase: RunPhase = "starting"  # set by the run queue; while clients are active it follows from their progress
     _host: ServerHost | None = None
     _progress: Progress | None = None
@@ -90,7 +90,7 @@ class LiveRun:
         )
 
     def progress(self) -> RunProgress | None:
-        """Return the latest figures; None before the first client was due."""
+        """Return the latest figures; None before the first progress report of the clients."""
         with self._lock:
             progress, host = self._progress, self._host
             if progress is None:

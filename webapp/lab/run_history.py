@@ -33,7 +33,7 @@ class Point:
 
 
 class Points:
-    """The points of a run, oldest first. When there are too many, every other one is dropped, and the interval doubles.
+    """The points of a run, oldest first. If there are too many, every second one is dropped, and the interval doubles.
 
     Counts are cumulative, so the rates between the remaining points stay correct."""
 
@@ -98,7 +98,7 @@ class Errors:
                 continue
             kind = (str(record.outcome), record.detail)
             if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
-                kind = (str(record.outcome), "and other kinds")
+                kind = (str(record.outcome), "other kinds")
             count, _ = self._kinds.pop(kind, (0, 0.0))
             self._kinds[kind] = (count + 1, at_s)  # moved to the end: the newest
 

@@ -72,5 +72,5 @@ def phase_at(expected: Expectation, elapsed_s: float, counts: Mapping[str, int])
 
 def queued_words(before: int) -> str:
     """Describe a queued run with `before` runs ahead of it."""
-    place = "it is the next one" if before == 0 else f"{before} run{'s' * (before > 1)} ahead of it"
-    return f"Queued, {place}. Only one run executes at a time, so that runs do not disturb each other."
+    place = "this run is next" if before == 0 else f"{before} run{'s are' if before > 1 else ' is'} ahead"
+    return f"Queued: {place}. Only one run executes at a time, so that runs do not disturb each other."

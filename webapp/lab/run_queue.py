@@ -36,7 +36,14 @@ CLOSE_S = 5.0
 
 
 class RunQueue:
-    """The queue and the run in progress. `_changed` guards both; the thread named `runs` executes the runs.
+    """FIFO queue of runs, executed one at a time by the thread named `runs`.
+
+    Any thread may call the public methods; those that cancel, submit or close write to the database. `_changed` guards
+    the queue, the run in progress, the reserved places and the unsaved ends; it is not held while a run is executed or
+    stored. A run ends exactly once, with one RunEnding. Errors while a run is executed, of the target, the disk or the
+    code, become the reason of that run, and the next run is executed.
+
+    If the end of a run cannot be stored, it is kept in memory (`unsaved`) and stored before the next run or by `close`.
 
     Args:
         before_run: called in that thread before each run, while `is_busy` is already true.
@@ -111,7 +118,7 @@ class RunQueue:
             return self._unsaved.get(run_id)
 
     def cancel(self, run_id: int, reason: Reason = CANCELLED) -> None:
-        """End a run soon. Does nothing if it has ended."""
+        """Cancel a run: a queued one ends now, the one in progress soon. Does nothing if it has ended."""
         run = self.live(run_id)
         if run is None:
             return
@@ -132,7 +139,7 @@ class RunQueue:
         self._feed.touch(run_topic(run_id), LAB)
 
     def begin_close(self) -> None:
-        """Cancel everything, without waiting."""
+        """Cancel all runs and refuse new ones, without waiting."""
         with self._changed:
             self._closed = True
             runs = [*self._queue, *([self._current] if self._current else [])]
@@ -141,7 +148,7 @@ class RunQueue:
             self.cancel(run.id, SHUTDOWN)
 
     def close(self) -> None:
-        """Cancel everything and wait for the run in progress."""
+        """Cancel all runs and wait for the one in progress, for at most CLOSE_S."""
         self.begin_close()
         self._thread.join(CLOSE_S)
         self._save_leftovers()
@@ -154,7 +161,9 @@ class RunQueue:
             if self._closed:
                 raise Unavailable("the lab is closing")
             if len(self._queue) + self._reserved >= limit and (self._current or self._queue):
-                raise Quota("max_queued_runs", f"{limit} runs are already queued")
+                raise Quota(
+                    "max_queued_runs", f"{limit} runs are already queued; wait until one has ended, or cancel one"
+                )
             self._reserved += 1
         try:
             yield
@@ -281,7 +290,7 @@ class RunQueue:
             else:
                 return None
         failed = RunEnding(
-            "failed", ending.at, Reason(code="storage", detail=f"its result could not be stored: {detail}")
+            "failed", ending.at, Reason(code="storage", detail=f"the result could not be stored: {detail}")
         )
         try:
             self._store.end_run(run_id, failed)  # smaller than a report

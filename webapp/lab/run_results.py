@@ -17,10 +17,15 @@ from webapp.storage.timeline_cache import read_connections
 
 
 class RunResults:
-    """Read access to stored results.
+    """Read access to the results of ended runs.
 
-    Every method raises NotFound for an unknown run, Conflict for one that has not ended, NoResult for one that ended
-    without a result, and UnreadableReport for a report that is damaged or was written by a newer program.
+    Any thread may call any method. Every call reads the database and decodes what it returns; nothing is written.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: the run has not ended.
+        NoResult: the run ended without a result.
+        UnreadableReport: the report is damaged, or a newer program wrote it.
     """
 
     def __init__(self, store: Store, runs: Runs) -> None:

@@ -1,4 +1,4 @@
-"""Target of a run: a server of the lab, one that exists for the run alone, or an external server."""
+"""Target of a run: a server of the lab, a server that exists only for this run, or an external server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from webapp.settings import Settings
 
 
 class TargetUnavailable(ServerlabError):
-    """The server of a run does not listen any more, or could not start; `code` is the reason code of the run."""
+    """The server of a run no longer listens, or could not start; `code` is the reason code of the run."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -72,7 +72,7 @@ def open_target(target: RunTarget, servers: Servers) -> Iterator[ServerHost | No
     """Provide the run's server for the duration of the block; None for an external one.
 
     Raises:
-        TargetUnavailable: it does not listen any more, or could not start.
+        TargetUnavailable: the server no longer listens, or could not start.
     """
     if target.lease is not None:
         server_id = target.lease.server_id

@@ -23,7 +23,15 @@ FILES = ("report", "report.json", "report.html", "connections", "log", "histogra
 
 
 class Runs:
-    """All runs. Methods with a `run_id` raise NotFound for an unknown one."""
+    """All runs of the lab: queued, in progress and stored.
+
+    Any thread may call any method. This class has no lock: `RunQueue` guards the runs that have not ended, and `Store`
+    the others. `create` blocks while it resolves the host name of an external server, `close` while the run in progress
+    ends; the other methods wait for the database at most.
+
+    Methods with a `run_id` raise NotFound for an unknown run, except `history` and the predicates. Every method that
+    uses the database can raise StorageFull or Unavailable.
+    """
 
     def __init__(
         self,
@@ -40,14 +48,12 @@ class Runs:
         self._rows = RunRows(store)
 
     def create(self, spec: RunSpec) -> RunResource:
-        """Queue a run.
-
-        Resolves a host name in the address of an external server, which can block.
+        """Queue a run and return it without waiting for it.
 
         Raises:
-            Conflict: its server is not listening.
+            NotFound, Conflict: its server does not exist or is not listening.
             Invalid: it would last too long or use too many connections, or its address is not allowed.
-            Quota: the queue is full.
+            Quota: the queue is full, or the server of the run would exceed a limit of the lab.
         """
         check_load(spec, self._settings)
         return self.get(self._queue.submit(spec))
@@ -68,7 +74,7 @@ class Runs:
         return self.get(run_id)
 
     def cancel(self, run_id: int) -> RunResource:
-        """End the run soon and keep its records. Does nothing if the run has ended."""
+        """Cancel the run and keep its records. A run in progress ends after the return. No effect on an ended run."""
         self._store.get_run(run_id)
         self._queue.cancel(run_id)
         return self.get(run_id)

@@ -13,7 +13,7 @@ from webapp.schemas.resources import AddressResource, Reason, ServerResource, Se
 
 @dataclass(eq=False)
 class ServerLease:
-    """Prevents the deletion of a server while a run uses it."""
+    """Claim of a queued or running run on a server, which cannot be deleted until the lease is released."""
 
     server_id: int
     model: str
@@ -29,7 +29,7 @@ class Entry:
     config: ServerOptions
     created_at: str
     phase: ServerState = "stopped"
-    host: ServerHost | None = None  # current one, or that of the last start
+    host: ServerHost | None = None  # of the last start; None before the first
     reason: Reason | None = None
     leases: set[ServerLease] = field(default_factory=set)
 
@@ -42,12 +42,12 @@ class Entry:
 
     @property
     def is_moving(self) -> bool:
-        """Whether a thread is starting or stopping it."""
+        """Whether a thread is starting or stopping the server."""
         return self.phase in ("starting", "draining")
 
     @property
     def is_up(self) -> bool:
-        """Whether it has threads and connections, or will have them soon."""
+        """Whether the server is starting, listening or draining, and so can have threads and connections."""
         return self.is_moving or self.state == "listening"
 
 

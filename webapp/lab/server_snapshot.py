@@ -1,4 +1,4 @@
-"""A snapshot of a server: its resource, its open connections, and what is new since the previous snapshot."""
+"""Snapshot of a server: its resource, its open connections, and the records since the previous snapshot."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Seen:
 class Look:
     """A server at one instant; `ended`, `samples` and `events` are those that are new to the reader, oldest first.
 
-    `life` is the same object from one start of the server to the next. `worker_names`, `support_threads` and
-    `max_threads` are the facts about its design.
+    `life` identifies one start of the server: it is the same object until the next start. `worker_names`,
+    `support_threads` and `max_threads` are the facts about the design.
     """
 
     at_ns: int

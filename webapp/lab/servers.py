@@ -41,7 +41,10 @@ def start_host(config: ServerOptions) -> ServerHost:
     """Start a server with this config.
 
     Raises:
-        Conflict, Invalid, Unavailable: it could not start; nothing is left behind.
+        Conflict: the port is in use.
+        Invalid: another setting cannot be used on this machine.
+        Unavailable: the machine cannot start the server, for example because it has no file descriptor left.
+    After an error the server is stopped.
     """
     host = host_for(config)
     try:
@@ -58,7 +61,16 @@ def start_host(config: ServerOptions) -> ServerHost:
 
 
 class Servers:
-    """All servers of the lab."""
+    """All servers of the lab, by id.
+
+    Any thread may call any method. `create`, `start`, `stop`, `delete` and `close` block until the server has started
+    or stopped; `stop` and `delete` first wait for another thread that is starting or stopping the same server. The
+    other methods return at once.
+
+    `_moved` guards all entries and names, and is never held while a server starts, drains or stops. Methods with a
+    `server_id` raise NotFound for an unknown server. A server of a run (`start_host` in `open_target`) is not listed
+    here.
+    """
 
     def __init__(self, settings: Settings, store: Store, feed: Feed) -> None:
         self._settings = settings
@@ -119,8 +131,11 @@ class Servers:
         """Start a server and add it to the list.
 
         Raises:
-            Conflict: its port or its name is in use.
-            Quota, Unavailable: a limit of the lab or of the machine; nothing is left behind in any case.
+            Conflict: the port or the name is in use.
+            Invalid: a setting cannot be used on this machine.
+            Quota, Unavailable: a limit of the lab or of the machine would be exceeded.
+            StorageFull: the server could not be stored.
+        After an error the server is stopped and not in the list.
         """
         name = self._reserve(config)
         host: ServerHost | None = None
@@ -147,7 +162,9 @@ class Servers:
         """Start a stopped or failed server.
 
         Raises:
-            Conflict: it is neither, or its port is in use; then it stays stopped.
+            Conflict: it is neither, or its port is in use.
+            Invalid, Quota, Unavailable: as for `create`.
+        After a failed start the server is stopped, with the reason.
         """
         with self._moved:
             self._refuse_when_closed()
@@ -195,7 +212,7 @@ class Servers:
             self._moved.wait_for(lambda: not entry.is_moving)
             self._entry(server_id)  # another thread may have deleted it meanwhile
             if entry.leases:
-                raise Conflict(f"server {server_id} is used by a queued or running run")
+                raise Conflict(f"server {server_id} is used by a queued or running run; cancel the run first")
             host, entry.phase = entry.host, "draining"
         if host is not None:
             self._end(entry, host, 0.0)
@@ -263,7 +280,7 @@ class Servers:
                 raise Quota("max_servers", f"the lab has at most {limit} servers; delete one first")
             check_server(config, self._running(), self._settings)
             if config.name in self._names:
-                message = "another server has this name"
+                message = "another server has this name; choose another"
                 raise Conflict(f"name: {message}", errors=[FieldError("name", message)])
             generated = (f"{config.model}-{number}" for number in count(1))
             name = config.name or next(name for name in generated if name not in self._names)

@@ -1,4 +1,4 @@
-"""How to repeat a run outside the browser: as a REST body, with curl, with httpx, and at the command line."""
+"""Recipes that repeat a run outside the browser: a REST body, curl, Python with httpx, and the command line."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from webapp.charts import CHARTS
 from webapp.charts.rendering.renderer import ChartRenderer
 from webapp.charts.rendering.vega_version import BUNDLE_PATH
 from webapp.exports.row_streams import json_list
-from webapp.http.api_responses import StrictRoute, documented
+from webapp.http.api_responses import StrictRoute, problem_responses
 from webapp.lab.lab import Lab
 from webapp.problems import NotFound
 from webapp.routes.dependencies import ChartsDep, LabDep, RunId
@@ -44,7 +44,9 @@ FILES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/api/v1/runs/{run_id}/charts/timeline.{form}", response_class=Response, responses=documented(404) | FILES)
+@router.get(
+    "/api/v1/runs/{run_id}/charts/timeline.{form}", response_class=Response, responses=problem_responses(404) | FILES
+)
 def get_timeline(
     lab: LabDep, charts: ChartsDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]
 ) -> Response:
@@ -52,7 +54,9 @@ def get_timeline(
     return _drawing(lab, charts, run_id, form, lambda: timeline_svg(lab, run_id, query))
 
 
-@router.get("/api/v1/runs/{run_id}/charts/lanes.{form}", response_class=Response, responses=documented(404) | FILES)
+@router.get(
+    "/api/v1/runs/{run_id}/charts/lanes.{form}", response_class=Response, responses=problem_responses(404) | FILES
+)
 def get_lanes(
     lab: LabDep, charts: ChartsDep, run_id: RunId, form: ChartForm, query: Annotated[TimelineQuery, Query()]
 ) -> Response:
@@ -61,7 +65,7 @@ def get_lanes(
 
 
 @router.get(
-    "/api/v1/runs/{run_id}/charts/{name}.{form}", response_class=Response, responses=documented(404, 409) | FILES
+    "/api/v1/runs/{run_id}/charts/{name}.{form}", response_class=Response, responses=problem_responses(404, 409) | FILES
 )
 def get_chart(lab: LabDep, charts: ChartsDep, run_id: RunId, name: ChartName, form: ChartForm) -> Response:
     """Return a chart of a run that has ended.
@@ -91,7 +95,7 @@ def chart_response(charts: ChartRenderer, spec: dict[str, Any], form: str) -> Re
 def check_form(form: str) -> None:
     """Raise NotFound if charts are not available in this form."""
     if form not in FORMS:
-        raise NotFound(f"the forms of a chart are {', '.join(FORMS)}")
+        raise NotFound(f"there is no such format; a chart is available as {', '.join(FORMS)}")
 
 
 def _drawing(lab: Lab, charts: ChartRenderer, run_id: int, form: str, draw: Callable[[], str]) -> Response:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from coreserver.reports.hdr_histograms import percentile_text
 from coreserver.reports.schema.report import Report
 from webapp.exports.row_streams import csv_table, json_list
-from webapp.http.api_responses import StrictRoute, documented
+from webapp.http.api_responses import StrictRoute, problem_responses
 from webapp.lab.change_feed import run_topic
 from webapp.lab.lab import Lab
 from webapp.live.run_events import run_events
@@ -40,7 +40,7 @@ def _of_type(media_type: str, description: str) -> dict[int | str, dict[str, Any
 @router.post(
     "/runs",
     status_code=202,
-    responses=documented(404, 409, 413, 415, 429, 507)
+    responses=problem_responses(404, 409, 413, 415, 429, 507)
     | {
         202: {"description": "queued, or not ended within `wait_s`", **_LOCATION},
         200: {"description": "ended within `wait_s`", "model": RunResource, **_LOCATION},
@@ -66,31 +66,31 @@ async def _wait(lab: Lab, run: RunResource, wait_s: float) -> RunResource:
     return run
 
 
-@router.get("/runs", responses=documented())
+@router.get("/runs", responses=problem_responses())
 def list_runs(lab: LabDep, which: Annotated[RunFilter, Query()]) -> RunList:
     """Return one page of runs, by default newest first."""
     return lab.runs.find(which)
 
 
-@router.get("/runs/{run_id}", responses=documented(404))
+@router.get("/runs/{run_id}", responses=problem_responses(404))
 def get_run(lab: LabDep, run_id: RunId) -> RunResource:
     """Return one run as it is now."""
     return lab.runs.get(run_id)
 
 
-@router.patch("/runs/{run_id}", responses=documented(404, 413, 415, 507))
+@router.patch("/runs/{run_id}", responses=problem_responses(404, 413, 415, 507))
 def patch_run(lab: LabDep, run_id: RunId, patch: RunPatch) -> RunResource:
     """Change the label or the note of a run."""
     return lab.runs.edit(run_id, patch)
 
 
-@router.post("/runs/{run_id}/cancel", responses=documented(404, 413, 415))
+@router.post("/runs/{run_id}/cancel", responses=problem_responses(404, 413, 415))
 def cancel_run(lab: LabDep, run_id: RunId, options: NoOptions | None = None) -> RunResource:
-    """End a run soon and keep its records. Does nothing if the run has ended."""
+    """Cancel a run and keep its records. A run in progress ends after the response. No effect on an ended run."""
     return lab.runs.cancel(run_id)
 
 
-@router.delete("/runs/{run_id}", status_code=204, responses=documented(404, 409, 507))
+@router.delete("/runs/{run_id}", status_code=204, responses=problem_responses(404, 409, 507))
 def delete_run(lab: LabDep, run_id: RunId) -> None:
     """Delete a run that has ended, with all its records."""
     lab.runs.delete(run_id)
@@ -100,7 +100,7 @@ def delete_run(lab: LabDep, run_id: RunId) -> None:
     "/runs/{run_id}/events",
     status_code=200,
     response_class=EventStream,
-    responses=documented(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run`, then `end`"),
+    responses=problem_responses(404, 429) | _of_type("text/event-stream", "`snapshot`, then `run`, then `end`"),
 )
 async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event_id: LastEventId = None) -> EventStream:
     """Stream the progress of a run until its end (server-sent events)."""
@@ -111,7 +111,7 @@ async def stream_run(lab: LabDep, streams: StreamsDep, run_id: RunId, last_event
 # --- results ----------------------------------------------------------------------------------------------------------
 
 
-@router.get("/runs/{run_id}/report", response_model=Report, responses=documented(404, 409))
+@router.get("/runs/{run_id}/report", response_model=Report, responses=problem_responses(404, 409))
 def get_report(lab: LabDep, run_id: RunId) -> Response:
     """Return the report: verdict, totals, latency, waits, groups, series, histograms, server and environment.
 
@@ -121,7 +121,7 @@ def get_report(lab: LabDep, run_id: RunId) -> Response:
     return Response(lab.results.original_report(run_id).model_dump_json(), media_type="application/json")
 
 
-@router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=documented(404, 409))
+@router.get("/runs/{run_id}/connections", response_model=ConnectionList, responses=problem_responses(404, 409))
 @router.get("/runs/{run_id}/connections.json", include_in_schema=False)
 def get_connections(lab: LabDep, run_id: RunId) -> Response:
     """Return all connections of the run; also available as `connections.csv`."""
@@ -131,7 +131,7 @@ def get_connections(lab: LabDep, run_id: RunId) -> Response:
 @router.get(
     "/runs/{run_id}/connections.csv",
     response_class=PlainTextResponse,
-    responses=documented(404, 409) | _of_type("text/csv", "a header line and one line per connection"),
+    responses=problem_responses(404, 409) | _of_type("text/csv", "a header line and one line per connection"),
 )
 def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
     """Return all connections of the run as CSV."""
@@ -140,26 +140,26 @@ def get_connections_csv(lab: LabDep, run_id: RunId) -> Response:
     return StreamingResponse(table, media_type="text/csv", headers=download(name))
 
 
-@router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404, 409))
+@router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=problem_responses(404, 409))
 def get_log(lab: LabDep, run_id: RunId) -> str:
     """Return the clients' log in the article's format, with the recorded times."""
     return lab.results.log(run_id)
 
 
-@router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=documented(404, 409))
+@router.get("/runs/{run_id}/histogram", response_class=PlainTextResponse, responses=problem_responses(404, 409))
 def get_histogram(lab: LabDep, run_id: RunId, of: Distribution = "response") -> str:
     """Return percentiles of response times or round trips in milliseconds, in the format of HdrHistogram."""
     histograms = lab.results.report(run_id).histograms
     return percentile_text(histograms.response if of == "response" else histograms.round_trip)
 
 
-@router.get("/runs/{run_id}/timeline", responses=documented(404))
+@router.get("/runs/{run_id}/timeline", responses=problem_responses(404))
 def explore_timeline(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
     """Return the timeline or a part of it: positions and times of the connections, and the drawing for a page."""
     return timeline_picture(lab, run_id, query)
 
 
-@router.get("/runs/{run_id}/lanes", responses=documented(404))
+@router.get("/runs/{run_id}/lanes", responses=problem_responses(404))
 def explore_lanes(lab: LabDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> TimelinePicture:
     """Return the worker lanes; otherwise the same as the timeline."""
     return timeline_picture(lab, run_id, query, lanes=True)

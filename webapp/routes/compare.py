@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from coreserver.reports.comparison import MAX_RUNS, MIN_RUNS
-from webapp.http.api_responses import StrictRoute, documented
+from webapp.http.api_responses import StrictRoute, problem_responses
 from webapp.pages.compare import compare_page
 from webapp.problems import FieldError, Invalid, NotFound
 from webapp.routes.api_charts import FILES, ChartForm, chart_response, check_form
@@ -36,14 +36,14 @@ def _distinct(runs: Compared) -> list[int]:
 Distinct = Annotated[list[int], Depends(_distinct)]
 
 
-@router.get("/api/v1/compare", responses=documented(404, 409))
+@router.get("/api/v1/compare", responses=problem_responses(404, 409))
 def compare_runs(lab: LabDep, runs: Distinct) -> Comparison:
     """Compare two to eight runs that have a report: differences of their configs and of their figures."""
     return compare(lab.results.reports(runs))
 
 
 @router.get(
-    "/api/v1/compare/charts/percentiles.{form}", response_class=Response, responses=documented(404, 409) | FILES
+    "/api/v1/compare/charts/percentiles.{form}", response_class=Response, responses=problem_responses(404, 409) | FILES
 )
 def get_percentiles(lab: LabDep, charts: ChartsDep, form: ChartForm, runs: Distinct) -> Response:
     """Return a chart of response times by percentile, one line per run; 503 for pictures while a run is in progress."""

@@ -15,7 +15,7 @@ from coreserver.reports.schema.report import ReportFile, json_schema
 from webapp.exports.perfetto_trace import trace_file
 from webapp.exports.report_json import read_report, write_report
 from webapp.exports.standalone_report import report_page
-from webapp.http.api_responses import StrictRoute, documented
+from webapp.http.api_responses import StrictRoute, problem_responses
 from webapp.pages.run_list import runs_page
 from webapp.problems import Invalid, Problem
 from webapp.routes.dependencies import ChartsDep, LabDep, RunId, download
@@ -39,7 +39,7 @@ def _content(media_type: str, description: str, schema: dict[str, Any] | None = 
 @router.get(
     "/report.schema.json",
     response_class=Response,
-    responses=documented() | _content(SCHEMA_JSON, "draft 2020-12"),
+    responses=problem_responses() | _content(SCHEMA_JSON, "draft 2020-12"),
 )
 def get_report_schema() -> Response:
     """Return the JSON Schema of reports, with unit and meaning of every field. It allows no unknown fields."""
@@ -51,7 +51,7 @@ def _schema_text() -> str:
     return json.dumps(json_schema(), indent=2)
 
 
-@router.get("/runs/{run_id}/report.json", response_model=ReportFile, responses=documented(404, 409))
+@router.get("/runs/{run_id}/report.json", response_model=ReportFile, responses=problem_responses(404, 409))
 def get_report_file(lab: LabDep, run_id: RunId) -> Response:
     """Return the report as a download, including the `bundle` of records that an import restores."""
     report, records = lab.results.export(run_id)
@@ -62,7 +62,7 @@ def get_report_file(lab: LabDep, run_id: RunId) -> Response:
 @router.get(
     "/runs/{run_id}/report.html",
     response_class=HTMLResponse,
-    responses=documented(404, 409) | _content("text/html", "one file without scripts", {"type": "string"}),
+    responses=problem_responses(404, 409) | _content("text/html", "one file without scripts", {"type": "string"}),
 )
 def get_report_page(request: Request, lab: LabDep, charts: ChartsDep, run_id: RunId) -> Response:
     """Return the run as one self-contained page with timeline, charts, tables, settings and recipes.
@@ -76,7 +76,7 @@ def get_report_page(request: Request, lab: LabDep, charts: ChartsDep, run_id: Ru
 @router.get(
     "/runs/{run_id}/trace",
     response_class=StreamingResponse,
-    responses=documented(404, 409) | _content("application/json", "Trace Event Format"),
+    responses=problem_responses(404, 409) | _content("application/json", "Trace Event Format"),
 )
 def get_trace(lab: LabDep, run_id: RunId) -> Response:
     """Return the run as a trace for Perfetto: one track per connection, one per worker, and counters.
@@ -100,7 +100,7 @@ async def _body(request: Request) -> bytes:
 @router.post(
     "/runs/import",
     status_code=201,
-    responses=documented(413, 415, 507)
+    responses=problem_responses(413, 415, 507)
     | {201: {"headers": {"Location": {"description": "address of the run", "schema": {"type": "string"}}}}},
     openapi_extra={
         "requestBody": {

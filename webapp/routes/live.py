@@ -80,7 +80,7 @@ def show_timeline(fragments: FragmentsDep, run_id: RunId) -> HTMLResponse:
 
 @router.get("/runs/{run_id}/timeline.json", response_class=Response)
 def show_timeline_part(fragments: FragmentsDep, run_id: RunId, query: Annotated[TimelineQuery, Query()]) -> Response:
-    """Return a part of the timeline as `/api/v1/runs/{run_id}/timeline` does; the share of drawing time is limited."""
+    """Return a part of the timeline as `/api/v1/runs/{run_id}/timeline` does; the time spent on drawing is limited."""
 
     def draw() -> str:
         return timeline_picture(fragments.lab, run_id, query).model_dump_json()

@@ -157,7 +157,7 @@ def show_run(request: Request, lab: LabDep, run_id: RunId) -> HTMLResponse:
 
 @router.post("/runs/{run_id}/cancel")
 def cancel_run(lab: LabDep, run_id: RunId) -> RedirectResponse:
-    """End a run soon and keep its records."""
+    """Cancel a run and keep its records."""
     lab.runs.cancel(run_id)
     return _redirect(f"/runs/{run_id}")
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from prometheus_client.exposition import choose_encoder
 
-from webapp.http.api_responses import documented
+from webapp.http.api_responses import problem_responses
 from webapp.live.lab_events import lab_events
 from webapp.live.streams import EventStream
 from webapp.pages.base import Page
@@ -35,7 +35,7 @@ class DocsPage(Page):
 
 @router.get("/healthz")
 async def get_health() -> Health:
-    """Return that the lab responds. Uses neither the database nor a thread."""
+    """Confirm that the lab responds. Uses neither the database nor a thread."""
     return Health()
 
 
@@ -60,7 +60,7 @@ def get_metrics(request: Request, metrics: MetricsDep) -> Response:
     "/api/v1/events",
     status_code=200,
     response_class=EventStream,
-    responses=documented(429)
+    responses=problem_responses(429)
     | {200: {"description": "`snapshot`, then `servers` and `runs`", "content": {"text/event-stream": {}}}},
 )
 async def stream_lab(lab: LabDep, streams: StreamsDep, last_event_id: LastEventId = None) -> EventStream:

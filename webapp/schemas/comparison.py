@@ -1,4 +1,4 @@
-"""The comparison of runs as the REST API answers it: the figures of `coreserver` with links."""
+"""JSON shape of a comparison of runs: the comparison of `coreserver`, with links."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ Id = Annotated[int, Field(ge=1, lt=2**53, description="a positive integer")]
 
 
 class StopOptions(FrozenSettings):
-    """Options of stopping a server."""
+    """Options for stopping a server."""
 
     drain_s: float = Field(
         default=0.0,
@@ -189,7 +189,9 @@ class RunResource(ResponseBody):
     reason: Reason | None = Field(description="why it failed, was cancelled or was interrupted")
     config: dict[str, Any] = Field(description="request body that repeats the run, with all defaults")
     imported: bool = Field(default=False, description="whether it was imported from a file")
-    imported_at: datetime | None = Field(default=None, description="when; `created_at` is that of the original run")
+    imported_at: datetime | None = Field(
+        default=None, description="when it was imported; `created_at` is that of the original run"
+    )
     imported_from: ImportedFrom | None = Field(default=None, description="its origin, as stated in the file")
     links: dict[str, str]
 
@@ -245,14 +247,14 @@ class ConnectionRow(ResponseBody):
 
 
 class ConnectionList(ResponseBody):
-    """All connections of a run, by group and client number."""
+    """All connections of a run, ordered by group and client number."""
 
     connections: list[ConnectionRow]
     next_cursor: None = None
 
 
 class Health(ResponseBody):
-    """The lab responds."""
+    """Health of the lab."""
 
     status: Literal["ok"] = "ok"
 

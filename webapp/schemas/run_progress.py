@@ -27,7 +27,7 @@ class RunError(ResponseBody):
 
 
 class LiveServer(ResponseBody):
-    """Current figures of the lab's own server; null if the figure does not apply to its design."""
+    """Current figures of a server that the lab started; null if the figure does not apply to its design."""
 
     queue_depth: int | None = Field(description="connections in the queue of the design")
     accept_queue: int | None = Field(description="connections in the backlog, not accepted yet")

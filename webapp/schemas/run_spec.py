@@ -1,6 +1,6 @@
 """Request body that creates a run, built on the settings of `coreserver`: a new option of a model is a field here.
 
-It is a module of its own because the response bodies, which `webapp.client` needs, do not import the models.
+It is a separate module, because the response bodies, which `webapp.client` needs, must not import the models.
 """
 
 from __future__ import annotations

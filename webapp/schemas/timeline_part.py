@@ -43,7 +43,7 @@ class TimelinePicture(ResponseBody):
     first: int = Field(description="first row or lane of the requested part")
     rows: int = Field(description="number of rows or lanes in the requested part")
     total: int = Field(description="number of all rows or lanes")
-    remark: str = Field(description="what is not drawn, in words")
+    remark: str = Field(description="note about connections that are not drawn; may be empty")
     pitch: float = Field(description="pixels between two lines")
     lines: list[tuple[float, int]] = Field(
         description="distance of each line from the top of the plot, and the number of its row or lane"

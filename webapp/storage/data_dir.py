@@ -34,7 +34,8 @@ def lock_data_dir(data_dir: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-            raise DataDirInUse(f"{data_dir} is already in use by pid {pid or 'unknown'}") from None
+            message = f"{data_dir} is already in use by pid {pid or 'unknown'}"
+            raise DataDirInUse(f"{message}: stop that lab, or choose another --data-dir") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield

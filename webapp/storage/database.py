@@ -26,7 +26,7 @@ _TURN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class DatabaseError(ServerlabError):
-    """The file cannot be used; it was not changed. The message is for the person who starts the lab."""
+    """The file cannot be used. It is unchanged, except by migration steps that were completed before the error."""
 
 
 def migrations() -> list[str]:
@@ -42,7 +42,9 @@ def migrations() -> list[str]:
 class Database:
     """A database file with one connection for writing and one for reading.
 
-    Any thread may use either connection; a lock per connection admits one thread at a time.
+    Any thread may use either connection; a lock per connection admits one thread at a time. A reader does not wait for
+    a writer, and reads the state before its transaction. A block of `read` or `write` must be short and must not open
+    another block of the same kind, because the locks are not reentrant. `Store` has the SQL of the tables.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +88,7 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection for reading; it does not wait for a write in progress."""
+        """Yield the connection for reading. Waits for other readers, and not for a write in progress."""
         with self._reading, _as_problems():
             yield self._reader
 
@@ -115,10 +117,14 @@ def _inspect(path: Path, *, newest: int) -> int:
             )
         (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version == 0 and tables:
-            raise DatabaseError(f"{path} is the database of another program and was not changed")
+            raise DatabaseError(
+                f"{path} is the database of another program and was not changed: choose another data directory"
+            )
         (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise DatabaseError(f"{path} is damaged ({verdict}) and was not changed")
+            raise DatabaseError(
+                f"{path} is damaged ({verdict}) and was not changed: restore a backup, or choose another data directory"
+            )
         return version
 
 

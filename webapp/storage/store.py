@@ -88,7 +88,12 @@ class RunEnding:
 class Store:
     """Servers, runs and results of one data directory.
 
-    Any thread may call any method. Every method can raise StorageFull or Unavailable, and then nothing was changed.
+    Any thread may call any method. A write blocks until it is on the disk; see `Database` for the locks. Every method
+    can raise StorageFull or Unavailable, and then nothing was changed. `lock_data_dir` ensures that only one process
+    uses a data directory at a time.
+
+    Ids are never reused. A run is stored as queued, then running, then in one final state that does not change. Reports
+    are upgraded to the current version when they are read and are not rewritten; records are not decoded here.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -136,7 +141,7 @@ class Store:
             return _require_id(cursor.lastrowid)
 
     def start_run(self, run_id: int, at: str) -> None:
-        """Mark a queued run as running. Called before its first packet is sent."""
+        """Mark a queued run as running. Called before the run sends its first packet."""
         with self._database.write() as db:
             db.execute(
                 "UPDATE runs SET state = 'running', started_at = ? WHERE id = ? AND state = 'queued'", (at, run_id)

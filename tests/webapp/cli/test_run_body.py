@@ -72,7 +72,7 @@ def test_spec_excludes_other_flags(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text('{"server": {"id": 1}, "clients": []}')
     assert read_spec(str(path), {}) == {"server": {"id": 1}, "clients": []}
-    with pytest.raises(UsageError, match="it excludes --client-processes"):
+    with pytest.raises(UsageError, match="cannot be combined with --client-processes"):
         read_spec(str(path), {"client_processes": 2})
     for text in ("[]", "{"):
         path.write_text(text)

@@ -18,7 +18,7 @@ from webapp.schemas.run_progress import RunProgress
 
 
 class Terminal(io.StringIO):
-    """Stream that claims to be a terminal."""
+    """Stream whose `isatty` is true."""
 
     def isatty(self) -> bool:
         return True
@@ -72,11 +72,11 @@ def test_no_progress_line_without_terminal() -> None:
 
 
 def test_cancelled_run_has_substitute_report() -> None:
-    run = seen("cancelled").model_copy(update={"reason": Reason(code="cancelled", detail="somebody asked")})
+    run = seen("cancelled").model_copy(update={"reason": Reason(code="cancelled", detail="cancelled on request")})
     document = json.loads(_document(run, None, []))
     assert document["schema_version"] == SCHEMA_VERSION
     assert document["run"]["state"] == "cancelled"
-    reason = {"code": "cancelled", "severity": "invalid", "detail": "somebody asked"}
+    reason = {"code": "cancelled", "severity": "invalid", "detail": "cancelled on request"}
     assert document["verdict"] == {"status": "invalid", "reasons": [reason]}
 
 

@@ -34,10 +34,10 @@ def test_first_signal_waits_for_safe_place(number: signal.Signals) -> None:
         press(number)
         assert signals.is_signalled
         with pytest.raises(KeyboardInterrupt), signals.interruptible():
-            pytest.fail("it was asked for before")
+            pytest.fail("the signal before the block did not interrupt it")
     with SignalGuard() as another, pytest.raises(KeyboardInterrupt), another.interruptible():
         press(number)
-        pytest.fail("it was asked for now")
+        pytest.fail("the signal inside the block did not interrupt it")
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 

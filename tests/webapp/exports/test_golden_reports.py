@@ -29,7 +29,7 @@ def lab(shared_url: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def imported(lab: httpx.Client) -> dict[str, dict[str, Any]]:
-    """The run that each report became."""
+    """Return the imported run of each report, by the report's name."""
     runs = {}
     for name, path in REPORTS.items():
         answer = lab.post("/api/v1/runs/import", content=path.read_bytes(), headers=JSON)

@@ -39,7 +39,7 @@ class Instant(FrozenSettings):
 
 
 class Kettle(FrozenSettings):
-    """Settings class that no form knows."""
+    """Settings class without any code of its own in the forms."""
 
     model: Literal["kettle"] = "kettle"
     cups: int = Field(default=2, ge=1, le=9, description="how many to fill")

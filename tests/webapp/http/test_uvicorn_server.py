@@ -137,7 +137,7 @@ def test_peer_that_reads_nothing_is_closed(tmp_path: Path) -> None:
                 with api.stream("GET", "/api/v1/events") as answer:
                     return answer.status_code == 200
 
-            wait_until(is_free, "the silent reader's place is given back", deadline_s=40)
+            wait_until(is_free, "the stream of the stalled reader is closed", deadline_s=40)
 
 
 def test_environment_settings_are_checked() -> None:

@@ -1,4 +1,4 @@
-"""What a run under way is told to be doing, what is expected of it, and what is kept of its past."""
+"""Phase, expected end and history of a run in progress."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_phase_follows_time_and_clients(elapsed_s: float, counts: dict[str, int]
 
 
 def test_queued_run_has_a_position() -> None:
-    assert queued_words(0).startswith("Queued, it is the next one. ")
-    assert queued_words(1).startswith("Queued, 1 run ahead of it. ")
-    assert queued_words(3).startswith("Queued, 3 runs ahead of it. ")
+    assert queued_words(0).startswith("Queued: this run is next. ")
+    assert queued_words(1).startswith("Queued: 1 run is ahead. ")
+    assert queued_words(3).startswith("Queued: 3 runs are ahead. ")
 
 
 # --- points --------------------------------------------------------------------------------------------------------
@@ -122,4 +122,4 @@ def test_error_kinds_are_bounded() -> None:
     found, untold = errors.newest(failed=1000)
     assert len(found) == MAX_KINDS_SHOWN
     assert sum(error.count for error in found) + untold == 1000
-    assert found[0].detail == "and other kinds"
+    assert found[0].detail == "other kinds"

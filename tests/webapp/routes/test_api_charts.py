@@ -32,7 +32,7 @@ def charts(lab: httpx.Client) -> str:
     return f"{run['links']['self']}/charts"
 
 
-def test_chart_as_spec_and_pictures(lab: httpx.Client, charts: str) -> None:
+def test_chart_is_served_as_spec_and_picture(lab: httpx.Client, charts: str) -> None:
     spec = lab.get(f"{charts}/percentiles.json")
     assert spec.headers["content-type"] == "application/json"
     assert "vega-lite/v6" in spec.json()["$schema"]
@@ -43,7 +43,7 @@ def test_chart_as_spec_and_pictures(lab: httpx.Client, charts: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["timeline", "lanes"])
-def test_drawing_in_all_forms(lab: httpx.Client, charts: str, name: str) -> None:
+def test_drawing_is_served_in_all_formats(lab: httpx.Client, charts: str, name: str) -> None:
     assert lab.get(f"{charts}/{name}.svg").text.startswith("<svg")
     assert lab.get(f"{charts}/{name}.png").content.startswith(PNG)
     rows = lab.get(f"{charts}/{name}.json").json()["rows"]

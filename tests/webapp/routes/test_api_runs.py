@@ -231,7 +231,9 @@ def test_report_names_process_placement(api: httpx.Client) -> None:
     assert run["state"] == "completed"
     assert api.get(run["links"]["report"]).json()["server"]["config"]["placement"] == "process"
     psutil.Process(server["pid"]).kill()
-    wait_until(lambda: api.get(server["links"]["self"]).json()["state"] == "failed", "its death is seen")
+    wait_until(
+        lambda: api.get(server["links"]["self"]).json()["state"] == "failed", "the lab shows the server as failed"
+    )
     assert api.get(server["links"]["self"]).json()["reason"]["code"] == "failed"
     assert api.post("/api/v1/runs", json=script_run({"id": server["id"]})).status_code == 409
     again = api.post(f"{server['links']['self']}/start").json()

@@ -103,5 +103,5 @@ def test_command_prints_comparison(compared: httpx.Client) -> None:
 def test_command_names_incomparable_run(compared: httpx.Client, tmp_path: Path) -> None:
     refused = serverlab("compare", "1", "9", "--url", str(compared.base_url))
     assert (refused.returncode, refused.stderr) == (2, "serverlab: there is no run 9\n")
-    nobody = serverlab("compare", "1", "2", "--data-dir", tmp_path)
-    assert (nobody.returncode, nobody.stderr) == (2, "serverlab: there is no run 1\n")
+    unknown = serverlab("compare", "1", "2", "--data-dir", tmp_path)
+    assert (unknown.returncode, unknown.stderr) == (2, "serverlab: there is no run 1\n")

@@ -67,9 +67,9 @@ def test_report_of_every_group_kind_is_valid(shared: httpx.Client, validator: js
 
 def test_report_of_incomplete_run_is_valid(shared: httpx.Client, validator: jsonschema.Draft202012Validator) -> None:
     run = shared.post("/api/v1/runs", json=script_run({"model": "sequential"}, LONG)).json()
-    wait_until(lambda: "in_service" in str(shared.get(run["links"]["self"]).json()["progress"]), "it has begun")
+    wait_until(lambda: "in_service" in str(shared.get(run["links"]["self"]).json()["progress"]), "the run has begun")
     shared.post(run["links"]["cancel"])
-    wait_until(lambda: shared.get(run["links"]["report"]).status_code == 200, "its report is there")
+    wait_until(lambda: shared.get(run["links"]["report"]).status_code == 200, "the report is stored")
     report = report_of(shared, run)
     validator.validate(report)
     assert report["run"]["state"] == "cancelled"

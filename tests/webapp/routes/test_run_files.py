@@ -68,7 +68,7 @@ def test_spreadsheet_formulas_are_escaped(api: httpx.Client, monkeypatch: pytest
     assert (shown["name"], shown["group"], shown["worker"]) == ("'=HYPERLINK(1)", "'-1", "'@x")
 
 
-def test_timeline_part_by_time_and_rows(api: httpx.Client) -> None:
+def test_timeline_part_is_selected(api: httpx.Client) -> None:
     run = finished_run(api)
     path = run["links"]["self"]
     whole = api.get(f"{path}/timeline").json()

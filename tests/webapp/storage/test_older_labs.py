@@ -1,4 +1,4 @@
-"""Data directories of earlier programs: backed up, migrated, opened and shown; damaged records cost only themselves."""
+"""Data directories of earlier programs: backup, migration and display; damaged records affect only their run."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_older_lab_shows_every_run(open_lab: Callable[[str], Any], name: str) ->
         assert not ids or api.get(f"/compare?{ids}", headers=HTML).status_code == 200
 
 
-def test_unfinished_run_of_an_older_lab(open_lab: Callable[[str], Any]) -> None:
+def test_unfinished_older_run_is_interrupted(open_lab: Callable[[str], Any]) -> None:
     with open_lab("1-records-2") as url, httpx.Client(base_url=url, timeout=30) as api:
         run = api.get("/api/v1/runs/4").json()
         assert (run["state"], run["verdict"]) == ("interrupted", None)

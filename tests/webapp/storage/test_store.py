@@ -105,7 +105,7 @@ def test_label_and_note_change_separately(store: Store) -> None:
     store.patch_run(run_id, RunPatch(label=""))
     assert (store.get_run(run_id).label, store.get_run(run_id).note) == ("", "seen")
     with pytest.raises(NotFound):
-        store.patch_run(run_id + 1, RunPatch(note="nobody"))
+        store.patch_run(run_id + 1, RunPatch(note="unknown run"))
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,10 @@ def _newer(path: Path) -> None:
 
 
 def _no_database(path: Path) -> None:
-    path.write_bytes(b"somebody's novel, chapter one" * 100)
+    path.write_bytes(b"the file of another program" * 100)
 
 
-def _somebody_elses(path: Path) -> None:
+def _other_program(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE photos (id INTEGER)")
 
@@ -178,7 +178,7 @@ def _damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [_newer, _no_database, _somebody_elses, _damaged])
+@pytest.mark.parametrize("spoil", [_newer, _no_database, _other_program, _damaged])
 def test_unusable_file_is_not_changed(tmp_path: Path, spoil: Any) -> None:
     path = tmp_path / FILE_NAME
     spoil(path)
