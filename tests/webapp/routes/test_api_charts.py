@@ -75,7 +75,7 @@ def test_only_cached_pictures_during_a_run(lab: httpx.Client, shared_url: str, c
         refused = lab.get(f"{charts}/percentiles.svg")
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
-        assert "under way" in refused.json()["detail"]
+        assert "queued or in progress" in refused.json()["detail"]
     finally:
         with LabClient(shared_url) as client:
             client.cancel(run["id"])
