@@ -34,7 +34,7 @@ READ = """() => ({
 
 
 @dataclass(frozen=True)
-class Opened:
+class PageLoad:
     """One load of a page; times in seconds since its request."""
 
     painted_s: float
@@ -44,8 +44,8 @@ class Opened:
     long_tasks_s: float
 
 
-def opened(base_url: str, path: str, times: int) -> list[Opened]:
-    """Open the page at `path` `times` times with empty caches, after one load that is not counted."""
+def load_page(base_url: str, path: str, times: int) -> list[PageLoad]:
+    """Load the page at `path` `times` times with empty caches, after one load that is not counted."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         loads = [_open(browser, base_url + path) for _ in range(times + 1)]
@@ -53,7 +53,7 @@ def opened(base_url: str, path: str, times: int) -> list[Opened]:
     return loads[1:]  # the first one includes the start of the browser
 
 
-def _open(browser: Browser, url: str) -> Opened:
+def _open(browser: Browser, url: str) -> PageLoad:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(WATCH)
     page = context.new_page()
@@ -62,7 +62,7 @@ def _open(browser: Browser, url: str) -> Opened:
     seen: dict[str, Any] = page.evaluate(READ)
     context.close()
     ends = [start + took for start, took in seen["tasks"]]
-    return Opened(
+    return PageLoad(
         painted_s=seen["paint"] / 1e3,
         loaded_s=seen["load"] / 1e3,
         ready_s=seen["ready"] / 1e3,

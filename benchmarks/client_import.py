@@ -1,6 +1,6 @@
 """Time of `import webapp.client` next to `import httpx, pydantic`, each in a fresh interpreter.
 
-Needs a quiet machine: other processes make the elapsed times longer and the difference with them.
+Needs a quiet machine: other processes lengthen the elapsed times and their difference.
 
 Run `python -m benchmarks.client_import`, about half a minute: 20 alternating pairs, after one that fills the caches.
 """

@@ -66,7 +66,7 @@ def lab_contender(name: str, model: str, **options: Any) -> Contender:
 def program(name: str, command: list[str]) -> Contender:
     """Return a contender that is a separate program; it prints its port and exits at the end of its stdin.
 
-    It runs in a session of its own, like the lab's server processes. Where the kernel schedules by session, a server in
+    It runs in its own session, like the lab's server processes. Where the kernel schedules by session, a server in
     the load client's session would share its CPU time with the load.
     """
 

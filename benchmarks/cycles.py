@@ -88,7 +88,7 @@ def _cycle(model: str, placement: str, port: int) -> float:
 
 
 def talk_to_next(clients: list[socket.socket]) -> socket.socket:
-    """Exchange one message with a client that is greeted, in whichever order the server takes them."""
+    """Exchange one message with the first client that is greeted; the server chooses the order."""
     waiting = [client for client in clients if client.fileno() >= 0]
     readable, _, _ = select.select(waiting, [], [], 20.0)
     if not readable:
@@ -112,7 +112,7 @@ def main() -> None:
     """Print one row per model and placement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1000, help="cycles of each model in threads of this process")
-    parser.add_argument("--processes", type=int, default=100, help="cycles of each model in a process of its own")
+    parser.add_argument("--processes", type=int, default=100, help="cycles of each model in its own process")
     arguments = parser.parse_args()
     print(f"{machine()}\n")
     print("| model | placement | cycles | threads left | fds left | children left | slowest stop ms | RSS growth kB |")

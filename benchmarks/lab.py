@@ -1,4 +1,4 @@
-"""A lab in a process of its own, started with `serverlab serve`, for the benchmarks of its pages."""
+"""A lab in its own process, started with `serverlab serve`, for the benchmarks of its pages."""
 
 from __future__ import annotations
 

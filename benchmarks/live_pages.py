@@ -1,4 +1,4 @@
-"""What an open live page costs: round trips of a server that shares the lab's interpreter, and CPU time of the lab.
+"""Cost of an open live page: round trips of a server that shares the lab's interpreter, and CPU time of the lab.
 
 A reader replaces the browser: it follows the stream of fragment versions, fetches each fragment that has changed, and
 discards it. The lab therefore does all that it does for a browser. Pairs alternate, with the page open first and second
@@ -59,7 +59,7 @@ def running_server(lab: LabProcess, config: dict[str, Any]) -> Iterator[dict[str
 
 @contextmanager
 def open_page(lab: LabProcess, names: Names) -> Iterator[None]:
-    """Do what the script of a page with these fragments does, while the block runs."""
+    """Follow these fragments while the block runs, as the script of a page does."""
     place = urlsplit(lab.url)
     query = urlencode([("fragment", name) for name in names])
     with socket.create_connection((place.hostname, place.port)) as peer:
@@ -96,7 +96,7 @@ def _load_server(lab: LabProcess, programs: Programs, server: dict[str, Any], na
 
 
 def _load_run(lab: LabProcess, config: dict[str, Any], seconds: float) -> Measure:
-    """Return a measurement with the lab's own clients: the throughput that the run reports."""
+    """Return a measurement with the lab's clients: the throughput that the run reports."""
     group = {"kind": "closed", "count": CONNECTIONS, "duration_s": seconds, "message_bytes": MESSAGE_BYTES}
 
     def measure(is_open: bool) -> float:

@@ -8,7 +8,7 @@ round, because the speed of a machine drifts. Figures are medians of the rounds.
                    design with its telemetry on; also measured against a plain C server, which is faster
     lateness       delay of messages and connects at fixed rates; none may be early. For comparison, the delay with
                    which the machine wakes a C program that does nothing else. Judged against the plain C server, which
-                   needs the least CPU time, with each side on a CPU of its own; also measured against the lab's design
+                   needs the least CPU time, with each side on its own CPU; also measured against the lab's design
                    on shared CPUs
     connections    connect, greeting, one message, close, with 64 clients that reconnect at once
 """

@@ -13,7 +13,7 @@ MODELS = ("sequential", "thread_per_client", "bounded_pool", "asyncio")
 
 
 def many_runs(data_dir: Path, copies: int) -> None:
-    """Execute runs of several designs and copy them with their results until there are `copies`. No lab may use it."""
+    """Execute runs of several designs and copy them until there are `copies`. No other lab may run there."""
     with LabProcess(data_dir) as lab:
         for model in MODELS:
             arrivals = {"kind": "open", "rate_per_s": 200, "duration_s": 0.5}
@@ -26,7 +26,7 @@ def many_runs(data_dir: Path, copies: int) -> None:
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] != key]
             values = ", ".join("label || ' ' || (number * :made + id)" if name == "label" else name for name in columns)
             copy = (
-                "WITH RECURSIVE numbers(number) AS"  # noqa: S608 - of our own words and the lab's own columns
+                "WITH RECURSIVE numbers(number) AS"  # noqa: S608 - consists of constants and column names
                 " (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE (number + 1) * :made < :copies)"
                 f" INSERT INTO {table} ({key}, {', '.join(columns)})"
                 f" SELECT number * :made + {key}, {values} FROM numbers, {table} WHERE {key} <= :made"

@@ -127,7 +127,7 @@ def contenders_at(programs: Programs, shape: Shape) -> list[Contender]:
 def ratio(rounds: Rounds, name: str, other: str, shape: Shape) -> float:
     """Return the round trips/s of `name` divided by those of `other`, in the median round."""
     pairs = zip(rounds[name, shape], rounds[other, shape], strict=True)
-    return statistics.median(mine.per_s / theirs.per_s for mine, theirs in pairs)
+    return statistics.median(load.per_s / other_load.per_s for load, other_load in pairs)
 
 
 def names_at(rounds: Rounds, shape: Shape) -> list[str]:
@@ -186,7 +186,7 @@ def targets(rounds: Rounds, busy: Shape, large: Shape) -> list[Target]:
 
 
 def print_idle(programs: Programs, clients: int) -> None:
-    """Print what `clients` idle connections cost the server process."""
+    """Print threads and memory of the server process with `clients` idle connections."""
     print(f"{clients:,} idle clients\n\n| server | threads | RSS MB | VMS MB |\n|---|---:|---:|---:|")
     for model in IDLE_MODELS:
         options = {"max_clients": clients} if model == "capped_threads" else {}

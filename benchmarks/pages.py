@@ -1,11 +1,11 @@
-"""What the lab's pages cost: server time, transfer, browser time, and the effect of an open live page on a run.
+"""Measure the lab's pages: server time, transfer, browser time, and the effect of an open live page on a run.
 
 Run `python -m benchmarks.pages` (`--quick`: fewer repeats). `--only live` takes about ten minutes. The lab has its own
-process. All runs are measured ones; the 10,000 in the list are copies of a few.
+process. All runs are real; the 10,000 in the list are copies of a few.
 
 A page is *interactive* once its load event has ended, its timeline listens to the pointer, and no task of more than
 50 ms has held the browser's main thread for a second; the time is that of the last of the three, counted from the
-request, so the server's own time is in it. The browser begins each load with empty caches.
+request, and includes the server's time. The browser begins each load with empty caches.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.browsing import Opened, opened
+from benchmarks.browsing import PageLoad, load_page
 from benchmarks.lab import LabProcess
 from benchmarks.live_pages import print_live_cost
 from benchmarks.many_runs import many_runs
@@ -35,24 +35,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repeats and smaller runs")
     parser.add_argument("--only", choices=("server", "list", "browser", "live"), help="one part alone")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory)
-        if asked.only in (None, "server", "browser"):
+        if arguments.only in (None, "server", "browser"):
             with LabProcess(here / "runs") as lab:
-                runs = make_runs(lab, (3, 1_000, 2_000) if asked.quick else tuple(SIZES))
-                if asked.only != "browser":
-                    print_server_time(lab, runs, repeats=5 if asked.quick else 30)
-                if asked.only != "server":
-                    print_browser_time(lab, runs, repeats=2 if asked.quick else 7)
-        if asked.only in (None, "list"):
-            many_runs(here / "list", copies=1_000 if asked.quick else 10_000)
+                runs = make_runs(lab, (3, 1_000, 2_000) if arguments.quick else tuple(SIZES))
+                if arguments.only != "browser":
+                    print_server_time(lab, runs, repeats=5 if arguments.quick else 30)
+                if arguments.only != "server":
+                    print_browser_time(lab, runs, repeats=2 if arguments.quick else 7)
+        if arguments.only in (None, "list"):
+            many_runs(here / "list", copies=1_000 if arguments.quick else 10_000)
             with LabProcess(here / "list") as lab:
-                print_list(lab, repeats=5 if asked.quick else 30)
-        if asked.only in (None, "live"):
+                print_list(lab, repeats=5 if arguments.quick else 30)
+        if arguments.only in (None, "live"):
             with LabProcess(here / "live") as lab:
-                print_live_cost(lab, Programs(here), quick=asked.quick)
+                print_live_cost(lab, Programs(here), quick=arguments.quick)
 
 
 def make_runs(lab: LabProcess, sizes: tuple[int, ...]) -> dict[int, int]:
@@ -66,7 +66,7 @@ def make_runs(lab: LabProcess, sizes: tuple[int, ...]) -> dict[int, int]:
             arrivals = {"kind": "open", "arrivals": "constant", "rate_per_s": rate, "duration_s": size / rate}
             run = lab.run(server, arrivals, label=f"{size} arrivals")
             if (due := run["totals"]["connections"]["due"]) != size:
-                raise SystemExit(f"{size} connections were wanted and {due} were due")
+                raise SystemExit(f"expected {size} due connections, got {due}")
             runs[size] = run["id"]
     return runs
 
@@ -105,7 +105,7 @@ def fetch(http: httpx.Client, path: str, repeats: int) -> tuple[float, bytes]:
 def print_list(lab: LabProcess, repeats: int) -> None:
     """Print the time of the list of runs with each filter and order."""
     total = lab.http.get("/api/v1/runs", params={"limit": 1}).json()["runs"][0]["id"]
-    asked = {
+    addresses = {
         "newest first": "/runs",
         "by label": "/runs?sort=label",
         "one design": "/runs?model=asyncio",
@@ -115,8 +115,8 @@ def print_list(lab: LabProcess, repeats: int) -> None:
         "the 100th page": nth_page(lab.http, 100),
     }
     print(f"The list of {total:,} runs, median of {repeats} requests\n")
-    print("| runs | ms a page | kB | target 100 ms |\n|---|---:|---:|---|")
-    for name, path in asked.items():
+    print("| runs | ms per page | kB | target 100 ms |\n|---|---:|---:|---|")
+    for name, path in addresses.items():
         took_ms, body = fetch(lab.http, path, repeats)
         print(f"| {name} | {took_ms:.1f} | {len(body) / 1e3:,.1f} | {word(took_ms <= LIST_TARGET_MS)} |")
     print()
@@ -143,7 +143,7 @@ def print_browser_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> N
     print("| connections | first paint | loaded | timeline ready | interactive | long tasks | target |")
     print("|---:|---:|---:|---:|---:|---:|---|")
     for size, run in runs.items():
-        loads = opened(lab.url, f"/runs/{run}", repeats)
+        loads = load_page(lab.url, f"/runs/{run}", repeats)
         interactive = statistics.median(load.interactive_s for load in loads)
         target = SIZES.get(size)
         said = f"{target:g} {word(interactive <= target)}" if target else ""
@@ -154,7 +154,7 @@ def print_browser_time(lab: LabProcess, runs: dict[int, int], repeats: int) -> N
     print()
 
 
-def spread(loads: list[Opened], name: str) -> str:
+def spread(loads: list[PageLoad], name: str) -> str:
     """Return the median and the maximum."""
     values = [getattr(load, name) for load in loads]
     return f"{statistics.median(values):.2f} ({max(values):.2f})"

@@ -81,7 +81,7 @@ async def run_asyncio_streams() -> None:
 
 
 class BareProtocol(asyncio.Protocol):
-    """The least that a server on this loop can do; the lab's own design adds limits, clocks and records."""
+    """Minimal server on this loop; the lab's design adds limits, clocks and records."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the greeting."""

@@ -4,8 +4,8 @@ Run `python -m benchmarks.queueing` (about 20 minutes on a quiet machine; `--arr
 c workers serves Poisson arrivals, each with an exponential sleep of 20 ms on average: an M/M/c queue. The measured
 waits (backlog wait plus queue wait) are compared with two predictions:
 
-    recursion   first come, first served by c servers, computed from this run's own arrival and service times. Chance
-                has no part in it, so a difference is caused by accepting, handing over or measuring
+    recursion   first come, first served by c servers, computed from this run's own arrival and service times. It
+                involves no chance, so a difference is caused by accepting, handing over or measuring
     Erlang C    computed from this run's arrival rate and mean service time. Single runs differ from it by 10 to 30 %,
                 so it must lie in the 95 % interval of the measured mean by batch means
 """
@@ -37,7 +37,7 @@ from coreserver.telemetry.machine import MachineWatch
 WORKERS = (1, 2, 4, 8)
 UTILISATIONS = (0.5, 0.7, 0.85)
 MEAN_MS = 20.0
-WARM_UP = 0.05  # share of the arrivals: the queue begins empty, which is not its usual state
+WARM_UP = 0.05  # share of the arrivals: the queue begins empty, which is not its steady state
 
 WITHIN = 0.04  # share of the recursion's mean wait …
 WITHIN_MS = 0.3  # … or this, whichever is larger: accepting and handing over cost 0.1 to 0.3 ms

@@ -58,7 +58,7 @@ class Freeze:
     def _freeze(self, started_ns: int) -> None:
         pid = self._host.pid
         if pid is None or pid == os.getpid():
-            raise SystemExit("only a server in a process of its own can be frozen")
+            raise SystemExit("only a server in its own process can be frozen")
         wait = threading.Event().wait
         wait(max(0.0, (started_ns - now_ns()) / NS_PER_S + FREEZE_AFTER_S))
         os.kill(pid, signal.SIGSTOP)

@@ -16,7 +16,7 @@ BEGIN, END = "<!-- begin of the figures -->", "<!-- end of the figures -->"
 
 
 def text() -> str:
-    """Return the glossary with the tables of the present vocabulary."""
+    """Return the glossary with the tables of the current vocabulary."""
     before, _, rest = FILE.read_text().partition(BEGIN)
     return f"{before}{BEGIN}\n{tables()}{END}{rest.partition(END)[2]}"
 

@@ -1,6 +1,6 @@
 """Place the nodes of a layered graph so that few arrows cross: order within each layer, then horizontal positions.
 
-An arrow that passes a layer takes a place of its own there (a waypoint), as in the method of Sugiyama, Tagawa and Toda
+An arrow that passes a layer takes a place there (a waypoint), as in the method of Sugiyama, Tagawa and Toda
 (IEEE Transactions on Systems, Man, and Cybernetics 11(2), 1981). The result depends on the input only.
 """
 

@@ -45,7 +45,7 @@ NOTES = (
 
 
 def main() -> None:
-    """Write the drawing and the list."""
+    """Write the drawing and the tables of layers."""
     graph = read_packages()
     DRAWING.write_text(draw_packages(graph), encoding="utf-8")
     PAGE.write_text(replace_list(PAGE.read_text(encoding="utf-8"), list_layers(graph)), encoding="utf-8")

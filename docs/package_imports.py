@@ -43,7 +43,7 @@ class ImportCycle(Exception):
 
 @dataclass(frozen=True)
 class PackageGraph:
-    """Packages, what each imports, and what each is for; `modules` are the nodes that are single files."""
+    """Packages with their imports and purposes; `modules` are the nodes that are single files."""
 
     imports: Mapping[str, frozenset[str]]
     purposes: Mapping[str, str]
@@ -52,7 +52,7 @@ class PackageGraph:
 
     @cached_property
     def reachable(self) -> dict[str, frozenset[str]]:
-        """For every package all that it imports directly or through others, importers last.
+        """The packages that each package imports directly or through others; importers come last.
 
         Raises:
             ImportCycle: packages import each other; the message names them in order.
@@ -122,7 +122,7 @@ def read_packages(root: Path = ROOT, planned: Mapping[str, Planned] = PLANNED) -
 
 
 def module_files(root: Path = ROOT) -> dict[str, Path]:
-    """Return the file of every module below `root` by its dotted name; a package stands for its `__init__.py`."""
+    """Return the file of every module below `root` by its dotted name; the file of a package is its `__init__.py`."""
     return {_module_name(path, root): path for tree in TREES for path in sorted((root / tree).rglob("*.py"))}
 
 

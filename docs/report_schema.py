@@ -11,7 +11,7 @@ FILE = Path(__file__).parent / "report.schema.json"
 
 
 def text() -> str:
-    """Return the present JSON Schema as the text of the file."""
+    """Return the current JSON Schema as the text of the file."""
     return json.dumps(json_schema(), indent=2) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""What a run's records say: pure functions from recorded facts to figures, sentences and verdicts."""
+"""Reports of runs: pure functions from recorded facts to figures, sentences and verdicts."""

@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-# Simulated on M/M/1 and M/M/8 at utilisations of 0.5 to 0.85, 4,000 waits each, 300 times: 8 to 20 batches do equally
-# well; 16 leave a batch long enough and the scatter of the scatter small.
+# Simulated on M/M/1 and M/M/8 at utilisations of 0.5 to 0.85, 4,000 waits each, 300 times: 8 to 20 batches are
+# equally good; with 16, batches are long enough and their number is large enough to estimate the scatter.
 BATCHES = 16
 MIN_VALUES = 10 * BATCHES  # with fewer values a batch is too short
 _MAX_CORRELATION = 0.8  # of neighbouring batches; above it no correction helps, and the interval is wide anyway
@@ -38,7 +38,7 @@ class MeanEstimate:
 
 
 def estimate_mean(values: npt.ArrayLike) -> MeanEstimate | None:
-    """Estimate the mean of a series in its own order; None for fewer than `MIN_VALUES` values.
+    """Estimate the mean of a series of values in their original order; None for fewer than `MIN_VALUES` values.
 
     Up to BATCHES - 1 values at the start are left out so that all batches are equal. Batches that are still correlated
     count as fewer: their variance grows by (1 + r) / (1 - r), as for an autoregressive series of order one with the
@@ -53,7 +53,7 @@ def estimate_mean(values: npt.ArrayLike) -> MeanEstimate | None:
     away = means - mean
     squares = float(away @ away)
     correlation = float(away[1:] @ away[:-1]) / squares if squares > 0 else 0.0
-    correlation = min(max(correlation, 0.0), _MAX_CORRELATION)  # a negative one is chance and gives no credit
+    correlation = min(max(correlation, 0.0), _MAX_CORRELATION)  # a negative one is due to chance: ignored
     growth = (1 + correlation) / (1 - correlation)
     variance = squares / (BATCHES - 1) / BATCHES * growth
     return MeanEstimate(mean, variance**0.5, max(BATCHES / growth, _MIN_BATCHES) - 1)

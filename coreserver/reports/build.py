@@ -22,7 +22,7 @@ from coreserver.reports.schema.figures import Histograms, Latency, Totals, Waits
 from coreserver.reports.schema.report import Environment, Group, Report, Run, RunConfig, Server
 from coreserver.reports.schema.verdict_shape import MAX_TEXT
 from coreserver.reports.time_series import series
-from coreserver.reports.timing import measured, response_ns, round_trip_ns
+from coreserver.reports.timing import is_measured, response_ns, round_trip_ns
 from coreserver.reports.totals import latency, totals, waits
 from coreserver.reports.verdict.evidence import NOT_OURS, Evidence
 from coreserver.reports.verdict.verdict import judge
@@ -51,7 +51,7 @@ class RunInfo:
 class ServerInfo:
     """The server of a run; `scope` names the owner of the CPU time, memory and switches in its samples.
 
-    `details` holds what the server decided when it started, such as the event loop it uses.
+    `details` holds facts that are known after its start, such as the event loop it uses.
     """
 
     model: str
@@ -63,7 +63,7 @@ class ServerInfo:
 
     @property
     def placement(self) -> str | None:
-        """`thread` of the control plane, a `process` of its own, or `not ours`."""
+        """`thread` (in the control plane), `process` (its own) or `not ours` (external)."""
         placement: str | None = self.config.get("placement")
         return placement
 
@@ -171,7 +171,7 @@ def _histograms(result: RunResult, table: MessageTable) -> Histograms:
     return histograms(
         response_ns(table),
         round_trip_ns(table),
-        due_ns=table.due_ns[measured(table)] - load.started_ns,
+        due_ns=table.due_ns[is_measured(table)] - load.started_ns,
         duration_ns=load.ended_ns - load.started_ns,
     )
 

@@ -71,13 +71,15 @@ class ComparedValue(_Answer):
     missing: str | None = Field(description="why there is no value: too few samples, none reached this, not measured")
     delta: int | float | None = Field(description="value minus the baseline's; null for the baseline itself")
     percent: float | None = Field(description="the delta in percent of the baseline's value; null if that is 0")
-    word: Word | None = Field(description="better and worse only if known; null if there is nothing to compare")
+    word: Word | None = Field(
+        description="better and worse only if known and both runs are reliable; null: no comparison"
+    )
 
 
 class ComparedFigure(_Answer):
     """One figure of all runs."""
 
-    name: str = Field(description="its path in the report; a computed figure has a name of its own")
+    name: str = Field(description="its path in the report; figures that are computed from others have a name instead")
     label: str
     section: str
     unit: Unit = Field(description="of the values and deltas; `number`: a count, or a plain number")
@@ -150,7 +152,7 @@ _PARTS: tuple[Part, ...] = ("server", "clients", "schedule", "environment")
 
 
 def _rank(path: str) -> tuple[int, int]:
-    """Order parts and client groups, also if the first run has fewer groups or other ones."""
+    """Return the sort key of a path: its part, then the number of its client group."""
     number = path.split(".")[1] if path.startswith("clients.") else ""
     return _PARTS.index(_part(path)), int(number) if number.isdecimal() else -1
 
@@ -163,7 +165,7 @@ def _part(path: str) -> Part:
 
 
 def _settings_of(report: Report) -> dict[str, Any]:
-    """Everything that decided how the run went; the server's own config also if the run only named the server."""
+    """Return settings, schedule and environment, with the server's config also if the run named its server by id."""
     load = report.run.config.model_dump(mode="json", exclude={"label", "note", "server", "seed"})
     return {
         "server": {**report.server.config, "settled": report.server.details},
@@ -196,34 +198,32 @@ def _differs(setting: Difference) -> bool:
 
 
 def _known_values(differences: Sequence[Difference], path: str) -> set[Any]:
-    """The different values of a setting, without null: a report of an earlier version may not have recorded it."""
+    """Return the distinct values of a setting without null, which a report of an earlier version may have."""
     return {one.value for setting in differences if setting.path == path for one in setting.values} - {None}
 
 
 def _remarks(runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> Iterator[Remark]:
     for run in runs:
         if run.verdict.status == "invalid":
-            detail = f"{_status(run)}: its figures are not reliable, so no distance to them is called better or worse"
+            detail = f"{_status(run)}: its figures are not reliable, so no figure is marked better or worse against it"
             yield Remark(code="run_invalid", severity="invalid", detail=detail)
     if suspects := [_status(run) for run in runs if run.verdict.status == "suspect"]:
-        detail = f"{', '.join(suspects)}: figures may be off; read the reasons before relying on a small difference"
+        detail = f"{', '.join(suspects)}: figures may be inaccurate; read the reasons before using a small difference"
         yield Remark(code="run_suspect", severity="suspect", detail=detail)
     for run in runs:
         if run.state != "completed":
-            detail = f"run {run.id} {run.state}: its figures cover the part that was executed"
+            detail = f"run {run.id} ({run.state}): its figures cover only the part that was executed"
             yield Remark(code="not_completed", severity="suspect", detail=detail)
     if any(difference.part == "environment" for difference in differences):
         detail = "the runs used different machines or software"
         yield Remark(code="environments_differ", severity="suspect", detail=detail)
     if len(_known_values(differences, "schedule_sha256")) > 1:
-        detail = "arrivals and messages were not the same: another seed, or other clients"
+        detail = "arrivals and messages differ, because the seed or the clients differ"
         yield Remark(code="schedules_differ", severity="note", detail=detail)
     if any(run.placement == "thread" for run in runs):
-        detail = (
-            "CPU time, memory and switches are those of the serving process, which under placement thread is the lab"
-        )
+        detail = "with placement thread, CPU time, memory and switches are those of the lab, which serves the clients"
         yield Remark(code="shared_process", severity="note", detail=detail)
-    detail = "each column is one run; repeated runs differ too, so repeat them before trusting a small delta"
+    detail = "each column is a single run; repeated runs also differ, so repeat them before using a small difference"
     yield Remark(code="one_run_each", severity="note", detail=detail)
 
 

@@ -33,7 +33,7 @@ FINE_UP_TO = 600  # steps: a run longer than a minute has one histogram per seco
 def hdr_v2(spans_ns: Nanoseconds) -> str | None:
     """Return the durations as an HDR histogram of whole microseconds in the public V2 encoding, base64; None if empty.
 
-    Durations above an hour are counted as an hour, the end of the histogram.
+    Durations above an hour are counted as an hour, the largest value of the histogram.
     """
     if not len(spans_ns):
         return None
@@ -163,7 +163,7 @@ def total_count(encoded: str | None, name: str) -> int:
 
 
 def _sum_of_counts(varints: bytes) -> int:
-    """Return the sum of ZigZag LEB128 numbers; -n stands for n zeros. ValueError: too many numbers, or truncated."""
+    """Return the sum of ZigZag LEB128 numbers; -n means n zeros. ValueError: too many numbers, or truncated."""
     places = _places()
     total = value = shift = 0
     for byte in varints:

@@ -122,7 +122,7 @@ def disagreements(report: Report, connections: Sequence[JoinedConnection]) -> It
         yield from _figure_differences(group, members, f"groups.{place}.")
 
 
-def miscounted(report: Report) -> Iterator[str]:
+def miscounted_histograms(report: Report) -> Iterator[str]:
     """Yield the dotted names of the histograms whose number of values differs from the report's count.
 
     Raises:

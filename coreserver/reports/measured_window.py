@@ -1,4 +1,4 @@
-"""The measured part of a run: after the warm-up, and before the last clients are followed to their end."""
+"""The measured part of a run: after the warm-up, and before clients only finish what they have begun."""
 
 from __future__ import annotations
 

@@ -42,9 +42,11 @@ def series(result: RunResult, table: MessageTable) -> Series:
     columns = [
         [k / 10 for k in range(steps)],
         *(_per_step(np.array(stamps, dtype=np.int64), start, steps) for stamps in _events(clients)),
-        _standing([(c.connect_start_ns, ended_at(c)) for c in clients], instants),
+        _count_open([(c.connect_start_ns, ended_at(c)) for c in clients], instants),
         _in_service(result, instants),
-        _standing([(c.connected_ns, ended_at(c) if c.greeted_ns is None else c.greeted_ns) for c in clients], instants),
+        _count_open(
+            [(c.connected_ns, ended_at(c) if c.greeted_ns is None else c.greeted_ns) for c in clients], instants
+        ),
         *_messages(table, start, steps),
         *_latency(table, start, steps),
         *zip(*_sampled(result.samples, instants), strict=True),
@@ -101,7 +103,7 @@ def _latency(table: MessageTable, start: int, steps: int) -> list[list[float | N
     ]
 
 
-def _standing(spans: Iterable[tuple[int | None, int | None]], instants: Iterable[int]) -> list[int]:
+def _count_open(spans: Iterable[tuple[int | None, int | None]], instants: Iterable[int]) -> list[int]:
     """Count the spans that contain each instant; a span without an end contains all later ones."""
     begun = [(begin, end) for begin, end in spans if begin is not None]
     begins = sorted(begin for begin, _ in begun)
@@ -113,7 +115,7 @@ def _in_service(result: RunResult, instants: Sequence[int]) -> list[int] | list[
     servers = [connection.server for connection in result.connections if connection.server is not None]
     if not servers:
         return [None] * len(instants)
-    return _standing([(record.started_ns, record.finished_ns) for record in servers], instants)
+    return _count_open([(record.started_ns, record.finished_ns) for record in servers], instants)
 
 
 def _sampled(samples: Sequence[Sample], instants: Iterable[int]) -> list[list[float | int | None]]:

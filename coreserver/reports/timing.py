@@ -60,17 +60,17 @@ def parts(connection: JoinedConnection) -> Parts:
 
 def response_ns(table: MessageTable) -> Nanoseconds:
     """Return due to last reply byte of each measured message; it includes lateness and all waits."""
-    counted = measured(table)
+    counted = is_measured(table)
     return table.replied_ns[counted] - table.due_ns[counted]
 
 
 def round_trip_ns(table: MessageTable) -> Nanoseconds:
     """Return sent to last reply byte of the same messages; it contains nothing from before the send."""
-    counted = measured(table)
+    counted = is_measured(table)
     return table.replied_ns[counted] - table.sent_ns[counted]
 
 
-def measured(table: MessageTable) -> NDArray[np.bool_]:
+def is_measured(table: MessageTable) -> NDArray[np.bool_]:
     """Select the messages of the latency figures: answered, and due after the warm-up."""
     return table.is_answered & ~table.warm_up
 

@@ -28,7 +28,7 @@ from coreserver.reports.timing import Parts, lateness_ns, parts, response_ns, ro
 
 
 def totals(connections: Sequence[JoinedConnection], table: MessageTable, window: MeasuredWindow | None) -> Totals:
-    """Count connections, messages and bytes, the warm-up included; the throughput is of the window alone.
+    """Count connections, messages and bytes, including the warm-up; only the throughput is limited to the window.
 
     Args:
         table: the messages of these connections.

@@ -45,11 +45,11 @@ class FigureEntry:
     """One figure of a report.
 
     Attributes:
-        path: its place in the report; the two figures computed from others have a name of their own.
-        better: which direction is better, if one is.
+        path: its place in the report; the two figures that are computed from others are not in the report.
+        better: the direction that is better; None: neither, or it depends.
         explanation: one sentence without a full stop.
         is_compared: whether comparisons of runs list it.
-        heading: the section of comparisons that lists it, if that is not the one of its part of the report.
+        heading: the section of comparisons that lists it; empty: that of its part of the report.
     """
 
     path: str
@@ -128,14 +128,14 @@ STATISTICS = {
 }
 DURATIONS = tuple(name for name in STATISTICS if name != "count")  # the statistics that are times
 
-_MOST, _MEAN_AND_P99 = ("mean", "p50", "p90", "p99", "p99_9", "max"), ("mean", "p99")
+_MEAN_TO_MAX, _MEAN_AND_P99 = ("mean", "p50", "p90", "p99", "p99_9", "max"), ("mean", "p99")
 
 # fmt: off
 SPANS = (
     Span("latency.response_ms", "response time", "lower",
-         "message due to last byte of its reply", _MOST),
+         "message due to last byte of its reply", _MEAN_TO_MAX),
     Span("latency.round_trip_ms", "round trip", "lower",
-         "message sent to last byte of its reply", _MOST),
+         "message sent to last byte of its reply", _MEAN_TO_MAX),
     Span("latency.lateness_ms", "lateness", None,
          "delay of the load generator itself, never of the server", ("p99",)),
     Span("waits.connect_ms", "connect", "lower",
@@ -159,15 +159,15 @@ _RUN = (
     FigureEntry("totals.duration_s", "duration", "lower",
                 "first connection due to last one closed; null if no connection was closed"),
     FigureEntry("totals.throughput_messages_per_s", "throughput", "higher",
-                "messages per second whose correct replies ended within the window"),
+                "messages per second whose reply was correct and ended within the window"),
     FigureEntry("totals.connections.completed", "connections completed", None,
                 "connections that did all that was requested, with correct replies"),
     FigureEntry("totals.messages.verified", "messages verified", None,
                 "messages whose whole reply was correct"),
     FigureEntry("totals.peak_in_service", "peak in service", None,
-                "most connections in service at one instant, by the server's records"),
+                "largest number of connections in service at one instant, by the server's records"),
     FigureEntry("totals.connections.due", "connections due", None,
-                "all connections that the clients were to make", False),
+                "all connections that were due, also those that were never attempted", False),
     FigureEntry("totals.connections.connected", "connected", None,
                 "connections whose TCP handshake succeeded", False),
     FigureEntry("totals.connections.greeted", "greeted", None,
@@ -189,21 +189,21 @@ _SERVER = (
     FigureEntry("server.backlog_effective", "effective backlog", None,
                 "requested backlog, capped by net.core.somaxconn", False),
     FigureEntry("server.peak_threads", "peak threads", None,
-                "most threads of the server design"),
+                "largest number of threads of the server design"),
     FigureEntry("server.peak_queue", "longest queue", None,
-                "most connections in the server's own queue"),
+                "largest number of connections in the server's own queue"),
     FigureEntry("server.peak_accept_queue", "longest backlog", None,
-                "most connections in the kernel's accept queue"),
+                "largest number of connections in the kernel's accept queue"),
     FigureEntry("server.cpu_s", "CPU time", None,
                 "CPU time of the process that serves, during the run"),
     FigureEntry("server.peak_rss_bytes", "peak resident memory", None,
-                "most resident memory of the process that serves"),
+                "largest resident memory of the process that serves"),
     FigureEntry("server.peak_vms_bytes", "peak virtual memory", None,
-                "most virtual memory of the process that serves"),
+                "largest virtual memory of the process that serves"),
     FigureEntry("server.voluntary_switches", "voluntary switches", None,
-                "context switches of the process that serves, because it waited"),
+                "context switches of the process that serves when it had to wait"),
     FigureEntry("server.involuntary_switches", "involuntary switches", None,
-                "context switches of the process that serves, because it was preempted"),
+                "context switches of the process that serves when it was preempted"),
     FigureEntry(CPU_PER_MESSAGE, "CPU time per message", "lower",
                 "CPU time divided by the messages verified"),
 )
@@ -245,13 +245,13 @@ _OTHERS = (
     FigureEntry("theory.utilisation", "utilisation", None,
                 "arrival rate times mean service time divided by workers, 0 to 1", False),
     FigureEntry("theory.wait_ms", "measured wait", None,
-                "mean of backlog wait plus queue wait, of all arrivals", False),
+                "mean of backlog wait plus queue wait over all arrivals", False),
     FigureEntry("theory.wait_low_ms", "measured wait, lower bound", None,
                 "lower end of the 95 % interval of the measured wait; null if there are too few arrivals", False),
     FigureEntry("theory.wait_high_ms", "measured wait, upper bound", None,
                 "upper end of the 95 % interval of the measured wait; null if there are too few arrivals", False),
     FigureEntry("theory.recursion_wait_ms", "wait by recursion", None,
-                "mean wait by the recursion of Kiefer and Wolfowitz on the run's own times", False),
+                "mean wait by the recursion of Kiefer and Wolfowitz with the run's arrival and service times", False),
     FigureEntry("theory.erlang_c_wait_ms", "wait by Erlang C", None,
                 "mean wait by Erlang C; null if it does not apply", False),
     FigureEntry("environment.cores", "cores", None,
@@ -261,7 +261,7 @@ _OTHERS = (
     FigureEntry("environment.memory_bytes", "memory", None,
                 "memory of the machine", False),
     FigureEntry("environment.switch_interval_s", "switch interval", None,
-                "interpreter's thread switch interval", False),
+                "interval after which the interpreter switches threads", False),
     FigureEntry("environment.somaxconn", "somaxconn", None,
                 "net.core.somaxconn, the largest backlog", False),
     FigureEntry("environment.tcp_max_syn_backlog", "tcp max syn backlog", None,
@@ -277,11 +277,11 @@ _OTHERS = (
     FigureEntry("series.failed", "connections failed", None,
                 "connections that ended within the step with any other outcome", False),
     FigureEntry("series.in_flight", "in flight", None,
-                "connections begun and not closed at the start of the step", False),
+                "connections that have begun and are not closed at the start of the step", False),
     FigureEntry("series.in_service", "in service", None,
                 "connections in service at the start of the step, by the server's records", False),
     FigureEntry("series.waiting", "waiting", None,
-                "connections connected and not greeted at the start of the step", False),
+                "connections that are connected and not greeted at the start of the step", False),
     FigureEntry("series.messages_due", "messages due", None,
                 "messages due within the step", False),
     FigureEntry("series.messages_sent", "messages sent", None,

@@ -79,7 +79,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insert(root / TOTALS, "        peak_in_service=", argument)
     insert(root / TOTALS, "from coreserver.clock import", "from coreserver.clock import milliseconds\n")
     insert(root / SCHEMA, "    peak_in_service:", field)
-    insert(root / VOCABULARY, '                "most connections in service', entry)
+    insert(root / VOCABULARY, '                "largest number of connections in service', entry)
     (root / TEST).write_text(test)
     raise_version(root / DEFINITIONS)
     for module in ("docs.report_schema", "docs.glossary_figures", "tests.support.golden"):

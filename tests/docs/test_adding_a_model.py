@@ -108,7 +108,7 @@ def test_lab_offers_and_starts_the_model(answer: dict[str, Any]) -> None:
     (model,) = (model for model in answer["models"] if model["name"] == "round_robin")
     assert model["summary"] == "One queue per worker; connections are dealt out in turn, however long the queues are."
     assert model["options"]["properties"]["workers"]["default"] == 8
-    assert "threads that serve, each with a queue of its own" in answer["page"]
+    assert "threads that serve, each with its own queue" in answer["page"]
     assert answer["server"]["config"]["workers"] == 3
     assert answer["server"]["state"] == "listening"
 

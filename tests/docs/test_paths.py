@@ -16,7 +16,7 @@ DOWNLOADS = {"report.html"}  # a file of a run, not of the repository
 
 
 def repository_paths(text: str) -> list[str]:
-    """Return what looks like a path of the repository in backticks or in a link, without files that `text` creates."""
+    """Return the paths of the repository in backticks and links, without files that `text` creates."""
     quoted = re.findall(r"`([^`\s]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
     created = set(CREATED_BY_PAGE.findall(text))
     return [path for path in quoted if _is_path(path) and path not in created]

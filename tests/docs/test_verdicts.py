@@ -1,4 +1,4 @@
-"""The page on verdicts has every reason there is, and no other."""
+"""docs/verdicts.md lists exactly the reasons that a verdict can have."""
 
 import re
 from pathlib import Path

@@ -19,7 +19,7 @@ def script_run(server: dict[str, Any], script: Any = None, *, count: int = 1, **
 
 
 def finished_run(api: httpx.Client, **more: Any) -> dict[str, Any]:
-    """Execute a run against a server of its own and return it."""
+    """Execute a run against a new server and return it."""
     answer = api.post("/api/v1/runs?wait_s=30", json=script_run({"model": "sequential"}, **more))
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""Lab with hand-written servers and runs: what its pages show is known, and no server is started."""
+"""Lab with hand-written servers and runs, so that the content of its pages is known and no server is started."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BROWSER = {"Accept": "text/html", "Origin": ORIGIN}
 
 
 def article_connections(workers: int = 2, clients: int = 3, name: str = "conn") -> list[JoinedConnection]:
-    """The article's clients against a pool, by hand: each is served for 2.2 s, the rest wait in the queue."""
+    """Return the article's clients against a pool: each is served for 2.2 s, the others wait in the queue."""
     free_at = [0] * workers
     joined = []
     for number in range(1, clients + 1):
@@ -77,7 +77,7 @@ def article_connections(workers: int = 2, clients: int = 3, name: str = "conn") 
 
 
 def report_of(run: RunResource, connections: list[JoinedConnection]) -> Report:
-    """The real report of these connections."""
+    """Return the report that `build_report` makes of these connections."""
     ended = max(connection.client.closed_ns or 0 for connection in connections)
     load = LoadResult(0, NOON.timestamp(), ended, 0.01, [connection.client for connection in connections])
     result = RunResult(load, connections, 0, 0, [], 0, "completed")
@@ -85,7 +85,7 @@ def report_of(run: RunResource, connections: list[JoinedConnection]) -> Report:
     info = RunInfo(run.id, "", "", 0, config, created_at, None, None, "completed")
     server = ServerInfo(model=run.model, config=run.config["server"])
     report = build_report(info, result, server, ENVIRONMENT)
-    # As the lab does: of today, and not checked again.
+    # Like the lab: with the current label and note, without validation.
     return report.model_copy(update={"run": report.run.model_copy(update={"label": run.label, "note": run.note})})
 
 
@@ -109,17 +109,17 @@ class FakeLab(Lab):
         self.logs: dict[int, str] = {}
         self.refusal: Problem | None = None
 
-    # --- to fill it ----------------------------------------------------------------------------------------------
+    # --- for tests -----------------------------------------------------------------------------------------------
 
     def add_server(self, model: str = "bounded_pool", state: str = "listening", **options: Any) -> ServerResource:
-        """One more server."""
+        """Add a server and return it."""
         config = MODELS[model].Config.model_validate({"model": model, **options})
         return self.add_configured_server(config, state)
 
     def add_run(
         self, state: str = "completed", label: str = "", connections: Iterable[JoinedConnection] = (), **changes: Any
     ) -> RunResource:
-        """One more run; with `connections` it has a report of them."""
+        """Add a run and return it; with `connections` it has a report of them."""
         number = len(self.all_runs) + 1
         joined = list(connections)
         config = {
@@ -303,11 +303,11 @@ class FakeResults(RunResults):
 
 
 def in_service(number: int, worker: str) -> ConnectionRecord:
-    """A connection that `worker` has served for a second and a half."""
+    """Return a connection that `worker` has served for a second and a half."""
     now = now_ns()
     return ConnectionRecord(number, ("127.0.0.1", 50_000 + number), now - 2_000 * MS, now - 1_500 * MS, worker=worker)
 
 
 def waiting(number: int) -> ConnectionRecord:
-    """A connection that was accepted half a second ago and has no worker yet."""
+    """Return a connection that was accepted half a second ago and has no worker yet."""
     return ConnectionRecord(number, ("127.0.0.1", 50_000 + number), now_ns() - 500 * MS)

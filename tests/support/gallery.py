@@ -47,7 +47,7 @@ PLACES = {
     "no run that matches": "/runs?label=nothing+is+called+so",
     "a filter that is wrong": "/runs?state=x",
     "a comparison": "/compare?run={completed}&run={loaded}",
-    "a comparison that cannot be": "/compare?run={completed}&run={failed}",
+    "a comparison that is not possible": "/compare?run={completed}&run={failed}",
     "too few runs to compare": "/compare?run={completed}",
     "no such run": "/runs/999999",
     "runs about to be deleted": "/runs/delete?run={completed}&run={failed}&run=999999",

@@ -26,7 +26,7 @@ DATA = Path(__file__).parent.parent / "data"
 REPORTS = {path.stem: path for path in sorted((DATA / "reports").glob("*.json"))}
 LABS = {path.name: path for path in sorted((DATA / "labs").iterdir())}
 
-# A run of which every part of a report exists, theory included.
+# A run whose report has every part, including theory.
 RUN = {
     "label": "golden",
     "seed": 7,

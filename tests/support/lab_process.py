@@ -1,4 +1,4 @@
-"""A lab in a process of its own, started with `serverlab serve` on an unused port."""
+"""A lab in its own process, started with `serverlab serve` on an unused port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records made by hand. Times are milliseconds of the run, so that a test reads like the picture it stands for."""
+"""Hand-made records. Times are in milliseconds of the run, as in the drawings of the tests' scenarios."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from coreserver.reports.schema.report import Environment, Limit, Limits, Report,
 from coreserver.reports.totals import latency, totals
 from coreserver.reports.verdict.evidence import Evidence
 
-ZERO_NS = 5_000_000_000  # the run's start on the clock: not 0, so that a forgotten subtraction shows
-OURS = ("127.0.0.1", 40001)
+ZERO_NS = 5_000_000_000  # the run's start on the clock: not 0, so that a missing subtraction fails a test
+CLIENT_ADDRESS = ("127.0.0.1", 40001)
 
 
 def at(ms: float) -> int:
-    """That millisecond of the run on the clock."""
+    """Return the time on the clock, in nanoseconds, of a millisecond of the run."""
     return ZERO_NS + round(ms * 1_000_000)
 
 
@@ -42,7 +42,7 @@ def client(
     greeted: float | None = None,
     closed: float | None = None,
     outcome: ClientOutcome | None = ClientOutcome.COMPLETED,
-    local: tuple[str, int] | None = OURS,
+    local: tuple[str, int] | None = CLIENT_ADDRESS,
     messages: Sequence[tuple[float, float, float | None]] = (),
     warm_up: float = 0,
     detail: str = "",
@@ -69,7 +69,7 @@ def server(
     finished: float | None = None,
     *,
     number: int = 1,
-    peer: tuple[str, int] = OURS,
+    peer: tuple[str, int] = CLIENT_ADDRESS,
     worker: str | None = "worker-1",
 ) -> ConnectionRecord:
     return ConnectionRecord(
@@ -93,12 +93,12 @@ def served(
     worker: str = "worker-1",
     group: str = "script",
 ) -> JoinedConnection:
-    """A connection that went well: connected a millisecond after due, greeted one after its start."""
-    mine = client(
+    """Return a completed connection: connected 1 ms after due, greeted 1 ms after the start of its service."""
+    record = client(
         name, group=group, due=due, connect=due, connected=due + 1, greeted=started + 1, closed=closed,
         messages=[(due, started + 1, started + 3)],
     )  # fmt: skip
-    return JoinedConnection(mine, server(accepted, started, closed + 1, worker=worker))
+    return JoinedConnection(record, server(accepted, started, closed + 1, worker=worker))
 
 
 def sample(
@@ -171,7 +171,7 @@ def result(
 
 
 def staircase() -> list[JoinedConnection]:
-    """The article's first picture: one at a time, 2.2 s each, the others in the kernel's queue."""
+    """Return the article's first picture: one client at a time, 2.2 s each, the others in the backlog."""
     return [
         served("conn1", accepted=2, started=2, closed=2200),
         served("conn2", accepted=2202, started=2202, closed=4400),
@@ -180,7 +180,7 @@ def staircase() -> list[JoinedConnection]:
 
 
 def pool_of_two() -> list[JoinedConnection]:
-    """The article's last picture: two workers, the third client in the server's queue."""
+    """Return the article's last picture: two workers, the third client in the server's queue."""
     return [
         served("conn1", accepted=2, started=2, closed=2200, worker="worker-1"),
         served("conn2", accepted=2, started=3, closed=2201, worker="worker-2"),
@@ -189,19 +189,19 @@ def pool_of_two() -> list[JoinedConnection]:
 
 
 def table(connections: Sequence[JoinedConnection]) -> MessageTable:
-    """The messages of these connections."""
+    """Return the messages of these connections."""
     return table_of(connection.client for connection in connections)
 
 
 def worker(*, cpu_s: float = 0.5, elapsed_s: float = 2.0, lag_ms: float = 0.1) -> WorkerUsage:
-    """How a client process fared."""
+    """Return the usage of a client process."""
     return WorkerUsage(1234, cpu_s, elapsed_s, lag_ms, lag_ms, lag_ms, connections=1, messages=1)
 
 
 def use(
     *, elapsed_s: float = 4.0, cores: int = 2, busy_s: float = 1.0, steal_s: float = 0.0, own_s: float = 1.0
 ) -> MachineUse:
-    """How busy the machine was: nothing but the run, unless a test says otherwise."""
+    """Return the use of the machine; by default only the run used it."""
     return MachineUse(elapsed_s, cores, busy_s, steal_s, own_s)
 
 
@@ -271,7 +271,7 @@ SERVER = Server(
 def evidence(
     of: RunResult, *, groups: Sequence[Mapping[str, Any]] = (), placement: str = "process", **server: Any
 ) -> Evidence:
-    """What a verdict on this run rests on; `server` has figures of the report's server."""
+    """Return the input of a verdict on this run; `server` has figures of the report's server."""
     messages = table(of.connections)
     load = of.load
     windows = {

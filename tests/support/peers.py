@@ -1,4 +1,4 @@
-"""Servers for tests of clients: a correct one, and a frame for faulty ones; and loads played in this process."""
+"""Servers for tests of clients: a correct one and a base for faulty ones; and loads that run in this process."""
 
 from __future__ import annotations
 

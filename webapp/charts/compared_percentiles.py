@@ -40,7 +40,7 @@ def missing(reports: Sequence[Report]) -> str:
     """Return why there is no curve at all; empty if at least one run has one."""
     if any(_has_curve(report) for report in reports):
         return ""
-    return f"None of the runs has {2 * SAMPLES_BEYOND} answered messages, which a curve needs."
+    return f"No run has the {2 * SAMPLES_BEYOND} answered messages that a curve needs."
 
 
 def spec(reports: Sequence[Report]) -> Spec:

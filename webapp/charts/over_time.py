@@ -71,7 +71,7 @@ def missing(report: Report) -> str:
     series = report.series
     if not series.rows:
         return "The run ended before anything was due."
-    return "" if any(series.column("started")) else "The run ended before a client had begun to connect."
+    return "" if any(series.column("started")) else "No client was greeted during the run."
 
 
 def spec(report: Report, title: str) -> Spec:
@@ -95,7 +95,10 @@ def spec(report: Report, title: str) -> Spec:
             "words": [{"column": line.column, "line": line.label} for line in known],
         },
         title=title,
-        subtitle=[run_title(report), f"a point every {formatting.seconds(step_s)}: mean rates, maxima of all else"],
+        subtitle=[
+            run_title(report),
+            f"a point every {formatting.seconds(step_s)}: mean rates, maxima of other figures",
+        ],
         description=summary(report),
         pointer=pointer,
     )
@@ -105,10 +108,10 @@ def summary(report: Report) -> str:
     """Return the peaks, and what was not measured."""
     step_s, found = _rows(report, MAX_STEPS)
     rates = [row["answered_per_s"] for row in found if row["answered_per_s"] is not None]
-    answered = "Messages per step were not recorded"  # by the first programs
+    answered = "Messages per step were not recorded"  # by the first versions
     if rates:
         rate, over = formatting.decimal(max(rates)), formatting.seconds(step_s)
-        answered = f"At most {rate} messages per second were answered, taken over {over}"
+        answered = f"At most {rate} messages per second were answered, averaged over {over}"
     named = {"in_flight": "in flight", "waiting": "waiting", "queue_depth": "queued", "threads_alive": "threads"}
     peaks = {
         words: max((row[column] for row in found if row[column] is not None), default=None)

@@ -81,11 +81,11 @@ def summary(report: Report) -> str:
     response, round_trip = report.latency.response_ms, report.latency.round_trip_ms
     last = [name for name in PERCENTILES if response.value(name) is not None][-1]
     tail = "" if last == "p50" else f", {LABELS[last]} within {formatting.ms(response.value(last))}"
-    beside = "" if last == "p50" else f" and {formatting.ms(round_trip.value(last))}"
+    round_trip_tail = "" if last == "p50" else f", {LABELS[last]} {formatting.ms(round_trip.value(last))}"
     return (
         f"Half of {formatting.count(response.count)} messages were answered within "
-        f"{formatting.ms(response.p50)} of when they were due{tail}; "
-        f"their round trips took {formatting.ms(round_trip.p50)}{beside}."
+        f"{formatting.ms(response.p50)} of the time when they were due{tail}; "
+        f"the median of their round trips was {formatting.ms(round_trip.p50)}{round_trip_tail}."
     )
 
 

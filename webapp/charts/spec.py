@@ -94,7 +94,7 @@ def finish_spec(
 
 
 def named_data(name: str) -> alt.Chart:
-    """Return an empty chart of the rows that `finish_spec` gets under this name; Altair copies data at every step."""
+    """Return a chart without data, which refers to rows of `finish_spec` by name; Altair copies data at every step."""
     return alt.Chart(alt.NamedData(name=name))
 
 

@@ -57,7 +57,7 @@ def ms_text(value: str) -> str:
     )
 
 
-MS_LABEL = ms_text("datum.value")  # as an axis writes it
+MS_LABEL = ms_text("datum.value")  # labels of an axis in milliseconds
 
 
 def log_ticks(low_ms: float, high_ms: float) -> list[float]:

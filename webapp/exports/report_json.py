@@ -18,7 +18,7 @@ from coreserver.errors import RecordsIncomplete, ReportTooNew
 from coreserver.models import MODELS
 from coreserver.records.codec import Bounds, decode_connections, stored_format
 from coreserver.records.record_format import FORMAT
-from coreserver.reports.import_check import check_records, disagreements, miscounted
+from coreserver.reports.import_check import check_records, disagreements, miscounted_histograms
 from coreserver.reports.schema.report import Bundle, Report, ReportFile
 from coreserver.reports.schema.upgrades import upgrade
 from webapp.parsing import MAX_ERRORS, field_errors, parse_json
@@ -94,7 +94,7 @@ def _refuse_newer_records(found: object) -> None:
 
 def _check_histograms(report: Report) -> None:
     try:
-        wrong = list(miscounted(report))
+        wrong = list(miscounted_histograms(report))
     except RecordsIncomplete as error:
         field, _, message = str(error).partition(": ")
         raise _invalid([FieldError(field, message)]) from None

@@ -184,7 +184,7 @@ class RowScene:
         else:
             drawn = draw_many(list(zip(self._signs, ys, strict=True)), frame, size)
         body = around + _group_names(self._headings, frame) + names(labels, ys, frame) + drawn
-        body = body if rows else body + empty("no client here" if self.total else "no client yet", frame)
+        body = body if rows else body + empty("no clients in this part" if self.total else "no clients yet", frame)
         return document(body, frame, kind="rows", title=title, desc=self._desc, embedded=embedded)
 
 
@@ -217,7 +217,7 @@ def _remark(there: int, total: int, each: int) -> str:
     if each > 1:
         said.append(
             f"{there:,} clients: each line represents {each} neighbours in order of arrival and shows the one with the "
-            "median duration, or with the median duration of those that failed."
+            "median duration, or the failed one with the median duration if some failed."
         )
     return " ".join(said)
 
@@ -257,7 +257,7 @@ def _room_at_right(lines: Sequence[TimelineRow], size: RowSize) -> float:
 def _describe(rows: Sequence[TimelineRow], edge: float, *, under_way: bool) -> str:
     """Return the content of the drawing in a sentence, for screen readers."""
     if not rows:
-        return "No client yet."
+        return "No clients yet."
     outcomes = Counter(outcome_words(row) for row in rows)
     counts = ", ".join(f"{count:,} {words}" for words, count in outcomes.items())
     span = f"so far, at {edge:.2f} s" if under_way else f"over {edge:.2f} s"

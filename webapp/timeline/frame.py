@@ -57,7 +57,7 @@ class Frame:
         return self.top + self.height
 
     def x(self, at_s: float) -> float:
-        """Return the x of an instant of the run, limited to the edges of the plot."""
+        """Return the x coordinate of an instant of the run, limited to the edges of the plot."""
         share = (at_s - self.begin_s) / (self.end_s - self.begin_s)
         return self.left + (self.right - self.left) * min(max(share, 0.0), 1.0)
 

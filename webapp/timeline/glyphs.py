@@ -1,4 +1,4 @@
-"""Marks of the timeline: diamonds, lines, bars and crosses, one by one and for very many rows."""
+"""Marks of the timeline: diamonds, lines, bars and crosses, for single rows and for very many rows at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from webapp.timeline.geometry import Marks, Span, outcome_words
 from webapp.timeline.svg import num, safe, text_width
 
 BACKLOG_WAIT, QUEUE_WAIT = span_named("backlog_ms").label, span_named("queue_ms").label
-SINGLE_UP_TO = 200  # rows with an element of their own
-LINES_UP_TO = 2000  # rows with a line of their own
+SINGLE_UP_TO = 200  # up to this number of rows, each is one element
+LINES_UP_TO = 2000  # up to this number of rows, each has a line
 DENSE_HEIGHT = 900.0  # pixels that all rows share if there are more than SINGLE_UP_TO
 
 

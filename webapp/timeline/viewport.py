@@ -16,7 +16,7 @@ T = TypeVar("T")
 class View:
     """A span of the run's time and a range of rows or lanes; by default everything.
 
-    Rows without a part in the span are not drawn. `first` counts all rows, also those, from 0.
+    Rows without a part in the span are not drawn. `first` is an index among all rows, including those, from 0.
     """
 
     from_s: float = 0.0

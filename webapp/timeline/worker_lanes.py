@@ -29,9 +29,9 @@ from webapp.timeline.svg import num, safe, text_width
 from webapp.timeline.viewport import HitArea, View
 
 MAX_LEVELS = 96  # levels of all lanes, if workers serve several connections at a time; more do not fit on a screen
-MAX_SINGLE_BARS = 400  # bars with an element of their own
+MAX_SINGLE_BARS = 400  # up to this number, each bar is one element
 TOP_GAP = 4.0
-BLOCK_GAP = 0.4  # of a lane, between workers of several lanes
+BLOCK_GAP = 0.4  # of the height of a level, between lanes if any of them has several levels
 
 
 class Served(NamedTuple):
@@ -84,7 +84,7 @@ class LaneScene:
         self.total = len(of_worker)
         band = dict(worker for _, worker in view.band(list(of_worker.items())))
         self._first = view.first
-        lanes = {worker: _stack(served, _most_levels(band), edge, view) for worker, served in band.items()}
+        lanes = {worker: _stack(served, _max_levels(band), edge, view) for worker, served in band.items()}
         self._lanes, self._each, self.remark = _limit_lanes(lanes)
         if len(band) < self.total:
             self.remark = f"{len(band):,} of {count_of(self.total, 'worker')}. {self.remark}".strip()
@@ -150,19 +150,21 @@ def _by_worker(rows: Sequence[TimelineRow]) -> dict[str, list[TimelineRow]]:
     return dict(sorted(of_worker.items(), key=lambda lane: _natural(lane[0])))
 
 
-def _most_levels(lanes: Mapping[str, object]) -> int:
+def _max_levels(lanes: Mapping[str, object]) -> int:
     return max(1, MAX_LEVELS // max(len(lanes), 1))
 
 
-def _stack(rows: Sequence[TimelineRow], most: int, edge_s: float, view: View) -> StackedLane:
-    """Return the lane of one worker with at most `most` levels. Rows come in order of start; each one that is in the
-    view gets the lowest level that is free at its start."""
+def _stack(rows: Sequence[TimelineRow], max_levels: int, edge_s: float, view: View) -> StackedLane:
+    """Return the lane of one worker with at most `max_levels` levels.
+
+    Rows come in order of start; each one that is in the view gets the lowest level that is free at its start.
+    """
     each = (Served(row, _served_s(row, edge_s)) for row in rows)
     there = [served for served in each if view.holds(*served.span)]
     levels: list[list[Served]] = [[]]
     hidden = 0
     for served, level in zip(there, levels_of(served.span for served in there), strict=True):
-        if level >= most:
+        if level >= max_levels:
             hidden += 1
             continue
         if level == len(levels):
@@ -239,7 +241,7 @@ def _describe(rows: Sequence[TimelineRow], of_worker: Mapping[str, Sequence[Time
     busiest = max(of_worker, key=lambda worker: len(of_worker[worker]), default=None)
     if busiest is None:
         return "No worker has served a client yet."
-    most = f"{count_of(len(of_worker), 'worker')} served {count_of(served, 'client')}; {busiest} served most"
+    most = f"{count_of(len(of_worker), 'worker')} served {count_of(served, 'client')}; {busiest} served the most"
     left_out = len(rows) - served
-    waiting = f" {count_of(left_out, 'client')} not shown, not served by any worker." if left_out else ""
+    waiting = f" Not shown: {count_of(left_out, 'client')} that no worker served." if left_out else ""
     return f"{most}, {len(of_worker[busiest]):,}.{waiting}"

@@ -1,4 +1,4 @@
-"""Constants that define the figures of a report. This module imports nothing heavy, so that clients can read them."""
+"""Constants that define the figures of a report. Imports nothing, so that `webapp.client` stays fast to import."""
 
 from __future__ import annotations
 

@@ -46,15 +46,15 @@ def equals(value: int) -> Any:
 
 
 def constant(value: int, description: str) -> Any:
-    """Return the field of such an integer; the JSON Schema names the value."""
+    """Return the field of an integer that has exactly this value; the JSON Schema names it as `const`."""
     return Field(json_schema_extra={"const": value}, description=description)
 
 
 class Shape(BaseModel):
     """Base of every part of a report: immutable, strict about types, closed to unknown fields.
 
-    `figures` is the path of the part in the report. The JSON Schema takes the description of each field that has none
-    of its own from the vocabulary.
+    `figures` is the path of the part in the report. In the JSON Schema, a field without a description gets the
+    explanation of the vocabulary.
     """
 
     # Building all shapes takes 0.04 s; deferred, it happens at the first validation and not at `import webapp.client`.
@@ -73,7 +73,7 @@ class Shape(BaseModel):
 
 
 class Window(Shape):
-    """Measured span in seconds from the start of the run: after the warm-up, before the last clients are followed."""
+    """Measured span in seconds of the run: after the warm-up, and before clients only finish what they have begun."""
 
     figures = "window"
 
@@ -85,7 +85,7 @@ class Window(Shape):
 
 
 class ConnectionCounts(Shape):
-    """Connections of the clients: how far they got, and one outcome of each."""
+    """Connections of the clients by the stages that they reached, and by outcome; each has one outcome."""
 
     figures = "totals.connections"
 
@@ -115,7 +115,7 @@ class MessageCounts(Shape):
 
 
 class WarmUpCounts(Shape):
-    """The part of the counts that is warm-up, and no part of latency, waits and throughput."""
+    """Counts of the warm-up, which latency, waits and throughput exclude."""
 
     figures = "totals.warm_up"
 
@@ -267,8 +267,8 @@ class IntervalHistograms(Shape):
 class Histograms(Shape):
     """Complete distributions, without the warm-up, in the public encoding of HdrHistogram."""
 
-    encoding: Literal["HdrHistogram V2, compressed, base64"] = Field(description="of every histogram here")
-    unit: Literal["microseconds"] = Field(description="of the values in them")
+    encoding: Literal["HdrHistogram V2, compressed, base64"] = Field(description="encoding of all histograms")
+    unit: Literal["microseconds"] = Field(description="unit of their values")
     lowest: Annotated[int, equals(LOWEST_US)] = constant(LOWEST_US, "smallest value distinguished from zero")
     highest: Annotated[int, equals(HIGHEST_US)] = constant(HIGHEST_US, "largest value; longer times count as it")
     significant_digits: Annotated[int, equals(SIGNIFICANT_DIGITS)] = constant(

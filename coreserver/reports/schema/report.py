@@ -47,7 +47,7 @@ def _check_moment(text: str) -> str:
     return text
 
 
-# One form only, so that lists can sort by the text.
+# A single format, so that sorting the texts sorts the times.
 Moment = Annotated[
     str,
     StringConstraints(pattern=r"^(19|20)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$"),
@@ -59,9 +59,9 @@ Moment = Annotated[
 class RunConfig(Shape):
     """Settings of the run with their defaults: the body of `POST /api/v1/runs` that repeats it."""
 
-    label: Label = Field(description="when the run was created")
-    note: Note = Field(description="when the run was created")
-    seed: Seed = Field(description="of arrival times, messages and their mix")
+    label: Label = Field(description="label when the run was created; `run.label` has later changes")
+    note: Note = Field(description="note when the run was created; `run.note` has later changes")
+    seed: Seed = Field(description="seed of arrival times, messages and their mix")
     server: Document = Field(description="a server by `id` or by `address`, or the config of one for this run alone")
     clients: list[Document] = Field(max_length=MAX_GROUPS, description="the client groups, each with its `kind`")
     client_processes: Count | None = Field(description="number of client processes; null: chosen by the lab")
@@ -76,7 +76,7 @@ class Run(Shape):
     id: Annotated[int, Field(ge=1, lt=2**53)] = Field(description="its id in the lab that made it")
     label: Label = Field(description="a short name")
     note: Note = Field(description="free text")
-    seed: Seed = Field(description="of arrival times, messages and their mix")
+    seed: Seed = Field(description="seed of arrival times, messages and their mix")
     config: RunConfig
     created_at: Moment = Field(description="when it was created")
     started_at: Moment | None = Field(description="when it started")
@@ -114,10 +114,10 @@ class Server(Shape):
     name: Word | None = Field(description="its name or address")
     scope: Word = Field(description="owner of the CPU time, memory and switches, such as `process`")
     details: dict[str, Text] = Field(
-        max_length=100, description="what it decided when it started, such as its event loop"
+        max_length=100, description="facts that are known after its start, such as its event loop"
     )
     placement: Word | None = Field(
-        description="`thread` of the control plane, a `process` of its own, or `not ours` (external)"
+        description="`thread` (in the control plane), `process` (its own) or `not ours` (external)"
     )
     discipline: Literal["first_come_first_served", "last_come_first_served"] | None = Field(
         default=None, description="order in which waiting connections were served; null: they have no common queue"
@@ -125,8 +125,8 @@ class Server(Shape):
     worker_names: list[Word] | None = Field(
         default=None,
         max_length=MAX_WORKERS,
-        description="threads that serve and are known before the start; empty: threads come and go with connections; "
-        "null: unknown",
+        description="names of the serving threads that exist from the start; empty: threads come and go with "
+        "connections; null: unknown",
     )
     backlog_effective: Count | None
     peak_threads: Count | None
@@ -223,7 +223,7 @@ class Bundle(Shape):
 class ReportFile(Report):
     """Downloaded report (`report.json`). With a bundle, an import restores the whole run."""
 
-    bundle: Bundle = Field(default=None, description="records of the run; left out: the report alone")  # type: ignore[assignment]
+    bundle: Bundle = Field(default=None, description="records of the run; a report without records does not have it")  # type: ignore[assignment]
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Upgrade reports of earlier versions to the version that this program writes.
 
 The rule for `SCHEMA_VERSION`: every change of the shape of a report raises it, an added figure included. Shapes are
-closed, so only the version lets an older program say that it met a newer report instead of naming a field that it does
-not know.
+closed: without a new version, an older program could only say that it does not know a field.
 
 - An added figure is optional, with a default that means "not measured". The version rises; no function is needed.
 - Any other change (a field renamed, removed, moved or given another meaning) also needs a function here that takes the
@@ -32,7 +31,7 @@ Document = Mapping[str, Any]
 Step = Callable[[Document], Document]
 
 MAX_INTERVAL_S = 3600.0
-_PLAIN_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}", re.ASCII)  # of a file of any origin: nothing else is repeated
+_PLAIN_VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}", re.ASCII)  # untrusted: messages repeat no other text
 
 
 def upgrade(report: Document) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def add_measured_windows(report: Document) -> Document:
 
 
 def add_server_details(report: Document) -> Document:
-    """Shape 1c to 1d: `server.details`, what the server decided when it started."""
+    """Shape 1c to 1d: `server.details`, facts that are known after the server's start."""
     return _with_defaults(report, ("server",), details={})
 
 
@@ -127,7 +126,7 @@ def _with_window(group: Any) -> Any:
 
 
 def _length_s(report: Document) -> float:
-    """The time that the series covers, within what an interval may be."""
+    """Return the time that the series covers, limited to the longest interval; 1.0 if it is not known."""
     series = _part(report, "series") or {}
     rows, interval_s = series.get("rows"), series.get("interval_s")
     if not isinstance(rows, list) or not rows or not isinstance(interval_s, int | float):
@@ -142,7 +141,7 @@ STEPS: Mapping[int, Step] = {1: finish_version_1}  # version -> the function tha
 
 
 def _part(document: Any, *path: str) -> Document | None:
-    """The object at this path, or None."""
+    """Return the object at this path, or None."""
     for name in path:
         document = document.get(name) if isinstance(document, Mapping) else None
     return document if isinstance(document, Mapping) else None

@@ -21,8 +21,8 @@ NOT_OURS = "not ours"  # the placement of an external server: one that the lab d
 class Evidence:
     """A run with the figures of its report.
 
-    `table` holds the messages of the run's connections, `totals` and `latency` are those of the whole run, and
-    `groups` are the settings of the client groups, whose windows `windows` holds by name.
+    `table` holds the messages of the run's connections. `totals` and `latency` are those of the whole run. `groups` are
+    the settings of the client groups, and `windows` are their measured windows by name.
     """
 
     result: RunResult
@@ -35,12 +35,12 @@ class Evidence:
 
     @property
     def took_s(self) -> float:
-        """The time from the run's start to its end."""
+        """The time from the run's start to its end, in seconds."""
         return (self.result.load.ended_ns - self.result.load.started_ns) / NS_PER_S
 
 
 def reason(code: str, severity: Severity, detail: str) -> VerdictReason:
-    """Return a reason; the detail may be longer than a report allows, and is cut then."""
+    """Return a reason; a detail that is longer than a report allows is truncated."""
     return VerdictReason(code=code, severity=severity, detail=detail[:MAX_TEXT])
 
 

@@ -16,8 +16,8 @@ from coreserver.reports.timing import Nanoseconds, later_lateness_ns
 from coreserver.reports.verdict.evidence import Evidence, reason
 
 # Lateness is part of the response time, so it must stay small compared with it. With a timerfd its p99 is 0.1 to
-# 0.3 ms. A p99 rests on a thousand samples and has a strict bound; the maximum of a few clients counts only from where
-# it is visible in the timeline.
+# 0.3 ms. A p99 is based on a thousand samples or more and has a strict bound; the maximum of a few clients counts
+# only if it is visible in the timeline.
 LATE_P99_MS = 1.0
 LATE_MAX_MS = 50.0
 OF_RESPONSE = 0.05  # a smaller share of the mean response time is tolerable
@@ -25,11 +25,11 @@ OF_RESPONSE = 0.05  # a smaller share of the mean response time is tolerable
 # The clients of a group that are all due at its start connect one after the other; a client process takes about 0.1 ms
 # for each. Up to a small multiple of it the delay follows from the schedule itself.
 CONNECT_EACH_MS = 0.25
-SPREAD_MS = 10.0  # from here on it is visible in the first response times, and noted
+SPREAD_MS = 10.0  # from here on the delay is visible in the first response times, and the run gets a note
 
 
 def check_lateness(evidence: Evidence) -> Iterator[VerdictReason]:
-    """Yield reasons for late clients, and for crowds that took long to connect."""
+    """Yield reasons for late clients, and for groups that are due at one instant and took long to connect."""
     crowds, others = _openings(evidence)
     table = evidence.table
     yield from _late(evidence, np.concatenate([others, later_lateness_ns(table)]))
@@ -49,7 +49,7 @@ def _late(evidence: Evidence, spans_ns: Nanoseconds) -> Iterator[VerdictReason]:
         shown, late, floor = ("maximum", spans.max, LATE_MAX_MS)
     limit = tolerable_ms(evidence, floor)
     if late is not None and late > limit:
-        detail = f"the clients started late: {shown} {late:.1f} ms, tolerable is {limit:.1f} ms"
+        detail = f"the clients were late: {shown} {late:.1f} ms, the limit is {limit:.1f} ms"
         yield reason("clients_late", "suspect", detail)
 
 
@@ -57,7 +57,7 @@ def _crowd(evidence: Evidence, group: str, clients: int, took_ms: float) -> Iter
     limit = tolerable_ms(evidence, max(LATE_MAX_MS, clients * CONNECT_EACH_MS))
     fact = f"the {clients:,} clients of {group}, due at one instant, took {took_ms:,.1f} ms to start connecting"
     if took_ms > limit:
-        detail = f"the clients started late: {fact}, tolerable is {limit:,.1f} ms"
+        detail = f"the clients were late: {fact}; the limit is {limit:,.1f} ms"
         yield reason("clients_late", "suspect", detail)
     elif took_ms > tolerable_ms(evidence, SPREAD_MS):
         detail = f"{fact}, one after the other; this delay is part of their first response times"

@@ -16,7 +16,7 @@ from coreserver.reports.verdict.lateness import check_lateness, tolerable_ms
 # process; above 0.9 it is most of the latency of a fast server, and the throughput is the limit of the client.
 BUSY_SHARE = 0.8
 SATURATED_SHARE = 0.9
-BUSY_FROM_S = 1.0  # of traffic: in less, one garbage collection or a first import would decide
+BUSY_FROM_S = 1.0  # of traffic: in less time, one garbage collection or a first import would decide
 
 # Delay of the event loop at a timer of every 10 ms; it also rises in a process that does not get the CPU. A healthy
 # loop is 0.1 ms late; a stall of the machine (25 to 40 ms) affects at most one sample in a hundred.
@@ -25,7 +25,7 @@ LAG_P99_MS = 20.0
 # Below this no percentile above the median is reported, and the delay can be seen in the timeline.
 FEW_MESSAGES = samples_needed(900)
 
-NOT_STARTED_SHARE = 0.01  # of the due connections; with more missing it was another load than requested
+NOT_STARTED_SHARE = 0.01  # of the due connections; if more are missing, the load was not the requested one
 
 # The exhausted resource, by the first word in the detail of a client that never started.
 EXHAUSTED = {
@@ -62,12 +62,12 @@ def _saturated(evidence: Evidence) -> Iterator[VerdictReason]:
         yield reason("client_saturated", "invalid", detail)
         return
     if share > BUSY_SHARE:
-        detail = f"a client process used {share:.0%} of a core, so part of the latency is its own; {advice}"
+        detail = f"a client process used {share:.0%} of a core, so it caused part of the latency; {advice}"
         yield reason("clients_busy", "suspect", detail)
     lag, limit = max(worker.lag_p99_ms for worker in workers), tolerable_ms(evidence, LAG_P99_MS)
     if lag > limit:
         detail = (
-            f"the event loop of a client process was late: p99 {lag:.1f} ms, tolerable is {limit:.1f} ms; "
+            f"the event loop of a client process was late: p99 {lag:.1f} ms, the limit is {limit:.1f} ms; "
             "other processes use its CPU"
         )
         if evidence.latency.response_ms.count < FEW_MESSAGES:
@@ -79,8 +79,8 @@ def _saturated(evidence: Evidence) -> Iterator[VerdictReason]:
 def _server_is_saturated(evidence: Evidence) -> bool:
     """Whether the server used up its core as well, so that the figures show its limit too.
 
-    Clients that never think drive any quick server and themselves to the limit together. One interpreter serves on one
-    core at a time; the server in C has no such limit.
+    Clients without think time saturate a fast server and themselves at the same time. One interpreter uses one core at
+    a time; the server in C has no such limit.
     """
     used_s = evidence.server.cpu_s
     return used_s is not None and evidence.result.design.runs_on_one_core and used_s > SATURATED_SHARE * evidence.took_s

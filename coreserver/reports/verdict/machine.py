@@ -13,7 +13,7 @@ STEAL_SHARE = 0.02
 # CPU time of processes that have no part in the run. Housekeeping never takes a tenth of all cores for long; on two
 # cores that is a fifth of one, enough to preempt the server or the clients now and then.
 OTHERS_SHARE = 0.10
-JUDGED_FROM_S = 1.0  # the kernel counts in steps of 10 ms a core, so in less time a few of them would decide
+JUDGED_FROM_S = 1.0  # the kernel counts in steps of 10 ms per core: in a shorter run a few steps would decide
 
 
 def check_machine(evidence: Evidence) -> Iterator[VerdictReason]:
@@ -38,8 +38,8 @@ def _place(evidence: Evidence) -> Iterator[VerdictReason]:
 def _accept_queue(evidence: Evidence) -> Iterator[VerdictReason]:
     if overflows := evidence.result.listen_overflows:
         detail = (
-            f"the kernel dropped {count_noun(overflows, 'connect')} at full backlogs of this network namespace; "
-            "such a client retries after 1 s, 3 s and so on"
+            f"the kernel dropped {count_noun(overflows, 'connect')} because a backlog of this network namespace was "
+            "full; such a client retries after 1 s, 3 s and so on"
         )
         yield reason("listen_overflow", "suspect", detail)
     requested, effective = evidence.server.config.get("backlog"), evidence.server.backlog_effective

@@ -14,7 +14,7 @@ from coreserver.records.server import ConnectionRecord
 from coreserver.reports.batch_means import MeanEstimate, estimate_mean
 from coreserver.reports.measured_window import MeasuredWindow
 from coreserver.reports.schema.verdict_shape import VerdictReason
-from coreserver.reports.timing import Nanoseconds, measured
+from coreserver.reports.timing import Nanoseconds, is_measured
 from coreserver.reports.verdict.evidence import Evidence, reason
 
 STANDARD_ERRORS = 4  # exceeded by chance once in 16,000 runs for normal errors, once in a thousand for these
@@ -51,7 +51,8 @@ def check_little_law(evidence: Evidence) -> Iterator[VerdictReason]:
     if abs(estimate.mean) > STANDARD_ERRORS * error:
         detail = (
             f"the mean number of connections is {by_samples.mean():.2f} by the server's samples and {expected:.2f} by "
-            f"the records of their times; they differ by more than {STANDARD_ERRORS} standard errors, so one is wrong"
+            f"the records of their times; they differ by more than {STANDARD_ERRORS} standard errors, so one of "
+            "them is wrong"
         )
         yield reason("little_law", "suspect", detail)
 
@@ -94,7 +95,7 @@ def check_drift(evidence: Evidence) -> Iterator[VerdictReason]:
         if apart > max(share, DRIFT_MS) and apart > STANDARD_ERRORS * _error(halves, due_ns, response_ms, is_first):
             detail = (
                 f"{group['name']}: the mean response time was {first.mean:.2f} ms in the first half and "
-                f"{second.mean:.2f} ms in the second, so the figures depend on how long the run was"
+                f"{second.mean:.2f} ms in the second, so the figures depend on the length of the run"
             )
             yield reason("drift", "suspect", detail)
 
@@ -115,7 +116,7 @@ def _responses(evidence: Evidence, group: str, window: MeasuredWindow) -> tuple[
     """Return when the group's messages in the window were due, ascending, and their response times."""
     table = evidence.table
     of_group = np.array([c.client.group == group for c in evidence.result.connections], dtype=np.bool_)
-    chosen = measured(table) & (table.due_ns >= window.from_ns) & (table.due_ns < window.until_ns)
+    chosen = is_measured(table) & (table.due_ns >= window.from_ns) & (table.due_ns < window.until_ns)
     chosen &= of_group[table.connection]
     due_ns = table.due_ns[chosen]
     order = np.argsort(due_ns, kind="stable")

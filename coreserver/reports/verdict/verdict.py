@@ -59,16 +59,15 @@ def _replies(evidence: Evidence) -> Iterator[VerdictReason]:
 def _records(evidence: Evidence) -> Iterator[VerdictReason]:
     result = evidence.result
     if result.records_lost:
-        detail = f"{count_noun(result.records_lost, 'server record')} did not fit and were lost"
+        detail = f"{count_noun(result.records_lost, 'server record')} did not fit into the buffer and were lost"
         yield reason("records_lost", "invalid", detail)
     joined = [connection for connection in result.connections if connection.server is not None]
     bare = sum(c.server is None and c.client.greeted_ns is not None for c in result.connections)
-    if bare and joined:  # with none at all no records were kept, and the figures that need them are null
+    if bare and joined:  # without any, no records were kept, and the figures that need them are null
         detail = f"the server's record of {count_noun(bare, 'greeted connection')} is missing"
         yield reason("records_missing", "suspect", detail)
-    if (
-        result.foreign and result.failure != "worker_died"
-    ):  # the last connections of a dead process would count as foreign
+    # The last connections of a client process that died would count as foreign.
+    if result.foreign and result.failure != "worker_died":
         detail = f"the server also served {count_noun(result.foreign, 'connection')} of other clients during the run"
         yield reason("foreign_connections", "suspect", detail)
 

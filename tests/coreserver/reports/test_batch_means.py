@@ -13,7 +13,7 @@ Z = NormalDist().inv_cdf(0.975)
 
 
 def autoregressive(count: int, correlation: float, seed: int) -> list[float]:
-    """Mean 5, each value drawn towards the one before."""
+    """Return a series with mean 5 whose neighbours are correlated."""
     rng = random.Random(seed)
     values: list[float] = []
     x = 0.0
@@ -23,7 +23,7 @@ def autoregressive(count: int, correlation: float, seed: int) -> list[float]:
     return values
 
 
-@pytest.mark.parametrize(  # from the tables that every book of statistics has
+@pytest.mark.parametrize(  # from published tables
     ("freedom", "expected"), [(3, 3.182), (4, 2.776), (7, 2.365), (9, 2.262), (15, 2.131), (30, 2.042), (1e9, 1.960)]
 )
 def test_students_t(freedom: float, expected: float) -> None:
@@ -31,7 +31,7 @@ def test_students_t(freedom: float, expected: float) -> None:
 
 
 def quantile_by_hand(freedom: float) -> float:
-    """Where the area under Student's density from 0 on is 0.475, by Simpson's rule of thin slices."""
+    """Return the bound up to which the area under Student's density from 0 is 0.475, by Simpson's rule."""
     at = np.linspace(0.0, 10.0, 20_001)
     root = math.sqrt(freedom * math.pi)
     height = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / root
@@ -40,12 +40,12 @@ def quantile_by_hand(freedom: float) -> float:
     return float(np.interp(0.475, np.cumsum(slices), at[2::2]))
 
 
-@pytest.mark.parametrize("freedom", [3, 3.5, 4.2, 6, 11, 15])  # batches that are correlated are worth a fraction
-def test_students_t_beside_its_density(freedom: float) -> None:
+@pytest.mark.parametrize("freedom", [3, 3.5, 4.2, 6, 11, 15])  # correlated batches give fractions
+def test_students_t_matches_its_density(freedom: float) -> None:
     assert t_quantile(Z, freedom) == pytest.approx(quantile_by_hand(freedom), rel=0.01)
 
 
-def test_the_density_is_students() -> None:
+def test_density_of_students_t() -> None:
     assert quantile_by_hand(4) == pytest.approx(2.776445, abs=2e-6)
 
 
@@ -69,7 +69,7 @@ def test_first_values_beyond_batches_are_dropped() -> None:
 
 
 def test_batch_means_by_hand() -> None:
-    batches = np.repeat([1.0, -1.0] * (BATCHES // 2), 10)  # neighbours of opposite sign earn no credit
+    batches = np.repeat([1.0, -1.0] * (BATCHES // 2), 10)  # negative correlation does not reduce the error
     estimate = estimate_mean(batches)
     assert estimate is not None
     assert estimate.standard_error == pytest.approx((16 / 15 / 16) ** 0.5)
@@ -93,4 +93,4 @@ def test_interval_contains_mean_19_times_in_20(correlation: float) -> None:
         assert estimate is not None
         low, high = estimate.interval_95()
         held += low <= 5 <= high
-    assert held >= 53  # 57 wanted; the seeds are fixed, so it is always the same
+    assert held >= 53  # 57 are expected; the seeds are fixed, so the result is always the same

@@ -21,7 +21,7 @@ RUN = RunInfo(
     label="pool",
     note="",
     seed=1,
-    config=run_config([{"name": "script", "kind": "script"}, {"name": "nobody", "kind": "script"}]),
+    config=run_config([{"name": "script", "kind": "script"}, {"name": "empty", "kind": "script"}]),
     created_at="2026-01-01T12:00:00.000+00:00",
     started_at="2026-01-01T12:00:01.000+00:00",
     ended_at="2026-01-01T12:00:06.000+00:00",
@@ -69,10 +69,10 @@ def test_stores_facts_about_the_design(design: DesignFacts, stored: tuple[str | 
 
 
 def test_empty_group_has_the_same_figures() -> None:
-    script, nobody = report(result(pool_of_two()))["groups"]
+    script, empty = report(result(pool_of_two()))["groups"]
     assert (script["name"], script["kind"], script["totals"]["connections"]["due"]) == ("script", "script", 3)
-    assert (nobody["name"], nobody["totals"]["connections"]["due"]) == ("nobody", 0)
-    assert nobody["totals"]["peak_in_service"] is None
+    assert (empty["name"], empty["totals"]["connections"]["due"]) == ("empty", 0)
+    assert empty["totals"]["peak_in_service"] is None
 
 
 @pytest.mark.parametrize(("somaxconn", "effective"), [(4096, 64), (16, 16), (None, None)])

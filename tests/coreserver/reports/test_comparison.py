@@ -12,7 +12,7 @@ from tests.support.fake_lab import FakeLab, article_connections
 
 
 def report(number: int = 1, **changes: Any) -> Report:
-    """The real report of the article's three clients at a pool of two, with what the test wants changed in it."""
+    """Return the report of the article's three clients at a pool of two, with the changes of a test."""
     lab = FakeLab()
     lab.add_run(label="pool", connections=article_connections())
     made = lab.results.report(1).model_dump(mode="json")

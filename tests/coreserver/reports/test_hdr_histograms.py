@@ -59,7 +59,7 @@ def test_message_counts_where_it_was_due() -> None:
     first, second, third, last = made.intervals.response
     assert second is None
     counts = [HdrHistogram.decode(part).get_total_count() for part in (first, third, last)]
-    assert counts == [2, 1, 1]  # due at the very end: in the last
+    assert counts == [2, 1, 1]  # due at the end of the run: in the last interval
 
 
 def test_million_messages_are_counted() -> None:
@@ -71,7 +71,7 @@ def test_million_messages_are_counted() -> None:
 
 
 def lines(text: str) -> list[list[str]]:
-    """As the plotter reads it: every line of four columns that is no comment."""
+    """Return what the plotter reads: every line of four columns that is not a comment."""
     split = [line.split() for line in text.splitlines() if not line.startswith("#")]
     return [columns for columns in split if len(columns) == 4]
 
@@ -115,7 +115,7 @@ def test_encoded_values_are_counted() -> None:
 
 
 def payload(counts: bytes = b"\x02", *, digits: int = 3, highest: int = 3_600_000_000) -> str:
-    """A histogram whose counts are these varints."""
+    """Return a histogram whose counts are these varints."""
     inner = struct.pack(">IIIIQQd", 0x1C849313, len(counts), 0, digits, 1, highest, 1.0) + counts
     deflated = zlib.compress(inner)
     return base64.b64encode(struct.pack(">II", 0x1C849314, len(deflated)) + deflated).decode()
@@ -129,9 +129,9 @@ def test_hand_made_histogram_is_counted() -> None:
     "encoded",
     [
         *("", "AAAA", "not base64!", payload(digits=5), payload(highest=2**62), payload(b"\x80"), payload(b"\xff" * 9)),
-        payload(b"\xff\xff\xff\x7f"),  # some hundred million zeros
+        payload(b"\xff\xff\xff\x7f"),  # about a hundred million zeros
         payload(b"\x02" * 300_000),  # more counts than it can have
-        payload(bytes(10_000_000)),  # a bomb
+        payload(bytes(10_000_000)),  # inflates to ten megabytes
     ],
 )
 def test_foreign_histogram_is_refused_by_name(encoded: str) -> None:

@@ -48,7 +48,7 @@ LEFT_WAITING = client("conn4", outcome=ClientOutcome.TIMED_OUT, connected=1, clo
             result([JoinedConnection(client(outcome=ClientOutcome.NOT_STARTED), None)], ended=-99, outcome="cancelled"),
             "The run was cancelled before its first client was due; no client was served; 1 of 1 client never started.",
         ),
-        (  # when, is not known: clients go on until they have found out
+        (  # the time of the failure is not known: clients continue until they notice it
             result(ALL_AT_ONCE, ended=8000, outcome="failed", failure="server_failed"),
             "The server failed during the run; all 3 clients were served at once.",
         ),

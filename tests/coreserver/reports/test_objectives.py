@@ -1,4 +1,4 @@
-"""What a run has to reach: how it is written, what it is compared with, and what withheld figures count as."""
+"""Objectives: their syntax, their comparison with a report, and figures without a value."""
 
 from __future__ import annotations
 

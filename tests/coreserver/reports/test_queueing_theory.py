@@ -1,4 +1,4 @@
-"""Queueing theory: known answers, and what a run must be to be compared with it."""
+"""Queueing theory: known answers, and the conditions for a comparison with a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.made_records import at, client, served, server
         ([], [], 1, []),
         ([0, 1, 2], [2, 2, 2], 1, [0, 1, 2]),
         ([0, 10, 20], [2, 2, 2], 1, [0, 0, 0]),
-        ([0, 0, 0], [3, 1, 1], 2, [0, 0, 1]),  # the third takes the server that is free first
+        ([0, 0, 0], [3, 1, 1], 2, [0, 0, 1]),  # the third arrival gets the server that is free first
         ([0, 1, 2, 3], [10, 1, 5, 1], 2, [0, 0, 0, 4]),
         ([0, 0, 0], [1, 1, 1], 3, [0, 0, 0]),
         ([5, 5], [1, 1], 1, [0, 1]),

@@ -53,7 +53,7 @@ def test_early_accept_is_moved_to_connect() -> None:
 
 def test_client_that_left_was_never_served() -> None:
     gone = client(connected=1, closed=300, outcome=ClientOutcome.TIMED_OUT)
-    drawn = row(JoinedConnection(gone, server(400, 500, 501)))  # the server took up the dead connection later
+    drawn = row(JoinedConnection(gone, server(400, 500, 501)))  # the server accepted the closed connection later
     assert drawn == TimelineRow("conn1", "script", 0.0, 0.001, None, None, 0.3, "timed_out", None)
     queued = row(JoinedConnection(gone, server(100, 500, 501)))
     assert (queued.accepted_s, queued.started_s, queued.finished_s) == (0.1, None, 0.3)

@@ -75,7 +75,7 @@ def test_response_counts_where_it_was_due() -> None:
     assert shown.column("messages_answered") == [0, 2, 0, 1]
     assert shown.column("messages_in_flight") == [0, 1, 1, 2]
     assert shown.column("response_max_ms") == [120, 160, None, None]
-    assert shown.column("response_p50_ms") == [None] * 4  # too few to say
+    assert shown.column("response_p50_ms") == [None] * 4  # too few samples
 
 
 def test_step_percentiles_need_samples() -> None:

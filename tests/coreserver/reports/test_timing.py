@@ -6,7 +6,7 @@ from coreserver.records.client import ClientOutcome, ClientRecord
 from coreserver.records.joined import JoinedConnection, join
 from coreserver.records.messages import table_of
 from coreserver.reports.timing import Parts, lateness_ns, parts, response_ns, round_trip_ns
-from tests.support.made_records import OURS, client, server
+from tests.support.made_records import CLIENT_ADDRESS, client, server
 
 MS = 1_000_000
 
@@ -40,14 +40,14 @@ def vars_of(split: Parts) -> list[int]:
 
 def test_kth_connect_joins_kth_accept() -> None:
     clients = [client("late", connect=500, connected=501), client("early", connect=0, connected=1)]
-    accepts = [server(700, number=9), server(300, number=8)]  # the first was accepted after it had gone
+    accepts = [server(700, number=9), server(300, number=8)]  # the first client had left before it was accepted
     joined = join(clients, accepts)
     assert [(c.client.name, c.server and c.server.number) for c in joined] == [("late", 9), ("early", 8)]
 
 
 def test_foreign_connections_join_nothing() -> None:
     stranger = server(5, number=2, peer=("127.0.0.1", 50_000))
-    before = server(1, number=1)  # our port, but from before our first connect
+    before = server(1, number=1)  # the client's port, before the client's first connect
     joined = join([client(connect=3, connected=4)], [stranger, before])
     assert [c.server for c in joined] == [None]
 
@@ -70,13 +70,13 @@ def test_client_without_socket_joins_nothing() -> None:
 
 def test_joined_clients_keep_their_order() -> None:
     ports = [40_005, 40_003, 40_004]
-    clients = [client(f"conn{port}", connected=1, local=(OURS[0], port)) for port in ports]
-    accepts = [server(2, number=port, peer=(OURS[0], port)) for port in sorted(ports)]
+    clients = [client(f"conn{port}", connected=1, local=(CLIENT_ADDRESS[0], port)) for port in ports]
+    accepts = [server(2, number=port, peer=(CLIENT_ADDRESS[0], port)) for port in sorted(ports)]
     assert [c.server and c.server.number for c in join(clients, accepts)] == ports
 
 
 def spans(record: ClientRecord) -> tuple[list[int], list[int], list[int]]:
-    """Response times, round trips and latenesses of one client."""
+    """Return response times, round trips and lateness of one client."""
     table = table_of([record])
     return response_ns(table).tolist(), round_trip_ns(table).tolist(), lateness_ns([record], table).tolist()
 

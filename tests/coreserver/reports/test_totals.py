@@ -1,4 +1,4 @@
-"""Counts, duration, throughput and how many were served at once."""
+"""Counts, duration, throughput and the peak of connections in service."""
 
 import pytest
 
@@ -13,7 +13,7 @@ Span = tuple[float, float | None, float | None]
 
 
 def figures_of(connections: list[JoinedConnection]) -> Totals:
-    """The totals, over the window of a group without a duration."""
+    """Return the totals, over the window of a group without a duration."""
     clients = [connection.client for connection in connections]
     window = group_window({}, clients, started_ns=ZERO_NS, ended_ns=at(10_000))
     return totals(connections, table(connections), window)
@@ -96,7 +96,7 @@ def test_backlog_and_queue_waits_differ() -> None:
 
 
 def warmed(due: float, closed: float, *messages: tuple[float, float, float]) -> JoinedConnection:
-    """A connection of a group whose warm-up ends at 100 ms; connected two milliseconds after it was due."""
+    """Return a connection of a group whose warm-up ends at 100 ms; it is connected 2 ms after it was due."""
     mine = client(due=due, connect=due + 1, connected=due + 2, closed=closed, messages=messages, warm_up=100)
     return JoinedConnection(mine, server(due + 3, due + 4, closed + 1))
 

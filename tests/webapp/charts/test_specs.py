@@ -1,4 +1,4 @@
-"""Every chart: a valid spec, with the report's own figures in it, and nothing that the samples do not support."""
+"""Charts are valid specs with the figures of the report, without percentiles that the samples do not support."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ MAX_BYTES = 300_000
 
 @pytest.fixture(scope="module")
 def busy() -> Report:
-    """Two groups, 3,000 messages, a sampled server."""
+    """Return the report of two groups with 3,000 messages and of a sampled server."""
     connections = [*visitors(2000), *visitors(1000, group="guests", every_ms=2.0, seed=2)]
     return report_of(connections, groups=("visitors", "guests"), samples=samples(30))
 
 
 @pytest.fixture(scope="module")
 def few() -> Report:
-    """The article's three clients."""
+    """Return the report of the article's three clients."""
     return report_of(pool_of_two(), ended_ms=4400, groups=("script",))
 
 
 @pytest.fixture(scope="module")
 def nothing() -> Report:
-    """A run that ended before anybody came."""
+    """Return the report of a run that ended before any client was due."""
     return report_of([], ended_ms=200)
 
 
@@ -88,9 +88,7 @@ def test_run_without_messages_has_no_charts(nothing: Report) -> None:
 
 def test_unstarted_run_has_nothing_over_time() -> None:
     never = JoinedConnection(client(connect=None, outcome=ClientOutcome.NOT_STARTED), None)
-    assert CHARTS["load"].missing(report_of([never], ended_ms=50)) == (
-        "The run ended before a client had begun to connect."
-    )
+    assert CHARTS["load"].missing(report_of([never], ended_ms=50)) == "No client was greeted during the run."
 
 
 def test_few_messages_have_no_curve_or_map(few: Report) -> None:

@@ -121,7 +121,7 @@ def test_finished_run_has_no_now_line() -> None:
 
 def test_drawing_without_clients() -> None:
     picture = Picture(draw([], now_s=0.0, title="t"))
-    assert picture.texts("tl-empty") == ["no client yet"]
+    assert picture.texts("tl-empty") == ["no clients yet"]
 
 
 def test_drawing_before_the_run_begins() -> None:

@@ -30,7 +30,7 @@ def test_unserved_clients_are_counted() -> None:
     waiting = TimelineRow("conn4", "script", 0, 0.1, None, None, 3.0, "timed_out", None)
     root = ET.fromstring(draw_lanes([*POOL, waiting], title="t"))  # noqa: S314
     assert list(root)[1].text == (
-        "2 workers served 3 clients; worker-1 served most, 2. 1 client not shown, not served by any worker."
+        "2 workers served 3 clients; worker-1 served the most, 2. Not shown: 1 client that no worker served."
     )
 
 
@@ -86,7 +86,7 @@ def test_number_of_levels_is_limited(rows: list[TimelineRow], words: list[str]) 
 
 def test_clients_without_a_level_are_counted() -> None:
     root = ET.fromstring(draw_lanes(at_once(100), title="t"))  # noqa: S314
-    assert list(root)[1].text == "1 worker served 100 clients; loop served most, 100."
+    assert list(root)[1].text == "1 worker served 100 clients; loop served the most, 100."
 
 
 def test_touching_bars_are_merged() -> None:

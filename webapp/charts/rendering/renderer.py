@@ -29,7 +29,11 @@ BUSY = "a run is queued or in progress: images are rendered after it, so that th
 
 
 class ChartRenderer:
-    """Renders on demand. Any thread may call any method; those that render block for at most `deadline_s` per turn.
+    """Renders images and the script on demand and caches them.
+
+    Any thread may call any method. Those that render wait at most `deadline_s` for other images, then at most
+    `deadline_s` for their own. While a run is queued or in progress, they raise
+    Unavailable for everything that is not cached.
 
     Args:
         images: the folder for images of this lab.
@@ -81,7 +85,7 @@ class ChartRenderer:
         return kept
 
     def prepare(self) -> None:
-        """Make the script in the background if it is not cached; a run that begins meanwhile has precedence."""
+        """Make the script in the background if it is not cached; a run that begins in the meantime stops this."""
 
         def make() -> None:
             try:
@@ -138,7 +142,7 @@ class ChartRenderer:
             self._turn.release()
 
     def _answer(self, request: Mapping[str, Any]) -> bytes:
-        """Ask the helper, and a new one if it has ended; after the start of a run there is no new one."""
+        """Send the request to the helper, or to a new one if it has ended, except while a run is in progress."""
         for _ in range(2):
             process = self._running_process()
             try:

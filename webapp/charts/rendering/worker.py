@@ -3,7 +3,7 @@
 stdin:   one request per line, JSON: {"do": "svg", "spec": …}, {"do": "png", "spec": …},
          {"do": "png_of_svg", "svg": …} or {"do": "bundle"}; the process exits at once when stdin ends
 stdout:  one answer per line, JSON: {"done": base64} or {"error": text}
-stderr:  messages for people
+stderr:  error messages, as text
 
 vl-convert holds the interpreter lock while it works, up to a second per image, and its JavaScript engine adds threads
 and 35 GB of virtual memory. In the process of the lab that would stop servers in threads and distort the lab's samples.
@@ -67,7 +67,7 @@ def _render(request: dict[str, Any]) -> bytes:
 def _follow_lifeline(requests: queue.SimpleQueue[bytes]) -> None:
     for line in stdin_lines():
         requests.put(line)
-    os._exit(0)  # the parent is gone
+    os._exit(0)  # the parent has ended
 
 
 if __name__ == "__main__":

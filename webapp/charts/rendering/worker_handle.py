@@ -1,4 +1,4 @@
-"""The chart helper seen from the lab: send it one request at a time, or end it at any moment."""
+"""Handle of the chart helper: send it one request at a time, or end it at any time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COMMAND = interpreter("webapp.charts.rendering.worker")
 
 
 class ProcessEnded(ServerlabError):
-    """The helper ended, or was ended, before it had answered."""
+    """The helper ended, or was ended, before it answered."""
 
 
 class ProcessStuck(ServerlabError):
-    """No answer within the deadline. End the helper: its answer would be taken for that to the next request."""
+    """No answer within the deadline. End the helper, or its late answer will be read as that to the next request."""
 
 
 class RenderFailed(ServerlabError):
@@ -29,7 +29,7 @@ class RenderFailed(ServerlabError):
 
 
 class ChartProcess:
-    """A running `webapp.charts.rendering.worker`. One thread asks at a time; any thread may end it.
+    """A running `webapp.charts.rendering.worker`. `ask` serves one thread at a time; any thread may call `end`.
 
     Raises:
         CannotStart: the machine refuses a process.
@@ -70,9 +70,9 @@ class ChartProcess:
         return base64.b64decode(answer["done"])
 
     def end(self) -> Ending:
-        """Kill the helper, even during a request; it is gone when this returns."""
+        """Kill the helper, even during a request; it has ended when this returns."""
         ending = self._child.end()
-        with self._asking:  # a thread that asks sees the end of the output first
+        with self._asking:  # a thread in `ask` first reads the end of the output
             if not self._is_closed:
                 self._is_closed = True
                 self._child.close()

@@ -1,4 +1,4 @@
-"""The published schema: current, complete, and what `build_report` really makes."""
+"""The published schema is current and complete, and the reports of `build_report` conform to it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ JSON = st.recursive(
 
 
 def shape(value: Any, path: str = "") -> Iterator[str]:
-    """Every place of a report, without the places inside of settings, and the columns of its series."""
+    """Yield every place of a report, without those inside of settings, and the columns of its series."""
     if isinstance(value, dict) and path not in OPEN:
         for name, part in value.items():
             inner = f"{path}.{name}" if path else name

@@ -1,4 +1,4 @@
-"""Little's law, and whether a run's second half was like its first."""
+"""Little's law, and drift between the halves of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 30
 
 
 def connections(rate_per_s: float, mean_ms: float, seed: int) -> list[JoinedConnection]:
-    """Poisson arrivals over the run; each is with the server for an exponential time."""
+    """Return connections with Poisson arrivals and exponential times at the server."""
     rng, at_ms, made = random.Random(seed), 0.0, []
     while (at_ms := at_ms + rng.expovariate(rate_per_s) * 1000) < 1000 * SECONDS:
         stays = rng.expovariate(1 / mean_ms)
@@ -31,7 +31,7 @@ def connections(rate_per_s: float, mean_ms: float, seed: int) -> list[JoinedConn
 
 
 def looked_at(made: Sequence[JoinedConnection], *, missed: float = 0.0, each_ms: float = 100.0) -> RunResult:
-    """The run with samples every so often, in which a share of the connections was overlooked."""
+    """Return the run with regular samples that miss a share of the connections."""
     rng = random.Random(7)
     seen = [c.server for c in made if c.server is not None and rng.random() >= missed]
     looks, at_ms = [], 0.0
@@ -79,7 +79,7 @@ CLOSED = {"name": "script", "kind": "closed", "duration_s": 10.0, "warm_up_s": 0
 
 
 def answered(first_ms: float, second_ms: float, *, scatter: float = 0.3, each_ms: float = 10) -> JoinedConnection:
-    """A message every 10 ms over 10 s; response times around one mean in the first half, another in the second."""
+    """Return a message every 10 ms over 10 s; the mean response time differs between the halves."""
     rng = random.Random(5)
     dues = [each_ms * k for k in range(int(10_000 / each_ms))]
     means = [first_ms if due < 5000 else second_ms for due in dues]
@@ -95,9 +95,9 @@ def answered(first_ms: float, second_ms: float, *, scatter: float = 0.3, each_ms
         (answered(4.0, 4.0), False),
         (answered(4.0, 6.0), True),
         (answered(6.0, 4.0), True),
-        (answered(4.0, 4.9), False),  # by far more than chance, and yet it matters little
-        (answered(0.05, 0.14), False),  # less than any scheduler's scatter
-        (answered(4.0, 6.0, each_ms=100), False),  # fifty answers a half: not enough to say
+        (answered(4.0, 4.9), False),  # far more than chance, but too small to matter
+        (answered(0.05, 0.14), False),  # less than the scatter of a scheduler
+        (answered(4.0, 6.0, each_ms=100), False),  # fifty answers per half are too few
     ],
 )
 def test_halves_must_differ_enough(made: JoinedConnection, drifted: bool) -> None:
@@ -134,7 +134,7 @@ def test_correlated_waits_are_no_drift() -> None:
         ({"kind": "open", "stages": None}, True),
         ({"kind": "open", "stages": [{"rate_per_s": 9.0, "duration_s": 10.0}]}, False),
         ({"kind": "script"}, False),
-        ({"warm_up_s": 5.0}, False),  # the change came with the end of the warm-up: no part of the window
+        ({"warm_up_s": 5.0}, False),  # the change is at the end of the warm-up, outside of the window
     ],
 )
 def test_only_steady_groups_are_judged(change: dict[str, Any], judged: bool) -> None:
@@ -144,7 +144,7 @@ def test_only_steady_groups_are_judged(change: dict[str, Any], judged: bool) -> 
 
 def test_changing_groups_are_not_judged() -> None:
     attack = {"name": "attack", "kind": "open", "start_s": 5.0, "duration_s": 5.0}
-    beside = {"name": "beside", "kind": "open", "start_s": 0.0, "duration_s": 10.0}
+    other = {"name": "other", "kind": "open", "start_s": 0.0, "duration_s": 10.0}
     of = result([answered(4.0, 8.0)], ended=10_000)
     assert list(check_drift(evidence(of, groups=[CLOSED, attack]))) == []
-    assert len(list(check_drift(evidence(of, groups=[CLOSED, beside])))) == 1
+    assert len(list(check_drift(evidence(of, groups=[CLOSED, other])))) == 1

@@ -84,7 +84,7 @@ def test_dead_process_has_no_foreign_connections() -> None:
         (ClientOutcome.SELF_CONNECT, "self_connect", "suspect"),
     ],
 )
-def test_what_clients_met(outcome: ClientOutcome, code: str, status: str) -> None:
+def test_client_outcome_gives_a_reason(outcome: ClientOutcome, code: str, status: str) -> None:
     found = result([JoinedConnection(client(outcome=outcome), None)])
     assert codes(found)[code] == status
 
@@ -131,7 +131,7 @@ def test_few_late_clients_are_judged_by_maximum(late_ms: float, clients: int, su
 
 
 def crowd(took_ms: float, count: int, **more: Any) -> RunResult:
-    """So many clients due at once, connected one after the other."""
+    """Return clients that are due at one instant and connect one after the other."""
     each = took_ms / (count - 1)
     clients = [
         client(connect=k * each, closed=999, messages=[(0, k * each, k * each + 1)], **more) for k in range(count)
@@ -169,7 +169,7 @@ def test_crowd_in_warm_up_is_not_judged() -> None:
 
 def test_slow_answers_tolerate_lateness() -> None:
     slow = client(connect=60, connected=61, greeted=62, closed=3000, messages=[(0, 62, 2000)])
-    assert "clients_late" not in codes(result([JoinedConnection(slow, None)]))  # 60 ms beside 2 s
+    assert "clients_late" not in codes(result([JoinedConnection(slow, None)]))  # 60 ms compared with 2 s
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_saturated_server_makes_clients_suspect(cpu_s: float | None, one_core: b
 
 def test_server_process_is_part_of_the_run() -> None:
     found = result(machine=use(busy_s=2.0, own_s=0.5))
-    assert "machine_busy" in codes(found, cpu_s=1.0, placement="thread")  # there it is in own_s already
+    assert "machine_busy" in codes(found, cpu_s=1.0, placement="thread")  # it is part of own_s already
     assert "machine_busy" not in codes(found, cpu_s=1.2)
 
 
@@ -217,9 +217,11 @@ def test_placement_leaves_a_run_valid(placement: str, noted: set[str]) -> None:
     assert {"shared_interpreter", "server_unseen"} & {reason.code for reason in found.reasons} == noted
 
 
-@pytest.mark.parametrize(("asked", "effective", "noted"), [(64, 64, False), (65535, 4096, True), (None, None, False)])
-def test_capped_backlog_is_noted(asked: int | None, effective: int | None, noted: bool) -> None:
-    found = verdict(result(), config={"backlog": asked}, backlog_effective=effective)
+@pytest.mark.parametrize(
+    ("requested", "effective", "noted"), [(64, 64, False), (65535, 4096, True), (None, None, False)]
+)
+def test_capped_backlog_is_noted(requested: int | None, effective: int | None, noted: bool) -> None:
+    found = verdict(result(), config={"backlog": requested}, backlog_effective=effective)
     assert found.status == "valid"
     assert ("backlog_capped" in [reason.code for reason in found.reasons]) is noted
 
