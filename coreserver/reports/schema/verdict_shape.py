@@ -1,4 +1,4 @@
-"""The verdict of a report, apart from the rest, because clients of the REST API read it without the whole report."""
+"""The verdict of a report, in a separate module, because clients of the REST API read it without the whole report."""
 
 from __future__ import annotations
 
