@@ -126,7 +126,7 @@ def test_large_timelines_are_drawn_on_request(
 def test_curve_needs_enough_messages(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=1&run=2")
     assert not page.all("figure", class_="chart chart--percentiles")
-    assert "None of the runs has 20 answered messages" in page.text
+    assert "No run has the 20 answered messages that a curve needs." in page.text
     many: list[JoinedConnection] = article_connections(4, clients=12)
     two.add_run(label="many", connections=many)
     page = see(visitor, "/compare?run=1&run=3")
