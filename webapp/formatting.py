@@ -12,7 +12,7 @@ from coreserver.reports.schema.figures import Shape
 from coreserver.reports.vocabulary import Unit, find_figure
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
-NONE = "\N{EM DASH}"  # no such figure
+NONE = "\N{EM DASH}"  # the figure does not exist
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ SEVERITY_TONES = {"invalid": "bad", "suspect": "warn", "note": "idle"}
 
 @dataclass(frozen=True)
 class Figure:
-    """One labelled figure; `key` identifies it on a live page."""
+    """One labelled figure; `key` identifies it in a live page."""
 
     label: str
     value: str
@@ -137,6 +137,10 @@ UNITS: dict[Unit, Callable[[float], str]] = {
 # The unit at the end of a field's name selects the formatter.
 READINGS = (("_per_s", "per second"), ("_ms", ms), ("_bytes", size), ("_us", "µs"), ("_s", seconds))
 
+# Labels of fields whose names are not readable as words, and words in capitals.
+LABELS = {"model": "design", "read_bytes": "read at most", "nodelay": "no delay", "load_average_1min": "load average"}
+WORDS = {"cpu": "CPU", "cpus": "CPUs", "gil": "GIL", "python": "Python"}
+
 
 def reading(name: str, value: Any, missing: str) -> str:
     """Return a value of a report or a config as text, by the unit in its name; None becomes `missing`."""
@@ -156,11 +160,13 @@ def reading(name: str, value: Any, missing: str) -> str:
 
 def label(name: str) -> str:
     """Return the name of a field as words, without its unit."""
+    if name in LABELS:
+        return LABELS[name]
     for suffix, _ in READINGS:
         if name.endswith(suffix) and name != suffix.lstrip("_"):
             name = name.removesuffix(suffix)
             break
-    return name.replace("_", " ")
+    return " ".join(WORDS.get(word, word) for word in name.split("_"))
 
 
 def quantity(value: float | None, unit: Unit) -> str:

@@ -1,4 +1,4 @@
-"""A real lab and Debian's Chromium; whatever a page should not do fails the test that opened it."""
+"""A real lab and Debian's Chromium. A console error or a request to another origin fails the test of the page."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-PATIENCE_MS = 20_000
+TIMEOUT_MS = 20_000
 
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The machine's own Chromium, told not to call home."""
+    """Use the installed Chromium, with its background network requests disabled."""
     return {**browser_type_launch_args, "executable_path": shutil.which("chromium"), "args": QUIET}
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabProcess]:
-    """One lab for all tests that neither restart it nor need it empty."""
+    """One lab for all tests that do not restart it and do not need an empty one."""
     with LabProcess(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 
 
 @pytest.fixture(scope="session")
 def base_url(lab: LabProcess) -> str:
-    """What `page.goto("/")` is relative to."""
+    """The base URL of `page.goto("/")`."""
     return lab.url
 
 
 @pytest.fixture
 def context(context: BrowserContext, base_url: str) -> Iterator[BrowserContext]:
-    """A context in which nothing may leave the lab's origin, and no page may complain."""
-    with Faults(context, base_url, PATIENCE_MS):
+    """A browser context that fails the test after an error on a page or a request to another origin."""
+    with Faults(context, base_url, TIMEOUT_MS):
         yield context
 
 
 @pytest.fixture(scope="session")
 def gallery(lab: LabProcess) -> Gallery:
-    """A server that stands, one that was stopped, runs of every ending: every page has something to show."""
+    """A listening server, a stopped one, and runs with every outcome, so that every page has content."""
     with httpx.Client(base_url=f"{lab.url}/api/v1", timeout=30) as rest:
         return fill(rest)
 
@@ -65,15 +65,15 @@ def finished_run(gallery: Gallery) -> int:
 
 @pytest.fixture
 def own_lab(tmp_path: Path) -> Iterator[LabProcess]:
-    """An empty lab, for a test that needs that or restarts it."""
+    """An empty lab of one test, which may restart it."""
     with LabProcess(tmp_path) as lab:
         yield lab
 
 
 @pytest.fixture
 def own_context(browser: Browser, own_lab: LabProcess) -> Iterator[BrowserContext]:
-    """A context for the pages of `own_lab`, watched as every other."""
+    """A browser context for `own_lab`, with the same checks as `context`."""
     context = browser.new_context(base_url=own_lab.url)
-    with Faults(context, own_lab.url, PATIENCE_MS):
+    with Faults(context, own_lab.url, TIMEOUT_MS):
         yield context
     context.close()

@@ -1,4 +1,4 @@
-"""The charts of a run in a browser: drawn under the page's policy, readable off, and drawn again on other paper."""
+"""The charts of a run in a browser: drawing, tooltips, and a new drawing after a change of width or colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.lab_process import LabProcess
 
 @pytest.fixture(scope="module")
 def loaded_run(lab: LabProcess) -> int:
-    """A run with enough messages for every chart, of two groups."""
+    """A run of two groups with enough messages for every chart."""
     groups = [
         {"kind": "closed", "name": name, "count": 2, "duration_s": 0.6, "think_s": 0.001} for name in ("busy", "others")
     ]
@@ -43,7 +43,7 @@ def test_charts_follow_width_and_colours(page: Page, loaded_run: int) -> None:
 def test_chart_has_a_table(page: Page, loaded_run: int) -> None:
     page.goto(f"/runs/{loaded_run}")
     chart = page.get_by_role("article", name="Latency by percentile")
-    chart.get_by_text("as a table").click()
+    chart.get_by_text("As a table").click()
     expect(chart.get_by_role("row", name="median")).to_be_visible()
     expect(chart.get_by_role("link", name="PNG")).to_have_attribute(
         "href", f"/api/v1/runs/{loaded_run}/charts/percentiles.png"
@@ -51,8 +51,8 @@ def test_chart_has_a_table(page: Page, loaded_run: int) -> None:
 
 
 def test_failed_chart_shows_reason(page: Page, loaded_run: int) -> None:
-    page.route("**/charts/waits.json", lambda route: route.fulfill(status=404, json={"detail": "it was forgotten"}))
+    page.route("**/charts/waits.json", lambda route: route.fulfill(status=404, json={"detail": "no such chart"}))
     page.goto(f"/runs/{loaded_run}")
     figure = page.locator("figure.chart--waits")
     figure.scroll_into_view_if_needed()
-    expect(figure).to_contain_text("it was forgotten")
+    expect(figure).to_contain_text("no such chart")

@@ -1,4 +1,4 @@
-"""From the list to a comparison and to a deletion: by ticking runs, with script and without."""
+"""Compare and delete runs that are selected in the list, with script and without."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def run(rest: httpx.Client, workers: int) -> int:
 
 @pytest.fixture
 def pair(rest: httpx.Client) -> Iterator[tuple[int, int]]:
-    """Two runs that differ in one number; the list of runs with their label has no others."""
+    """Two runs that differ in one setting, the only ones with their label."""
     both = run(rest, 2), run(rest, 3)
     yield both
     for left in rest.get("/runs", params={"label": LABEL}).json()["runs"]:
         rest.delete(f"/runs/{left['id']}")
 
 
-def tick(page: Page, run_id: int) -> None:
-    page.get_by_label(f"tick run {run_id}", exact=True).check()
+def select(page: Page, run_id: int) -> None:
+    page.get_by_label(f"select run {run_id}", exact=True).check()
 
 
-def test_ticked_runs_are_compared(context: BrowserContext, rest: httpx.Client, pair: tuple[int, int]) -> None:
+def test_selected_runs_are_compared(context: BrowserContext, rest: httpx.Client, pair: tuple[int, int]) -> None:
     page = context.new_page()
     page.goto(f"/runs?label={LABEL}&sort=created_at")
-    expect(page.get_by_role("button", name="Compare ticked")).to_be_disabled()
-    tick(page, pair[0])
-    expect(page.get_by_role("button", name="Compare 1 ticked runs")).to_be_disabled()
-    tick(page, pair[1])
-    run(rest, 2)  # the list comes anew; what was ticked stays so, and the box that has the focus keeps it
+    expect(page.get_by_role("button", name="Compare selected")).to_be_disabled()
+    select(page, pair[0])
+    expect(page.get_by_role("button", name="Compare selected (1)")).to_be_disabled()
+    select(page, pair[1])
+    run(rest, 2)  # the list is updated; the checkboxes keep their state and the focus
     expect(page.locator("tbody tr")).to_have_count(3)
-    expect(page.get_by_label(f"tick run {pair[1]}", exact=True)).to_be_focused()
-    page.get_by_role("button", name="Compare 2 ticked runs").click()
+    expect(page.get_by_label(f"select run {pair[1]}", exact=True)).to_be_focused()
+    page.get_by_role("button", name="Compare selected (2)").click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Compare 2 runs")
     differs = page.get_by_role("region", name="Table: What differs")
@@ -64,16 +64,16 @@ def test_ticked_runs_are_compared(context: BrowserContext, rest: httpx.Client, p
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_ticked_runs_are_deleted_without_script(
+def test_selected_runs_are_deleted_without_script(
     browser: Browser, lab: LabProcess, rest: httpx.Client, pair: tuple[int, int]
 ) -> None:
     context = browser.new_context(base_url=lab.url, java_script_enabled=False)
     page = context.new_page()
     page.goto(f"/runs?label={LABEL}")
     for run_id in pair:
-        tick(page, run_id)
-    page.get_by_role("button", name="Delete ticked").click()
-    page.get_by_role("button", name="Delete 2 runs for good").click()
+        select(page, run_id)
+    page.get_by_role("button", name="Delete selected").click()
+    page.get_by_role("button", name="Delete 2 runs permanently").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Deleted")
     expect(page.get_by_role("main")).to_contain_text(f"run {pair[0]} {LABEL}")
     assert rest.get("/runs", params={"label": LABEL}).json()["runs"] == []

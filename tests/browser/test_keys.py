@@ -1,4 +1,4 @@
-"""Without a mouse: everything is reached in the order in which it is read, the focus is seen, nothing holds it."""
+"""Use of the pages by keyboard: Tab follows the reading order, and the focused element is visible and never a trap."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ REMEMBER_REACHABLE = """window.reachable = [...document.querySelectorAll(
 
 
 def press_tab(page: Page, key: str = "Tab") -> dict[str, Any] | None:
-    """The next stop, which must be seen to have the focus; None past the last."""
+    """Press a key and return the focused element, which must be visible; None after the last one."""
     page.keyboard.press(key)
     stop: dict[str, Any] | None = page.evaluate(FOCUSED)
-    assert stop is None or stop["isSeen"], f"the focus is not seen on {stop}"
+    assert stop is None or stop["isSeen"], f"the focus is not visible on {stop}"
     return stop
 
 
 def reach(page: Page, name: str, key: str = "Tab") -> None:
-    """Press Tab until what is called `name` has the focus."""
+    """Press `key` until the element with this name has the focus."""
     for _ in range(MAX_STOPS):
         stop = press_tab(page, key)
         if stop and stop["name"].startswith(name):
@@ -47,7 +47,7 @@ def reach(page: Page, name: str, key: str = "Tab") -> None:
 
 
 def go(page: Page, name: str, key: str = "Tab") -> None:
-    """Reach what is called `name`, and follow it to another page."""
+    """Focus the element with this name and press Enter, which opens another page."""
     reach(page, name, key)
     with page.expect_navigation():
         page.keyboard.press("Enter")
@@ -63,8 +63,8 @@ def test_tab_follows_reading_order(context: BrowserContext, gallery: Gallery, wh
     visited = []
     while stop := press_tab(page):
         visited.append(stop["place"])
-        assert len(visited) < MAX_STOPS, "the focus goes round within the page"
-    known = [place for place in visited if place >= 0]  # charts are drawn as the focus comes near
+        assert len(visited) < MAX_STOPS, "the focus does not leave the page"
+    known = [place for place in visited if place >= 0]  # charts are drawn when they come near the viewport
     assert known == list(range(page.evaluate("window.reachable.length")))
 
 
@@ -107,17 +107,17 @@ def test_lab_is_used_without_mouse(own_context: BrowserContext) -> None:
 
     go(page, "Runs")
     for run in (2, 1):
-        reach(page, f"tick run {run}")
+        reach(page, f"select run {run}")
         page.keyboard.press("Space")
-    go(page, "Compare 2 ticked", key="Shift+Tab")
+    go(page, "Compare selected (2)", key="Shift+Tab")
     expect(page.get_by_role("heading", name="Compare 2 runs")).to_be_visible()
     go(page, "all runs")
     for run in (2, 1):
-        reach(page, f"tick run {run}")
+        reach(page, f"select run {run}")
         page.keyboard.press("Space")
-    go(page, "Delete 2 ticked", key="Shift+Tab")
+    go(page, "Delete selected (2)", key="Shift+Tab")
     expect(page.get_by_role("heading", name="Delete these runs?")).to_be_visible()
-    go(page, "Delete 2 runs for good")
+    go(page, "Delete 2 runs permanently")
     go(page, "To the runs")
     expect(page.get_by_text("No runs yet")).to_be_visible()
     go(page, "Dashboard")

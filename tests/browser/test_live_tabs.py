@@ -1,4 +1,4 @@
-"""Live pages in several tabs, with one event stream for all of them, and what a person does while pages update."""
+"""Live pages in several tabs with one event stream, and user input during updates."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def follow(page: Page) -> Page:
     return page
 
 
-@pytest.mark.timeout(240)  # eight tabs draw at once
+@pytest.mark.timeout(240)  # eight tabs render at the same time
 def test_eight_tabs_share_a_stream(
     context: BrowserContext, lab: LabProcess, rest: httpx.Client, pool: dict[str, Any], run: dict[str, Any]
 ) -> None:
@@ -73,7 +73,7 @@ def test_eight_tabs_share_a_stream(
     assert open_streams(lab) - before == 1
     with pages[5].expect_response("**/cancel") as answer:
         pages[5].get_by_role("button", name="Cancel").click()
-    assert 0 < answer.value.request.timing["responseStart"] < 1000  # from the press; includes the wait for a connection
+    assert 0 < answer.value.request.timing["responseStart"] < 1000  # from the click; includes the wait for a connection
     for page in pages[5:]:
         expect(page.locator("[data-run-state]")).to_have_text("cancelled")
     assert rest.get(f"/runs/{run['id']}").json()["state"] == "cancelled"
@@ -112,7 +112,7 @@ def test_hidden_tab_fetches_its_end_only(context: BrowserContext, rest: httpx.Cl
     page.on("request", lambda request: fetched.append(request.url))
     rest.post(f"/runs/{run['id']}/cancel")
     expect(page).to_have_title(re.compile("cancelled"))
-    assert [url for url in fetched if "/live/" in url] in ([], fetched[:1])  # one may have been on its way
+    assert [url for url in fetched if "/live/" in url] in ([], fetched[:1])  # one request may have been in progress
 
 
 def test_focus_survives_updates(context: BrowserContext, pool: dict[str, Any], run: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Every page in light and dark, on a telephone and on a wide screen, and as assistive technology finds it."""
+"""Every page in light and dark colours, on narrow and wide screens, and its accessibility by axe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.gallery import PLACES, Gallery, endless
 from tests.support.lab_process import LabProcess
 
 NARROW, USUAL, WIDE = 390, 1280, 1920
-# What depends on light and dark, and on the width; everything else was looked at before.
+# Rules whose result depends on colours or width; the others have been checked before.
 IN_THE_DARK_AND_NARROW = ["color-contrast", "scrollable-region-focusable", "target-size"]
 WIDER = """document.documentElement.scrollWidth <= innerWidth ? [] : [document.documentElement.scrollWidth,
     ...[...document.querySelectorAll("body *")].filter((element) => element.getBoundingClientRect().right > innerWidth)
@@ -26,7 +26,7 @@ HEADINGS = """[...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
 
 
 def complaints(page: Page, rules: list[str] | None = None) -> list[tuple[str, str]]:
-    """What axe finds serious or critical, each with its first element."""
+    """Return the serious and critical violations found by axe, each with its first element."""
     options: dict[str, Any] = {"resultTypes": ["violations"]}
     if rules is not None:
         options["runOnly"] = {"type": "rule", "values": rules}
@@ -35,11 +35,11 @@ def complaints(page: Page, rules: list[str] | None = None) -> list[tuple[str, st
 
 
 def inspect(page: Page, what: str) -> None:
-    """Look at the page that is open: light and dark, wide and narrow, everything unfolded."""
+    """Check the open page in light and dark, wide and narrow, with all details open."""
     page.wait_for_load_state()  # with all its style sheets
     page.evaluate(UNFOLD)
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    assert page.evaluate(MOVING) == 0, f"{what}: something moves although the reader asked for calm"
+    assert page.evaluate(MOVING) == 0, f"{what}: there are animations in spite of reduced motion"
     for width in (NARROW, WIDE, USUAL):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(WIDER) == [], f"{what} is wider than {width} px"
@@ -50,7 +50,7 @@ def inspect(page: Page, what: str) -> None:
 
 
 def has_an_outline(page: Page) -> bool:
-    """Whether the headings begin with the page's own, and none goes down by more than a level."""
+    """Whether the headings begin with level 1 and no level is skipped."""
     levels = page.evaluate(HEADINGS)
     return bool(levels[0] == 1 and all(level - before <= 1 for before, level in pairwise(levels)))
 
@@ -59,7 +59,7 @@ def has_an_outline(page: Page) -> bool:
 def test_pages_are_accessible(context: BrowserContext, gallery: Gallery, what: str) -> None:
     page = context.new_page()
     page.goto(gallery.address(what))
-    if what == "the documentation":  # not drawn by us
+    if what == "the documentation":  # rendered by Swagger UI
         page.locator(".opblock-get .opblock-summary-control").first.click()
         expect(page.get_by_text("Example Value").first).to_be_visible()
     else:

@@ -1,4 +1,4 @@
-"""A page that stays open while the lab is away says so, and is right again by itself."""
+"""Open pages show that the lab is unreachable, and are updated after its restart."""
 
 from __future__ import annotations
 

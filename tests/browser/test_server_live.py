@@ -1,4 +1,4 @@
-"""The page of a server that stays open: its connections, workers and queue as they change, however many there are."""
+"""Live updates of the page of a server: connections, workers and queue, also with thousands of connections."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_page_follows_a_pool(context: BrowserContext, rest: httpx.Client, start:
             expect(lane(page, worker)).to_contain_text("serves")
         queue = page.get_by_role("region", name="Table: Queue")
         expect(queue).to_contain_text(f"127.0.0.1:{third.getsockname()[1]}")
-        expect(page.locator("[data-stop=waiting]")).to_contain_text("1 wait in the queue")
+        expect(page.locator("[data-stop=waiting]")).to_contain_text("1 in the queue")
         expect(page.locator("[data-stop=waiting] path")).to_have_attribute("d", "M0 0h7v7h-7z")
         first.close()
         expect(queue).to_be_hidden()
         expect(page.get_by_text("The queue is empty.")).to_be_visible()
-    expect(page.locator("[data-outcomes]")).to_contain_text("reset3")  # they never read their greeting
+    expect(page.locator("[data-outcomes]")).to_contain_text("reset3")  # the clients did not read the greeting
     expect(lane(page, "worker-1")).to_contain_text("idle")
     assert lane(page, "worker-1").locator("path").get_attribute("d")  # it was busy within the last minute
     with connect(server):

@@ -1,4 +1,4 @@
-"""The drawings of a run: the parts of a connection by pointer and keyboard, and a span of time enlarged."""
+"""The drawings of a run: parts of a connection by pointer and keyboard, and zoom."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shown_parts(panel: Locator) -> dict[str, str]:
 
 
 def in_ms(text: str) -> float:
-    """Parse a figure that `formatting.ms` wrote with three digits."""
+    """Parse the text of `formatting.ms`."""
     *digits, unit = text.split(formatting.NARROW)
     return float("".join(digits)) * {"µs": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
@@ -54,7 +54,7 @@ def assert_parts(panel: Locator, connection: dict[str, Any]) -> None:
     expect(panel.locator("strong")).to_have_text(connection["name"])
     shown = shown_parts(panel)
     for part, (begin, end) in PARTS.items():
-        begin_s = min(connection[begin], connection[end])  # an accept may come before the client notices its connect
+        begin_s = min(connection[begin], connection[end])  # the server can accept before the client records its connect
         assert in_ms(shown[part]) == pytest.approx((connection[end] - begin_s) * 1000, rel=0.006, abs=1e-6), part
     assert (shown["worker"], shown["outcome"]) == (connection["worker"], connection["outcome"])
 
@@ -63,7 +63,7 @@ def assert_parts(panel: Locator, connection: dict[str, Any]) -> None:
 def test_pointer_shows_parts_of_a_connection(page: Page, connections: dict[str, dict[str, Any]], name: str) -> None:
     picture = explored(page, name)
     bar = picture.locator("svg:visible .tl-row path.tl-served").first
-    bar.hover(force=True)  # its label may cover it
+    bar.hover(force=True)  # a label may cover the bar
     panel = picture.locator("[data-explore-parts]")
     expect(panel).to_be_visible()
     assert_parts(panel, connections[panel.locator("strong").inner_text()])
@@ -142,7 +142,9 @@ def test_reloaded_page_shows_the_past(context: BrowserContext, lab: LabProcess) 
     page.reload()
     page.evaluate(WATCH)
     line = page.locator("[data-minute=messages_per_s] .minute__line")
-    expect(line).to_have_attribute("d", re.compile(r"^M\d+ [\d.]+(L\d+ [\d.]+){3}"))  # from before the reload too
+    expect(line).to_have_attribute(
+        "d", re.compile(r"^M\d+ [\d.]+(L\d+ [\d.]+){3}")
+    )  # with samples from before the reload
     wait_until(lambda: page.evaluate("window.updates.size") >= 8, "eight updates")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("[data-run-state]")).to_have_attribute("data-run-state", "cancelled")

@@ -1,4 +1,4 @@
-"""The whole way a person goes: set up, start, launch, watch it end, read what happened."""
+"""A user's whole path: set up, start, launch, follow the run, read its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def choose(page: Page, design: str) -> None:
 
 
 def launch(page: Page, label: str) -> None:
-    """Send three of the article's clients and come to the run's page."""
+    """Run three of the article's clients and open the page of the run."""
     page.get_by_label("how many clients").fill("3")
     page.get_by_label("label").fill(label)
     page.get_by_role("button", name="Launch the clients").click()
@@ -23,12 +23,12 @@ def launch(page: Page, label: str) -> None:
 
 
 def figure(page: Page, label: str) -> str:
-    """One of the large figures of a run that has ended."""
+    """Return one of the large figures of a run that has ended."""
     return page.locator(".figures > div", has=page.get_by_text(label, exact=True)).locator("dd").inner_text()
 
 
 def expect_ended(page: Page, peak: str) -> None:
-    """The page has become the final one by itself, with the figures of its run."""
+    """Wait until the page shows the final state of its run, and check its figures."""
     expect(page.get_by_role("heading", name="What happened")).to_be_visible()
     assert page.evaluate("window.sameDocument"), "the page was loaded again"
     assert figure(page, "peak in service") == peak
@@ -40,12 +40,12 @@ def expect_ended(page: Page, peak: str) -> None:
 
 
 def seconds(page: Page) -> float:
-    """How long the run took."""
+    """Return the duration of the run."""
     return float(figure(page, "duration").split()[0])
 
 
 def test_demonstrations_of_the_article(context: BrowserContext) -> None:
-    """They are launched one after the other; the lab runs them in turn while each has its page open."""
+    """Launch them while the previous ones are queued; each has its page open."""
     pool = context.new_page()
     pool.goto("/")
     choose(pool, "sequential")

@@ -27,7 +27,14 @@ S = TypeVar("S", bound=BaseModel)
 MAX_FIELDS = 300  # the largest form has about 50, and 12 per client group
 LONG_TEXT = 500  # characters; a setting that can have this many or more gets a text area
 UNITS = {"_per_s": "per second", "_ms": "ms", "_us": "µs", "_bytes": "bytes", "_s": "s"}
-NAMES = {"read_bytes": "read at most", "nodelay": "no delay (TCP_NODELAY)", "count": "how many clients", "cpus": "CPUs"}
+NAMES = {
+    "read_bytes": "read at most",
+    "nodelay": "no delay (TCP_NODELAY)",
+    "count": "how many clients",
+    "cpus": "CPUs",
+    "client_cpus": "client CPUs",
+    "model": "design",
+}
 REASONS = {  # Pydantic error type -> message for the form
     "int_type": "must be a whole number",
     "float_type": "must be a number",

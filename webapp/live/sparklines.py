@@ -78,12 +78,12 @@ def server_sparklines(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tup
         sparkline("in service", ("in_service",), rows, at_ns),
         sparkline("in the queue", ("waiting",), rows, at_ns),
         sparkline("in the backlog", ("accept_queue",), rows, at_ns),
-        sparkline("dropped by a full backlog, on this machine", ("listen_overflows",), rows, at_ns),
-        sparkline("threads, and busy threads", ("threads_alive", "threads_busy"), rows, at_ns),
+        sparkline("connects dropped by full backlogs, on this machine", ("listen_overflows",), rows, at_ns),
+        sparkline("threads, busy threads", ("threads_alive", "threads_busy"), rows, at_ns),
         sparkline(f"CPU of {process}", ("cpu_percent",), rows, at_ns, _percent, CPU_UNIT),
-        sparkline("its context switches per second, voluntary and involuntary", SWITCHES, rows, at_ns),
+        sparkline("context switches per second, voluntary and involuntary", SWITCHES, rows, at_ns),
         sparkline(f"memory of {process}", ("rss_bytes",), rows, at_ns, formatting.size, MEMORY_UNIT),
-        sparkline("its virtual memory", ("vms_bytes",), rows, at_ns, formatting.size, VIRTUAL_UNIT),
+        sparkline(f"virtual memory of {process}", ("vms_bytes",), rows, at_ns, formatting.size, VIRTUAL_UNIT),
     )
 
 

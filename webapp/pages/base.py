@@ -18,21 +18,21 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    auto_reload=False,  # no look at the file for each rendering of a live fragment
+    auto_reload=False,  # otherwise every rendering of a live fragment checks the file's modification time
 )
 _environment.globals["vega_url"] = BUNDLE_PATH
 _environment.globals["part_labels"] = PARTS
-_environment.filters["json"] = json.dumps  # for an attribute; autoescape escapes its quotes
+_environment.filters["json"] = json.dumps  # for attributes; autoescape escapes the quotes
 
 
 def render(template: str, **context: Any) -> str:
-    """Return the template rendered with `context`. Pages and fragments are rendered here only."""
+    """Render a template with `context`; all pages and fragments are rendered by this function."""
     return _environment.get_template(template).render(context)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Base of every page's context: its template, its title and its place in the navigation.
+    """Base class of page contexts: the template, the title and the place in the navigation.
 
     Subclasses hold text that is ready to print. Templates arrange it and compute nothing.
     """
@@ -52,7 +52,7 @@ class Page:
 
 @dataclass(frozen=True)
 class ErrorPage(Page):
-    """The reason why a page is not available, with links to other pages."""
+    """Page of an HTTP error: its status and reason, with links to other pages."""
 
     template = "error.html"
 

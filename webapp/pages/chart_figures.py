@@ -1,4 +1,4 @@
-"""The charts of a run as its page shows them: each with a sentence, files and a table."""
+"""The charts on the page of a run: each with a summary, downloads and a table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from webapp.charts import CHARTS
 
 @dataclass(frozen=True)
 class ChartFigure:
-    """One chart; without `url` there is nothing to draw, and `summary` says why.
+    """One chart; if there is nothing to draw, `url` is empty and `summary` gives the reason.
 
-    `files` has the format and the URL of each download.
+    `files` contains the format and the URL of each download.
     """
 
     name: str
@@ -26,7 +26,7 @@ class ChartFigure:
 
 
 def chart_figures(run_id: int, report: Report) -> tuple[ChartFigure, ...]:
-    """Return every chart of this report."""
+    """Return all charts of a report."""
     return tuple(_figure(run_id, name, report) for name in CHARTS)
 
 

@@ -31,13 +31,13 @@ PARTS = {
 }
 TONES = {"better": "good", "worse": "bad"}
 MINUS = "\N{MINUS SIGN}"
-MAX_DRAWN = 5_000  # connections; timelines of more take seconds, so the page omits them at first
+MAX_DRAWN = 5_000  # connections; larger timelines take seconds to draw and are fetched on demand
 HASH_SHOWN = 12  # characters of a hash, enough to distinguish two
 
 
 @dataclass(frozen=True)
 class RunCard:
-    """One of the runs, with the links that change its place in the comparison."""
+    """One of the compared runs, with links that make it the baseline or remove it."""
 
     id: int
     label: str
@@ -70,7 +70,7 @@ class SettingRow:
 
 @dataclass(frozen=True)
 class FigureCell:
-    """The figure of one run and its distance from the baseline as text."""
+    """The figure of one run and its difference from the baseline as text."""
 
     text: str
     is_few: bool = False
@@ -91,7 +91,7 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class FigureSection:
-    """Figures of one section; `left_out` names figures without different values."""
+    """Figures of one section; `left_out` names those that are missing, or 0, in every run."""
 
     name: str
     rows: tuple[FigureRow, ...]
@@ -100,7 +100,7 @@ class FigureSection:
 
 @dataclass(frozen=True)
 class ComparePage(Page):
-    """Several runs side by side."""
+    """The page of a comparison."""
 
     template = "compare.html"
     place = "runs"
@@ -123,7 +123,7 @@ class ComparePage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab."""
+        """Title of the browser tab."""
         return "Compare runs " + ", ".join(str(run.id) for run in self.runs)
 
 
@@ -196,11 +196,11 @@ def _timelines(lab: Lab, runs: Sequence[ComparedRun]) -> tuple[Markup, ...]:
     there = [run for run in runs if rows[run.id]]
     drawn = draw_aligned([(f"Run {run.id}: {run.label or run.model}", rows[run.id]) for run in there])
     by_id = dict(zip((run.id for run in there), drawn, strict=True))
-    return tuple(Markup(by_id.get(run.id, "")) for run in runs)  # noqa: S704 - our own function escapes
+    return tuple(Markup(by_id.get(run.id, "")) for run in runs)  # noqa: S704 - `draw_aligned` escapes
 
 
 def _readable_rows(lab: Lab, run_id: int) -> list[TimelineRow]:
-    """Return the rows of a run; none if its records cannot be read."""
+    """Return the timeline rows of a run; none if its records cannot be read."""
     try:
         return lab.runs.timeline(run_id)[0]
     except UnreadableRecords:
@@ -256,7 +256,7 @@ def _section(name: str, some: Sequence[ComparedFigure]) -> FigureSection:
 
 
 def _common_value(figure: ComparedFigure) -> str:
-    """Return what all runs have in common if there is nothing to compare, otherwise an empty text."""
+    """Return the text that all runs have in common, or \"0\"; empty if the values differ."""
     [first, *others] = [value.missing if value.value is None else value.value for value in figure.values]
     if any(other != first for other in others):
         return ""

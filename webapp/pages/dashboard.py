@@ -32,7 +32,7 @@ MACHINE = ("cpu", "cores_usable", "memory_bytes", "load_average_1min", "kernel",
 
 @dataclass(frozen=True)
 class DemonstrationRow:
-    """One prepared experiment that starts with one click."""
+    """A prepared run that starts with one click."""
 
     name: str
     label: str

@@ -1,4 +1,4 @@
-"""The downloads of a run, and the purpose of each file."""
+"""The downloadable files of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from webapp.schemas.resources import RunResource
 
 @dataclass(frozen=True)
 class Download:
-    """A file: its name, address and purpose, and whether a click saves it."""
+    """One file of a run.
+
+    `use` describes its purpose. `is_download`: a click saves the file instead of opening it.
+    """
 
     name: str
     href: str
@@ -18,27 +21,26 @@ class Download:
 
 
 def downloads(run: RunResource) -> tuple[Download, ...]:
-    """Return the files of a run that has ended with a report; none for other runs."""
+    """Return the files of a run; none if it has not ended with a report.
+
+    Files made from the records are omitted for a run that was imported without them.
+    """
     if not run.is_over or run.verdict is None:
         return ()
     base = f"/api/v1/runs/{run.id}"
-    whole = (
-        Download("report.json", f"{base}/report.json", "the whole run; another lab can import it", is_download=True),
-    )
+    whole = (Download("report.json", f"{base}/report.json", "the whole run; any lab can import it", is_download=True),)
     report = (
-        Download(
-            "report.html", f"{base}/report.html", "this page with its charts as one file that opens offline", True
-        ),
-        Download("report", f"{base}/report", "its figures, for scripts, as its JSON Schema describes them"),
-        Download("histogram", f"{base}/histogram", "response times for the plotter of HdrHistogram"),
+        Download("report.html", f"{base}/report.html", "this page as one file that opens offline", True),
+        Download("report", f"{base}/report", "the figures as JSON, with a published JSON Schema"),
+        Download("histogram", f"{base}/histogram", "response times for the HdrHistogram plotter"),
     )
     records = (
         Download("connections.csv", f"{base}/connections.csv", "one line per connection, for a spreadsheet", True),
-        Download("connections.json", f"{base}/connections", "the same for scripts"),
-        Download("log", f"{base}/log", "what each client did, in the article's format"),
-        Download("trace.json", f"{base}/trace", "every connection and worker, for Perfetto (ui.perfetto.dev)", True),
-        Download("timeline.svg", f"{base}/charts/timeline.svg", "the timeline, for a slide"),
-        Download("lanes.svg", f"{base}/charts/lanes.svg", "the worker lanes"),
+        Download("connections.json", f"{base}/connections", "the same as JSON"),
+        Download("log", f"{base}/log", "steps of each script client, in the article's format"),
+        Download("trace.json", f"{base}/trace", "all connections and workers, for Perfetto (ui.perfetto.dev)", True),
+        Download("timeline.svg", f"{base}/charts/timeline.svg", "the timeline as a picture"),
+        Download("lanes.svg", f"{base}/charts/lanes.svg", "the worker lanes as a picture"),
     )
     has_records = run.imported_from is None or run.imported_from.has_records
     return (*whole, *report, *(records if has_records else ()))

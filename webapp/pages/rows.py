@@ -1,4 +1,4 @@
-"""Rows for servers and runs, which several pages list."""
+"""Table rows of servers and runs, used by several pages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from webapp import formatting
 from webapp.formatting import StatusBadge
 from webapp.schemas.resources import RunResource, ServerResource
 
-MAX_NOTE_CHARACTERS = 120  # of a note in a list
+MAX_NOTE_CHARACTERS = 120  # in a table row
 
 
 @dataclass(frozen=True)
 class ServerRow:
-    """One server in a list."""
+    """Table row of one server."""
 
     id: int
     name: str
@@ -27,7 +27,7 @@ class ServerRow:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run in a list."""
+    """Table row of one run."""
 
     id: int
     label: str
@@ -85,7 +85,7 @@ def run_row(run: RunResource) -> RunRow:
 
 
 def address_text(server: ServerResource) -> str:
-    """Return the address on which a server listens; empty while it does not listen."""
+    """Return the host and port on which a server listens; empty while it does not listen."""
     return f"{server.address.host}:{server.address.port}" if server.address else ""
 
 
@@ -95,7 +95,7 @@ def _first_line(note: str) -> str:
 
 
 def _client_count(run: RunResource) -> str:
-    """Return the number of clients; a dash for a run in progress whose arrivals the schedule decides."""
+    """Return the number of clients; a dash while a run with open-loop groups has not ended."""
     if run.totals:
         return formatting.count(run.totals.connections.due)
     counts = [group.get("count") for group in run.config["clients"]]

@@ -1,4 +1,4 @@
-"""Context of the page of one run, in progress or ended: verdict, timeline, then every figure."""
+"""The page of one run, queued, running or ended: verdict, timeline, then all figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS = tuple(label for label, _ in STATISTICS.values())
 COUNTS = {
     "connections": "connections",
     "messages": "messages",
-    "warm_up": "of these in the warm-up: not part of latency and waits",
+    "warm_up": "in the warm-up (excluded from latency and waits)",
     "bytes": "bytes",
 }
 GROUP_FIGURES = (
@@ -45,12 +45,12 @@ GROUP_FIGURES = (
     "waits.queue_ms.max",
     "totals.duration_s",
 )
-MAX_LOG_LINES = 2000  # shown in the page; the file has all of them
+MAX_LOG_LINES = 2000  # on the page; the download has all lines
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table; adjacent missing figures share a cell."""
+    """One cell of a table; adjacent missing figures share one cell, which spans their columns."""
 
     text: str
     span: int = 1
@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class StatisticsRow:
-    """The distribution of one kind of duration."""
+    """Table row with the statistics of one kind of duration."""
 
     label: str
     what: str
@@ -68,7 +68,7 @@ class StatisticsRow:
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason of the verdict."""
+    """A reason of the verdict, or of the end of a run without a report."""
 
     tone: str
     code: str
@@ -77,7 +77,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class GroupRow:
-    """The figures of one client group."""
+    """Table row with the figures of one client group."""
 
     name: str
     cells: tuple[str, ...]
@@ -85,7 +85,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Results:
-    """Parts of the page that need a report."""
+    """The parts of the page that come from the report and the log."""
 
     charts: tuple[ChartFigure, ...]
     totals: tuple[Figure, ...]
@@ -104,7 +104,10 @@ class Results:
 
 @dataclass(frozen=True)
 class RunPage(Page):
-    """One run."""
+    """The page of one run.
+
+    `results` is None, and `timeline`, `lanes` and `parts` are empty, while there is nothing to show there.
+    """
 
     template = "run.html"
     place = "runs"
@@ -134,7 +137,7 @@ class RunPage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab, with the state first."""
+        """Title of the browser tab, with the state of the run."""
         return f"Run {self.row.id} {self.row.mark.word}" + (f": {self.row.label}" if self.row.label else "")
 
 
@@ -147,14 +150,21 @@ def run_page(
     submitted: Submitted | None = None,
     problems: Problems | None = None,
 ) -> RunPage:
-    """Return the page of one run in its present state; the form for its label and note contains `submitted`."""
+    """Return the page of one run in its present state.
+
+    Args:
+        problem: message above the page, such as why a form was rejected.
+        submitted: rejected values of the form for label and note, with their `problems`.
+    Raises:
+        NotFound: there is no such run.
+    """
     run = lab.runs.get(run_id)
     spec, _ = check(RunSpec, run.config)
-    is_known = spec is not None or not run.imported  # settings of an imported run may have any shape
+    is_known = spec is not None or not run.imported  # settings of an imported run may be unknown to this version
     label, note = fields_of(RunPatch, submitted or {"label": run.label, "note": run.note}, problems or {})
     reasons = _reasons(run)
     faults: list[Reason] = []
-    rows = _rows(lab, run, faults)  # kept, so that the rows of a large run are read once
+    rows = _rows(lab, run, faults)  # read once; a large run has many
     report = _report(lab, run, faults)
     return RunPage(
         row=run_row(run),
@@ -195,13 +205,19 @@ def _reasons(run: RunResource) -> tuple[Reason, ...]:
 
 
 def _imported(run: RunResource) -> str:
-    """Return the origin of an imported run; empty for other runs."""
+    """Return a sentence about the origin of an imported run; empty for other runs."""
     origin = run.imported_from
     if origin is None:
         return ""
-    maker = f"run {origin.run_id} of Serverlab {origin.version}" if origin.version else f"run {origin.run_id} of a lab"
-    missing = "" if origin.has_records else "; its connections were not in the file, so there is no timeline and no log"
-    return f"Imported {formatting.moment(run.imported_at)}: it was {maker}{missing}."
+    maker = (
+        f"run {origin.run_id} of Serverlab {origin.version}"
+        if origin.version
+        else f"run {origin.run_id} of another lab"
+    )
+    missing = (
+        "" if origin.has_records else "; the file had no records of connections, so there is no timeline and no log"
+    )
+    return f"Imported at {formatting.moment(run.imported_at)}; originally {maker}{missing}."
 
 
 def render_timeline(lab: Lab, run_id: int) -> str:
@@ -211,7 +227,7 @@ def render_timeline(lab: Lab, run_id: int) -> str:
 
 
 def _timeline(lab: Lab, run: RunResource) -> Markup:
-    """Return the drawing of this instant; the timeline package escapes the text in it."""
+    """Return the current timeline as SVG; `webapp.timeline` escapes the text in it."""
     if run.started_at is None:
         return Markup("")
     try:
@@ -228,7 +244,7 @@ def _lanes(lab: Lab, run: RunResource, rows: Sequence[TimelineRow]) -> Markup:
 
 
 def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[TimelineRow]:
-    """Return the rows of a run that has ended; none, and an additional fault, if its records cannot be read."""
+    """Return the timeline rows of a run that has ended; add a reason to `faults` if its records cannot be read."""
     if not run.is_over:
         return []
     try:
@@ -236,7 +252,7 @@ def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[Timeline
     except UnreadableRecords as problem:
         faults.append(Reason("bad", "records cannot be read", problem.detail))
     except UnreadableReport:
-        pass  # `_report` names it
+        pass  # `_report` adds the reason
     return []
 
 
@@ -244,7 +260,7 @@ def _rows(lab: Lab, run: RunResource, faults: list[Reason]) -> Sequence[Timeline
 
 
 def _report(lab: Lab, run: RunResource, faults: list[Reason]) -> Report | None:
-    """Return the report of a run that has ended; None, and an additional fault, if it cannot be read."""
+    """Return the report of a run that has ended; add a reason to `faults` if it cannot be read."""
     if not run.is_over:
         return None
     try:
@@ -252,7 +268,7 @@ def _report(lab: Lab, run: RunResource, faults: list[Reason]) -> Report | None:
     except UnreadableReport as problem:
         faults.append(Reason("bad", "report cannot be read", problem.detail))
     except (Conflict, NotFound):
-        pass  # it ended without a report: interrupted, or it never reached its server
+        pass  # the run ended without a report: it was interrupted or never reached its server
     return None
 
 
@@ -260,7 +276,7 @@ def _log_lines(lab: Lab, run: RunResource) -> list[str]:
     try:
         return lab.results.log(run.id).splitlines()
     except NotFound:
-        return []  # it was imported without its records, or they cannot be read
+        return []  # the run was imported without records, or they cannot be read
 
 
 def _results(lab: Lab, run: RunResource, report: Report) -> Results:
@@ -272,7 +288,7 @@ def _results(lab: Lab, run: RunResource, report: Report) -> Results:
         counts=tuple(
             (title, formatting.rows_of(getattr(totals, name)))
             for name, title in COUNTS.items()
-            if name != "warm_up" or totals.warm_up.connections or totals.warm_up.messages  # most runs have none
+            if name != "warm_up" or totals.warm_up.connections or totals.warm_up.messages  # most runs have no warm-up
         ),
         columns=COLUMNS,
         latency=_statistics("latency", report.latency),
@@ -288,7 +304,7 @@ def _results(lab: Lab, run: RunResource, report: Report) -> Results:
 
 
 def _headline(report: Report) -> tuple[Figure, ...]:
-    """Return the figures of the totals except the counts by kind, then the counts of successes."""
+    """Return the figures at the top of the page: those of the totals except COUNTS, then the shares of successes."""
     totals = report.totals
     return (
         *formatting.rows_of(totals, missing=formatting.NONE, exclude=COUNTS),
@@ -308,7 +324,7 @@ def _statistics(part: str, found: Latency | Waits) -> tuple[StatisticsRow, ...]:
 
 
 def _cells(statistics: Statistics) -> tuple[Cell, ...]:
-    """One cell per statistic; neighbours that are missing because of too few samples share one cell that says so."""
+    """Return one cell per statistic; adjacent statistics with too few samples share one cell."""
     cells = [Cell(formatting.count(statistics.count))]
     if not statistics.count:
         return (*cells, Cell(NONE_REACHED, len(DURATIONS), is_few=True))

@@ -1,4 +1,4 @@
-"""Contexts of the list of runs, filtered and sorted in pages, and of the deletion of ticked runs."""
+"""Contexts of the list of runs and of the pages that delete selected runs."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ SORTS = {
     "-response_p50_ms": "highest median response first",
     "response_p99_ms": "lowest p99 response first",
     "-response_p99_ms": "highest p99 response first",
-    "-throughput_messages_per_s": "most messages a second first",
-    "throughput_messages_per_s": "fewest messages a second first",
+    "-throughput_messages_per_s": "highest throughput first",
+    "throughput_messages_per_s": "lowest throughput first",
 }
 
 
 @dataclass(frozen=True)
 class Heading:
-    """A column's heading; a sortable one has an address and the present direction."""
+    """Heading of a column; `url` sorts by the column, empty if it cannot be sorted."""
 
     words: str
     url: str = ""
-    sorted: str = ""  # ascending, descending, or empty: not sorted
+    sorted: str = ""  # ascending, descending, or empty: sorted by another column
     is_number: bool = False
     is_roomy: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One option of a list, with its label."""
+    """One option of a select element."""
 
     value: str
     words: str
@@ -58,7 +58,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class RunsPage(Page):
-    """One page of the runs that match a filter."""
+    """The list of runs: one page of those that match a filter, and the form that imports a run."""
 
     template = "runs.html"
     place = "runs"
@@ -80,18 +80,19 @@ class RunsPage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab."""
+        """Title of the browser tab."""
         return "Runs"
 
 
 def runs_page(
     lab: Lab, which: RunFilter, submitted: Submitted, problems: Problems, *, import_reasons: tuple[str, ...] = ()
 ) -> RunsPage:
-    """Return one page of the runs that match `submitted`; nothing matches a filter with a problem.
+    """Return the first page of the runs that match a filter, or the page at its cursor.
 
     Args:
-        submitted: the query as typed, without empty fields.
-        which: the same as a filter; ignored if there are `problems`.
+        which: the parsed query; ignored if there are `problems`.
+        submitted: the query as typed, without empty fields; shown in the form.
+        problems: invalid fields of the query; if there are any, the list is empty.
         import_reasons: why an uploaded file was not imported.
     """
     try:
@@ -127,7 +128,7 @@ def _address(chosen: Mapping[str, str], **more: str) -> str:
 
 
 def _headings(sort: str, chosen: Mapping[str, str]) -> tuple[Heading, ...]:
-    """Return the headings of the list; a second click on a heading reverses the order."""
+    """Return the headings of the list; the link of the column that the list is sorted by reverses the order."""
 
     def sorts(words: str, first: str, *, is_number: bool = False, is_roomy: bool = False) -> Heading:
         column = first.removeprefix("-")
@@ -155,7 +156,7 @@ def _filter(field: FormField, models: Sequence[str]) -> FormField:
 
 
 def _servers(lab: Lab, chosen: str) -> tuple[Choice, ...]:
-    """Return the options of the server filter, including a chosen server that was deleted but has runs."""
+    """Return the options of the server filter, including a chosen server that was deleted, because its runs remain."""
     named = {str(server.id): server.name for server in lab.servers.all()}
     if chosen.isdecimal():
         named.setdefault(chosen, f"server {chosen}")
@@ -163,16 +164,19 @@ def _servers(lab: Lab, chosen: str) -> tuple[Choice, ...]:
 
 
 def _unplaced(problems: Problems, placed: Iterable[str]) -> str:
-    """Return the problems of those parts of the query that have no field on the page."""
+    """Return the problems of query parameters without a form field as one text."""
     return "; ".join(f"{name.replace('_', ' ')}: {why}" for name, why in problems.items() if name not in {*placed})
 
 
-# --- deleting the ticked ones ----------------------------------------------------------------------------------------
+# --- deletion --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DeletePage(Page):
-    """Runs that are deleted after a confirmation."""
+    """Confirmation of a deletion.
+
+    `going` are deleted if the user confirms; `staying` have not ended and are kept; `gone` do not exist.
+    """
 
     template = "runs_delete.html"
     place = "runs"
@@ -183,12 +187,12 @@ class DeletePage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab."""
+        """Title of the browser tab."""
         return "Delete runs"
 
 
 def delete_page(lab: Lab, run_ids: Iterable[int]) -> DeletePage:
-    """Return the page that asks for confirmation; runs that have not ended will not be deleted."""
+    """Return the page that asks for confirmation."""
     rows, gone = [], []
     for run_id in run_ids:
         try:
@@ -204,7 +208,7 @@ def delete_page(lab: Lab, run_ids: Iterable[int]) -> DeletePage:
 
 @dataclass(frozen=True)
 class Refused:
-    """A run that was not deleted, and the reason."""
+    """A run that was not deleted, with the reason."""
 
     name: str
     why: str
@@ -212,7 +216,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class DeletedPage(Page):
-    """The runs that were deleted, and those that were not."""
+    """Result of a deletion."""
 
     template = "runs_deleted.html"
     place = "runs"
@@ -222,12 +226,12 @@ class DeletedPage(Page):
 
     @property
     def title(self) -> str:
-        """The title of the tab."""
+        """Title of the browser tab."""
         return "Deleted runs"
 
 
 def deleted_page(lab: Lab, run_ids: Iterable[int]) -> DeletedPage:
-    """Delete the runs one by one, so that a run that cannot be deleted does not affect the others."""
+    """Delete the runs and return the page with the result; a run that cannot be deleted does not stop the others."""
     deleted, refused = [], []
     for run_id in run_ids:
         name = f"run {run_id}"

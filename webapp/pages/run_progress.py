@@ -118,8 +118,8 @@ def _charts(history: RunHistory | None) -> tuple[Chart, ...]:
 
     return (
         chart("messages/s", "messages_per_s"),
-        chart("in service, and waiting for it", "in_service", "waiting"),
-        chart("in the queue, and threads", "queue_depth", "threads_alive"),
+        chart("in service, waiting", "in_service", "waiting"),
+        chart("in the queue, threads", "queue_depth", "threads_alive"),
     )
 
 

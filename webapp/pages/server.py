@@ -217,8 +217,8 @@ def _stops(server: ServerResource) -> tuple[Stop, ...]:
     if stats is None or server.address is None:
         return ()
     return (
-        _stop("accept_queue", "wait in the backlog", stats.accept_queue),
-        _stop("waiting", "wait in the queue", stats.waiting),
+        _stop("accept_queue", "in the backlog", stats.accept_queue),
+        _stop("waiting", "in the queue", stats.waiting),
         _stop("in_service", "in service", stats.in_service),
     )
 

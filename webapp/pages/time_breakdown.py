@@ -1,4 +1,4 @@
-"""The parts of each connection's time as a table, with the content of the timeline as text."""
+"""The parts of each connection's time as a table: the text version of the timeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = {span.name: span.label for span in (span_named("lateness_ms"), *spans_of
 
 @dataclass(frozen=True)
 class PartsRow:
-    """One connection as text."""
+    """Table row of one connection."""
 
     name: str
     group: str
@@ -29,7 +29,7 @@ class PartsRow:
 
 @dataclass(frozen=True)
 class PartsTable:
-    """The first connections of a run; `left_out` is the number of others, `address` the URL of all."""
+    """The first MAX_ROWS connections of a run; `left_out` is the number of others, `address` the URL of all."""
 
     parts: tuple[str, ...]
     rows: tuple[PartsRow, ...]

@@ -1,6 +1,6 @@
-// Fetching a page or fragment of the lab, and putting it in the place of what the page has.
+// Fetches pages and fragments of the lab and updates the current page with them.
 
-/** The document at `url`, and its version if the lab names one; throws an error with the status if that is not 200. */
+/** Fetch the document at `url` and its version, if any. An error status throws an error with `status` and `page`. */
 export async function fetchPage(url) {
   const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
@@ -9,10 +9,10 @@ export async function fetchPage(url) {
 }
 
 /**
- * Make `stale`, a node of this page, equal to `fresh`. Nodes that stay the same stay in place, so that focus, scroll
- * positions and selections survive. Elements with an id or a `data-key` are matched by it, others by their order.
- * What a person opened, ticked, chose or typed stays as it is. An element with `data-widget` may refuse the change:
- * it receives the event `fresh` and takes from `event.detail` what it needs.
+ * Make `stale`, a node of this page, equal to `fresh`. Equal nodes are not replaced, so that focus, scroll positions
+ * and selections are kept. Elements with an id or a `data-key` are matched by it, others by their order. The state of
+ * form controls and details elements is kept. An element with `data-widget` receives the event `fresh`; if a listener
+ * cancels it, the element is left unchanged and the listener uses `event.detail`.
  */
 export function morph(stale, fresh) {
   if (stale.isEqualNode(fresh)) return;
@@ -61,17 +61,17 @@ function morphChildren(stale, fresh) {
       continue;
     }
     if (keyOf(node) === null) {
-      while (at !== match) at = removed(at);
+      while (at !== match) at = removeNode(at);
     } else if (match !== at) {
       stale.insertBefore(match, at);
     }
     if (match === at) at = at.nextSibling;
     morph(match, node);
   }
-  while (at) at = removed(at);
+  while (at) at = removeNode(at);
 }
 
-/** The first node from `at` on that can become `node`, with only nodes before it that can go. */
+/** Return the first node from `at` on that can become `node` while only nodes without a key are removed before it. */
 function next(at, node) {
   for (let sibling = at; sibling && keyOf(sibling) === null; sibling = sibling.nextSibling) {
     if (sibling.nodeName === node.nodeName) return sibling;
@@ -80,13 +80,13 @@ function next(at, node) {
   return null;
 }
 
-function removed(node) {
+function removeNode(node) {
   const following = node.nextSibling;
   node.remove();
   return following;
 }
 
-/** Have a screen reader read `text`. */
+/** Announce `text` to screen readers. */
 export function announce(text) {
   document.querySelector("[data-announce]").textContent = text;
 }

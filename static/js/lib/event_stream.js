@@ -1,10 +1,10 @@
-// The stream of fragment versions, from the lab to one browser. Runs in the shared worker, or in a page without one.
+// The event stream of fragment versions. It runs in the shared worker, or in the page if there is no shared worker.
 
 const RETRY_MS = 1000;
 const SETTLE_MS = 50; // tabs that open together cause one new stream
 
 export class EventStream {
-  /** `onVersions` receives the versions of changed fragments by name, `onLost` whether the lab is unreachable. */
+  /** `onVersions` is called with {name: version} of changed fragments, `onLost` with whether the lab is unreachable. */
   constructor(onVersions, onLost) {
     this.onVersions = onVersions;
     this.onLost = onLost;
@@ -13,7 +13,7 @@ export class EventStream {
     this.timer = 0;
   }
 
-  /** Follow these fragments from now on; none: close the stream. */
+  /** Follow these fragments instead of the previous ones. Without names the stream is closed. */
   follow(names) {
     const wanted = [...new Set(names)].sort().join(" ");
     if (wanted === this.names) return;

@@ -1,7 +1,7 @@
-// Numbers with units for the hover panel, as `webapp/formatting.py` writes them.
+// Formats numbers with units for the hover panel, in the same way as `webapp/formatting.py`.
 
 const NARROW = "\u202F";
-const NONE = "\u2014"; // there is no such figure
+const NONE = "\u2014"; // the figure does not exist
 
 /** A whole number with digits in groups of three. */
 export function count(value) {

@@ -1,12 +1,12 @@
-// Keeps the elements marked `data-fragment` as the lab renders them now: an event names a fragment and its version; a
-// fragment whose version the page does not have is fetched from the element's `data-from` and put in its place.
+// Keeps elements with `data-fragment` up to date. An event names fragments and their versions; an element that shows
+// another version is fetched again from its `data-from` and replaced.
 //
 // A hidden tab fetches the fragments with `data-while-hidden` only, and the others when it becomes visible.
 
 import { announce, fetchPage, morph } from "./dom.js";
 import { EventStream } from "./event_stream.js";
 
-const CALM_MS = 1000; // between updates, for people who asked for less motion
+const CALM_MS = 1000; // between updates if the user prefers reduced motion
 const RETRY_MS = 1000;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const lostNotice = document.querySelector("[data-lost]");
@@ -15,14 +15,14 @@ const shown = new WeakMap(); // element to the version that it shows
 let isRefreshing = false;
 let timer = 0;
 
-/** Follow fragments with the shared worker, which holds one stream for all tabs; returns a function of their names. */
+/** Connect to the shared worker, which has one stream for all tabs. Returns a setter of the followed names. */
 function shareStream() {
   const worker = new SharedWorker("/static/js/lib/stream_worker.js", { type: "module", name: "serverlab" });
   const lock = `serverlab-tab-${crypto.randomUUID()}`;
   const held = new Promise((resolve) => {
     navigator.locks.request(lock, () => {
       resolve();
-      return new Promise(() => {}); // held until this tab is gone
+      return new Promise(() => {}); // held until the tab is closed
     });
   });
   worker.addEventListener("error", () => {
@@ -37,7 +37,7 @@ function shareStream() {
   return (names) => held.then(() => worker.port.postMessage({ names, lock }));
 }
 
-/** Follow fragments with a stream of this page, while it is visible. */
+/** Use a stream of this page while it is visible. Returns a setter of the followed names. */
 function openStream() {
   const stream = new EventStream(take, showLost);
   return (names) => stream.follow(document.hidden ? [] : names);
@@ -47,7 +47,7 @@ function showLost(isLost) {
   lostNotice.hidden = !isLost;
 }
 
-/** The elements that this page keeps up to date. */
+/** Return the elements to keep up to date. */
 function elements() {
   const all = [...document.querySelectorAll("[data-fragment]")];
   return document.hidden ? all.filter((element) => "whileHidden" in element.dataset) : all;
@@ -78,7 +78,7 @@ function refreshSoon(delay) {
   }, Math.max(delay, calm.matches ? CALM_MS : 0));
 }
 
-/** Fetch every stale element once; whether a fetch has failed. */
+/** Fetch every stale element once. Returns whether a fetch has failed. */
 async function refresh() {
   const byAddress = new Map();
   for (const element of elements().filter(isStale)) {
@@ -94,16 +94,16 @@ async function refresh() {
 }
 
 async function fetchInto(url, stale) {
-  const asked = stale.filter((element) => {
+  const wanted = stale.filter((element) => {
     shown.set(element, latest.get(element.dataset.fragment));
     return element.dispatchEvent(new CustomEvent("stale", { bubbles: true, cancelable: true }));
   });
-  if (!asked.length) return; // a script of the page fetches its own view
+  if (!wanted.length) return; // the widget in each element fetches its own viewport
   try {
     const { page, version } = await fetchPage(url);
-    for (const element of asked) put(element, page, version);
+    for (const element of wanted) put(element, page, version);
   } catch (error) {
-    for (const element of asked) shown.delete(element);
+    for (const element of wanted) shown.delete(element);
     throw error;
   }
 }
@@ -121,7 +121,7 @@ function put(element, page, version) {
   document.dispatchEvent(new Event("refreshed")); // for scripts that enhance elements
 }
 
-/** The server or run of this page was deleted; the lab's answer says so. */
+/** Show the error page of the lab, after the server or run of this page was deleted. */
 function showDeleted(page) {
   document.querySelector("main").replaceChildren(...document.importNode(page.querySelector("main"), true).childNodes);
   document.title = page.title;

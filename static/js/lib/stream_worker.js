@@ -1,8 +1,8 @@
-// A shared worker: one event stream for all tabs of a browser. A browser opens six connections to one origin, and a
-// stream in each tab would leave none for forms.
+// Shared worker with one event stream for all tabs of a browser. Browsers open at most six HTTP/1.1 connections per
+// origin, so that a stream per tab could use up all of them.
 //
-// A tab sends {names, lock}: the fragments that it follows, and the name of a Web Lock that it holds as long as it
-// lives. The browser releases the lock of a tab that was closed, has crashed or was discarded without a farewell.
+// A tab sends {names, lock}: the fragments that it follows, and the name of a Web Lock that it holds until it ends. The
+// browser also releases the lock of a tab that has crashed or was discarded, so the worker learns of every end.
 
 import { EventStream } from "./event_stream.js";
 
@@ -28,7 +28,7 @@ function send(port, names, changed) {
 
 function followAll() {
   const all = new Set([...tabs.values()].flatMap((names) => [...names]));
-  for (const name of versions.keys()) if (!all.has(name)) versions.delete(name); // it would be out of date
+  for (const name of versions.keys()) if (!all.has(name)) versions.delete(name); // not kept up to date any longer
   stream.follow(all);
 }
 

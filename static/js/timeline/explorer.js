@@ -1,20 +1,20 @@
-// A drawing of a run that can be explored: the parts of a connection's time by pointer or keyboard, and a span of time
-// or some rows enlarged. The lab draws every part.
+// Explorer of a timeline or of worker lanes: shows the parts of a connection's time, and zooms into a time span or into
+// some rows. The lab renders every viewport.
 
 import { count } from "../lib/format.js";
 import { HoverPanel } from "./hover_panel.js";
 
-const MIN_SPAN_S = 2e-4; // twice the shortest span that the lab draws
+const MIN_SPAN_S = 2e-4; // twice the minimum span of the lab
 const ZOOM_FACTOR = 2;
-const PAN_SHARE = 0.25; // of the span that is shown
+const PAN_SHARE = 0.25; // of the current span
 const MIN_ROWS = 4;
 const KEYS = { "+": "in", "=": "in", "-": "out", "−": "out", 0: "whole", "]": "fewer", "[": "more" };
 
 class Explorer {
-  /** `root` is the element marked `data-explore`, with its drawing. */
+  /** `root` is an element with `data-explore` that contains the drawing. */
   constructor(root) {
     this.view = {}; // the viewport as a query; empty: the whole run
-    this.found = null; // the lab's answer for the viewport, if a person has explored it
+    this.found = null; // the lab's answer for the viewport; null before the first zoom or pointer event
     this.control = null;
     this.loading = null;
     this.root = root;
@@ -37,12 +37,12 @@ class Explorer {
     this.#settle();
   }
 
-  /** Whether a person looks at a part, or at a connection; a plain drawing of the whole run would lose that. */
+  /** Whether there is a zoom, a selected connection or a drag, which a new drawing of the whole run would discard. */
   get isExplored() {
     return this.panel.isChoosing || this.panel.isOpen || Object.keys(this.view).length > 0;
   }
 
-  /** Take the drawing and the addresses of `fresh`, a newer version of this element. */
+  /** Use the drawing and the URLs of `fresh`, a newer version of this element. */
   #replace(fresh) {
     Object.assign(this.root.dataset, fresh.dataset);
     if (this.isExplored) {
@@ -53,7 +53,7 @@ class Explorer {
     }
   }
 
-  /** Load the current viewport again, unless a person is selecting a part of it. */
+  /** Load the current viewport again, except during a drag. */
   refresh() {
     if (!this.panel.isChoosing) this.load();
   }
@@ -82,7 +82,7 @@ class Explorer {
     this.root.classList.remove("explore--busy");
   }
 
-  /** The lab's answer for the current viewport, fetched if it was not yet. */
+  /** Return the lab's answer for the current viewport, fetched if necessary; null if that has failed. */
   async details() {
     if (!this.found) await (this.isLoading ? this.loading : this.load());
     return this.found;
@@ -102,7 +102,7 @@ class Explorer {
     await this.#go();
   }
 
-  /** Show this span of time and these rows; null leaves either as it is. */
+  /** Show this time span and these rows; null keeps the current one. */
   async select(span, band) {
     if (span) {
       const spare = Math.max(0, MIN_SPAN_S - (span[1] - span[0])) / 2;
@@ -121,7 +121,7 @@ class Explorer {
     await this.#go();
   }
 
-  /** Load the viewport that a person chose, and announce it. Updates of the run are not announced. */
+  /** Load a viewport chosen by the user and announce it. Updates of a live run are not announced. */
   async #go() {
     await this.load();
     if (this.found) this.root.querySelector("[data-explore-said]").textContent = extent(this.found);
@@ -162,7 +162,7 @@ class Explorer {
     this.#settle();
   }
 
-  /** Remove titles, which the browser would show above the panel; the drawing keeps its accessible name. */
+  /** Replace titles by accessible names, because the browser would show titles as tooltips over the panel. */
   #settle() {
     for (const svg of this.figure.querySelectorAll("svg")) {
       svg.setAttribute("aria-label", svg.querySelector(":scope > title")?.textContent ?? "");
@@ -171,7 +171,7 @@ class Explorer {
     if (this.found) this.#showExtent(this.found);
   }
 
-  /** Show the extent of the viewport, and disable the buttons that cannot change it further. */
+  /** Show the extent of the viewport, and disable the buttons that have reached their limit. */
   #showExtent(found) {
     this.root.querySelector("[data-explore-shown]").textContent = extent(found);
     const isWhole = found.from_s === 0 && found.to_s >= found.whole_s;
@@ -213,7 +213,7 @@ function extent(found) {
   return `${found.from_s.toFixed(places)} to ${found.to_s.toFixed(places)} s, ${band}`;
 }
 
-const explorers = new WeakMap(); // of the elements marked `data-explore`
+const explorers = new WeakMap(); // by element with `data-explore`
 
 function findDrawings() {
   for (const root of document.querySelectorAll("[data-explore]")) {
@@ -225,7 +225,7 @@ document.addEventListener("refreshed", findDrawings);
 document.addEventListener("stale", (event) => {
   const explorer = explorers.get(event.target.querySelector(":scope > [data-explore]"));
   if (!explorer?.isExplored) return;
-  event.preventDefault(); // it fetches its own viewport
+  event.preventDefault(); // the explorer fetches its own viewport
   explorer.refresh();
 });
 findDrawings();

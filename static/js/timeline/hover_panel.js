@@ -1,22 +1,22 @@
-// The panel with the parts of one connection's time, chosen by pointer, touch or keyboard. Dragging with a mouse or a
-// pen selects a span of time, or some rows; a finger scrolls the page.
+// Panel with the parts of one connection's time. The connection is selected by pointer, touch or keyboard. Dragging
+// with a mouse or pen selects a time span or rows to zoom into; touch scrolls the page.
 
 import { ms, seconds } from "../lib/format.js";
 
-const NEAR = 6; // pixels between the pointer and a mark that it still selects
-const MIN_DRAG = 5; // pixels
+const MAX_DISTANCE = 6; // pixels from the pointer to the mark that it selects
+const MIN_DRAG = 5; // pixels; a shorter movement is a click
 const SVG = "http://www.w3.org/2000/svg";
 const MOVES = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
 export class HoverPanel {
   constructor(explorer) {
     this.explorer = explorer;
-    this.connection = null; // the chosen one, as an object of the answer's columns
+    this.connection = null; // the selected one, as an object with the columns of the lab's answer
     this.press = null;
     this.isOver = false;
     this.panel = explorer.root.querySelector("[data-explore-parts]");
     this.said = explorer.root.querySelector("[data-explore-said]");
-    this.labels = JSON.parse(explorer.root.dataset.parts); // of the parts of a connection's time
+    this.labels = JSON.parse(explorer.root.dataset.parts); // by part of a connection's time
     const figure = explorer.figure;
     figure.addEventListener("pointermove", (event) => this.#moved(event));
     figure.addEventListener("pointerdown", (event) => this.#pressed(event));
@@ -30,17 +30,17 @@ export class HoverPanel {
     return this.connection !== null;
   }
 
-  /** Whether a person drags over the drawing. */
+  /** Whether a drag is in progress. */
   get isChoosing() {
     return this.press !== null;
   }
 
-  /** The number of the row or lane of the chosen connection, if there is one. */
+  /** Index of the row or lane of the selected connection, if there is one. */
   get place() {
     return this.connection?.place;
   }
 
-  /** Where a zoom by key is centred: at the chosen connection, or in the middle. */
+  /** Centre of a zoom by keyboard, 0 to 1: the selected connection, or the middle. */
   get at() {
     if (!this.connection) return 0.5;
     const { from, to } = plotOf(this.#svg());
@@ -48,13 +48,13 @@ export class HoverPanel {
     return Math.min(Math.max((middle - from) / (to - from), 0), 1);
   }
 
-  /** The pointer's position in the time that is shown, 0 to 1. */
+  /** Return the pointer's position in the current time span, 0 to 1. */
   share(event) {
     const { x, plot } = this.#place(event);
     return Math.min(Math.max((x - plot.left) / (plot.right - plot.left), 0), 1);
   }
 
-  /** Find the chosen connection in the new drawing. */
+  /** Select the same connection in a new drawing. */
   refresh() {
     if (!this.connection) return;
     const again = this.#all().find((connection) => this.#isChosen(connection));
@@ -68,7 +68,7 @@ export class HoverPanel {
     for (const mark of this.explorer.figure.querySelectorAll(".tl-looked")) mark.remove();
   }
 
-  /** Handle a key that moves the choice; whether it was one. */
+  /** Handle a key that moves or ends the selection. Returns whether it was such a key. */
   key(name) {
     if (name === "Escape" && this.connection) this.leave();
     else if (name in MOVES) this.#step(MOVES[name]);
@@ -101,7 +101,7 @@ export class HoverPanel {
     else this.leave();
   }
 
-  /** A lifted finger also leaves the drawing; the panel then stays. */
+  /** Hide the panel, except after touch: lifting a finger also fires pointerleave. */
   #left(event) {
     if (event.pointerType === "touch") return;
     this.isOver = false;
@@ -169,7 +169,7 @@ export class HoverPanel {
     return [...this.explorer.figure.querySelectorAll("svg.timeline")].find((svg) => svg.getClientRects().length);
   }
 
-  /** An event's position in pixels of the drawing, and the plot's edges with the time that it shows. */
+  /** Return the event's position in units of the drawing, and the edges of the plot with its time span. */
   #place(event) {
     const svg = this.#svg();
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
@@ -186,7 +186,7 @@ export class HoverPanel {
     return this.connection?.name === name && this.connection.group === group;
   }
 
-  /** The connection at the pointer; in dense drawings the nearest one that existed at that time. */
+  /** Return the connection at the pointer; in dense drawings the nearest one that was open at that time. */
   #near(event) {
     const { x, y, plot } = this.#place(event);
     const found = this.explorer.found;
@@ -196,9 +196,9 @@ export class HoverPanel {
     let best = null;
     for (const row of found.connections) {
       const dy = Math.abs(plot.top + row[columns.y] - y);
-      if (dy > Math.max(found.pitch / 2, NEAR)) continue;
+      if (dy > Math.max(found.pitch / 2, MAX_DISTANCE)) continue;
       const dx = scale * Math.max(row[columns.from_s] - second, second - row[columns.to_s], 0);
-      if (found.of === "lanes" && dx > NEAR) continue;
+      if (found.of === "lanes" && dx > MAX_DISTANCE) continue;
       const far = 1000 * Math.max(dy - Math.max(found.pitch / 2, 2), 0) + dx + dy;
       if (!best || far < best.far) best = { far, row };
     }
@@ -242,7 +242,7 @@ export class HoverPanel {
     this.panel.hidden = false;
   }
 
-  /** Place the panel next to the pointer, below the row, or above it if there is no room below. */
+  /** Place the panel at the pointer, below the row, or above it if there is no room below. */
   #put(stage, clientX, row) {
     const { offsetWidth: width, offsetHeight: height } = this.panel;
     const left = Math.min(Math.max(clientX - stage.left + 14, 0), Math.max(stage.width - width, 0));
@@ -260,7 +260,7 @@ function facts(connection, labels) {
     ...parts.map(([name, label]) => [label, ms(connection[name])]),
     ...(connection.worker ? [["worker", connection.worker]] : []),
     ["outcome", (connection.outcome ?? "in progress").replaceAll("_", " ")],
-    ...(connection.stands_for > 1 ? [["stands for", `${connection.stands_for} neighbours`]] : []),
+    ...(connection.stands_for > 1 ? [["represents", `${connection.stands_for} connections`]] : []),
   ];
 }
 
@@ -273,8 +273,8 @@ function plotOf(svg) {
   return { left, right, top, bottom, from, to };
 }
 
-function within(pair, least, most) {
-  return pair.map((value) => Math.min(Math.max(value, least), most)).sort((a, b) => a - b);
+function within(pair, min, max) {
+  return pair.map((value) => Math.min(Math.max(value, min), max)).sort((a, b) => a - b);
 }
 
 function place(rect, x, y, width, height) {

@@ -1,9 +1,9 @@
-// Draws the description of the REST API with Swagger UI, from files of this installation alone.
+// Renders the OpenAPI document with Swagger UI, using files of this installation only.
 
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#api-docs",
-  syntaxHighlight: false, // its red on grey is too faint to read
+  syntaxHighlight: false, // its red on grey has too little contrast
   defaultModelsExpandDepth: 0,
-  validatorUrl: null, // its default asks a site on the internet
+  validatorUrl: null, // the default sends the document to a public validator
 });

@@ -1,4 +1,4 @@
-// Shows on each button of a form how many boxes are ticked, and disables it if they are too few or too many.
+// Shows the number of selected checkboxes on each button of a form, and disables a button outside of its limits.
 
 const form = document.querySelector("[data-ticked]");
 
@@ -14,6 +14,6 @@ function update() {
 if (form) {
   document.addEventListener("change", update);
   document.addEventListener("refreshed", update);
-  addEventListener("pageshow", update); // going back restores the ticks
+  addEventListener("pageshow", update); // the browser restores checkboxes when a user goes back
   update();
 }

@@ -1,4 +1,4 @@
-// Buttons that copy a listing to the clipboard.
+// Buttons that copy the text of an element to the clipboard.
 
 import { announce } from "../lib/dom.js";
 

@@ -1,8 +1,8 @@
-// The set-up forms: options follow the chosen design at once, and fields without effect are hidden.
+// The forms that set up a server and its clients: shows the options of the chosen design and hides unused fields.
 
 import { fetchPage } from "../lib/dom.js";
 
-/** Show the variant of the current choice. Without script all variants are shown, each with its name. */
+/** Show the variant of the current choice. Without script all variants are visible, each with its name. */
 function showChosen(changed) {
   for (const variant of document.querySelectorAll("[data-variant-of]")) {
     if (variant.dataset.variantOf === changed.name) {
@@ -26,13 +26,13 @@ async function chooseDesign(link) {
   history.replaceState(null, "", `/?model=${link.dataset.design}`);
 }
 
-/** Take the groups of other kinds from the lab, with the values that were typed. */
+/** Fetch the fields of other kinds of groups, with the values typed so far. */
 async function chooseKinds(link) {
   const form = link.closest("form");
   const fields = new URLSearchParams();
   const kinds = new Set(Array.from(form.querySelectorAll("[data-groups] .designs__one"), (choice) => choice.textContent));
   for (const [name, value] of new FormData(form)) {
-    const isGenerated = name.endsWith(".name") && kinds.has(value.replace(/-\d+$/, "")); // it changes with the kind
+    const isGenerated = name.endsWith(".name") && kinds.has(value.replace(/-\d+$/, "")); // the default name depends on the kind
     if (!isGenerated) fields.set(place(name, link.dataset.without), value);
   }
   fields.set("kinds", link.dataset.kinds);
@@ -41,7 +41,7 @@ async function chooseKinds(link) {
   form.querySelector(`[data-groups] [data-kinds="${link.dataset.kinds}"]`)?.focus();
 }
 
-/** The name of a field after the group with number `taken` was removed; later groups move up. */
+/** Return the name of a field after group `taken` was removed: later groups move up; "" for fields of that group. */
 function place(name, taken) {
   const [, number, field] = name.match(/^clients\.(\d+)\.(.*)$/) ?? [];
   if (taken === undefined || number === undefined || Number(number) < Number(taken)) return name;

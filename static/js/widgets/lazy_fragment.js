@@ -1,4 +1,4 @@
-// A fragment that takes the lab some seconds is left out of a page, and fetched when it is about to be seen.
+// Fetches a fragment that is slow to render when it comes near the viewport.
 
 import { fetchPage, morph } from "../lib/dom.js";
 
@@ -15,7 +15,7 @@ const watcher = new IntersectionObserver(
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       watcher.unobserve(target);
-      load(target).catch(() => target.removeAttribute("aria-busy")); // its link is still there
+      load(target).catch(() => target.removeAttribute("aria-busy")); // the link to the whole page remains
     }
   },
   { rootMargin: MARGIN },

@@ -104,7 +104,7 @@ def test_report_without_records_is_marked(shared: httpx.Client) -> None:
     assert f"Timeline of run {whole}" in compared
     page = shared.get(f"/runs/{run['id']}", headers={"Accept": "text/html"})
     assert page.status_code == 200
-    assert "its connections were not in the file" in page.text
+    assert "the file had no records of connections" in page.text
     assert json.loads(shared.get(f"{path}/report.json").content) == report
 
 
@@ -171,7 +171,7 @@ def test_wrong_upload_shows_the_reason(shared: httpx.Client, sent: dict[str, Any
     answer = shared.post("/runs/import", **sent)
     assert answer.status_code == 422
     assert said in answer.text
-    assert "Bring a run back" in answer.text
+    assert "Import a run" in answer.text
     assert count(shared) == before
 
 

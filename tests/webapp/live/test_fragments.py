@@ -1,4 +1,4 @@
-"""Live fragments: versions, renderings shared by tabs, the stream that names them, and readers that stall."""
+"""Live fragments: versions, shared renderings, the event stream, and readers that stall."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_ended_run_keeps_its_version(fragments: LiveFragments, lab: FakeLab) -> 
     lab.feed.touch(run_topic(run.id))
     wait_until(lambda: fragments.versions(["runs/1/progress"])[1] == PING_S, "an ended run is polled no more")
     ended = version(fragments, "runs/1/progress")
-    time.sleep(0.3)  # longer than the interval of a running one; nothing can be waited for
+    time.sleep(0.3)  # longer than the interval of a running fragment; there is no condition to wait for
     assert version(fragments, "runs/1/progress") == ended
 
 

@@ -76,8 +76,8 @@ def test_samples_and_events_are_sent_once(api: httpx.Client) -> None:
         samples, events = samples + look["samples"], events + look["events"]
     times = [row[0] for row in samples]
     assert times == sorted(set(times))
-    assert [kind for _, kind, _ in events] == ["detail"]  # which loop it took
-    assert samples[0][6] is None  # the CPU share is a difference
+    assert [kind for _, kind, _ in events] == ["detail"]  # the event loop that the server uses
+    assert samples[0][6] is None  # CPU use needs two samples
     assert samples[-1][6] is not None
     stream.close()  # type: ignore[attr-defined]
 

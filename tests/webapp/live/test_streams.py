@@ -1,4 +1,4 @@
-"""Event streams of the API: a snapshot first, then changes, then an end; their number; the feed of changes."""
+"""Event streams of the API: snapshot, changes, end, the limit of their number; the change feed."""
 
 from __future__ import annotations
 

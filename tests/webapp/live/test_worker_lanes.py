@@ -1,4 +1,4 @@
-"""Lanes, squares and sparklines of a server's page, from records written by hand."""
+"""Lanes, squares and sparklines of the page of a server, from records made by hand."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def look(
         (look("sequential", [], 1, 0, state="draining"), []),
         (look("thread_per_client", [record(7, "client-7")], 1, 1, state="draining"), ["client-7 serves"]),
         (look("bounded_pool", [record(1, "worker-1")], 2, 1, state="draining", workers=1), ["worker-1 serves"]),
-        (look("executor_pool", [], 1, 0), ["acceptor accepts"]),  # its workers are started as they are needed
+        (look("executor_pool", [], 1, 0), ["acceptor accepts"]),  # it starts workers when they are needed
         (look("thread_per_client", [record(7, "client-7")], 2, 1), ["acceptor accepts", "client-7 serves"]),
         (look("thread_per_client", [], 2, 1), ["acceptor accepts"]),  # a thread that is about to end has no lane
         (look("asyncio", [], 1, None), ["loop idle"]),
@@ -154,7 +154,9 @@ def test_sparklines_have_descriptions() -> None:
     assert found["accept_queue"].value == "\N{EM DASH}"
     assert found["threads_alive"].value == "3, 2"
     assert found["rss_bytes"].top == "5\N{NARROW NO-BREAK SPACE}MiB"
-    assert found["vms_bytes"].words == "its virtual memory, the last minute: now 1 GiB, at most 1 GiB".replace(
+    assert found[
+        "vms_bytes"
+    ].words == "virtual memory of its process, the last minute: now 1 GiB, at most 1 GiB".replace(
         " GiB", "\N{NARROW NO-BREAK SPACE}GiB"
     )
 

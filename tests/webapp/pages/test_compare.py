@@ -1,4 +1,4 @@
-"""The page of a comparison: what it says of the runs, their configs and their figures, and how it is come to."""
+"""The page of a comparison: runs, settings, figures, timelines, and the links to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webapp.pages.compare import MINUS
 
 @pytest.fixture
 def two(lab: FakeLab) -> FakeLab:
-    """The article's clients at a pool of two, and at a pool of three."""
+    """The article's clients against a pool of two and a pool of three."""
     lab.add_run(label="two workers", connections=article_connections(2))
     lab.add_run(label="three workers", connections=article_connections(3))
     lab.all_runs[2].config["server"]["workers"] = 3
@@ -23,7 +23,7 @@ def two(lab: FakeLab) -> FakeLab:
 
 
 def row(table: Element, heading: str) -> list[str]:
-    """The cells beside a heading, with plain signs."""
+    """Return the cells of the row with this heading, with ASCII signs."""
     [found] = [row for row in table.all("tr") if row.all("th") and row.all("th")[0].text.startswith(heading)]
     return [cell.text.replace(MINUS, "-") for cell in found.all("td")]
 
@@ -31,7 +31,8 @@ def row(table: Element, heading: str) -> list[str]:
 def test_sections_are_in_reading_order(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=1&run=2")
     assert [heading.text for heading in page.all("h2")] == [
-        "The runs", "What differs", "Figures", "Timelines", "Response time by percentile", "The same from a script",
+        "The runs", "What differs", "Figures", "Timelines", "Response time by percentile",
+        "Repeat this comparison from a script",
     ]  # fmt: skip
     assert page.one("head").one("title").text == "Compare runs 1, 2 · Serverlab"
 
@@ -40,7 +41,7 @@ def test_equal_settings_are_folded(visitor: TestClient, two: FakeLab) -> None:
     page = see(visitor, "/compare?run=1&run=2")
     differs = page.one(aria_label="Table: What differs")
     assert row(differs, "server.workers") == ["2", "≠ 3"]
-    same = page.one(aria_label="Table: What is the same")
+    same = page.one(aria_label="Table: Same settings")
     assert row(same, "server.model") == ["bounded_pool", "bounded_pool"]
     folds = [details for details in page.all("details") if same in details.all()]
     assert ["open" in details.attributes for details in folds] == [False]
@@ -67,9 +68,9 @@ def test_runs_can_be_baseline_or_left_out(visitor: TestClient, two: FakeLab) -> 
     page = see(visitor, "/compare?run=1&run=2&run=3&run=2")
     links = {link.text: link.attributes["href"] for link in page.all("a")}
     assert links["make run 3 the baseline"] == "/compare?run=3&run=1&run=2"
-    assert links["leave run 1 out"] == "/compare?run=2&run=3"
+    assert links["remove run 1"] == "/compare?run=2&run=3"
     assert "make run 1 the baseline" not in links
-    assert "leave run 1 out" not in see(visitor, "/compare?run=1&run=2").text
+    assert "remove run 1" not in see(visitor, "/compare?run=1&run=2").text
     assert [box.attributes.get("value") for box in page.all("input", name="run")] == ["1", "2", "3", None]
 
 
@@ -84,7 +85,7 @@ def test_invalid_run_is_marked_everywhere(visitor: TestClient, two: FakeLab) -> 
     two.results.report = spoilt  # type: ignore[method-assign]
     two.all_runs[2] = two.all_runs[2].model_copy(update={"verdict": verdict})
     page = see(visitor, "/compare?run=1&run=2")
-    notices = page.one("ul", aria_label="What to know before believing a difference").text
+    notices = page.one("ul", aria_label="Warnings about this comparison").text
     assert "run 2 is invalid (corrupted): its figures are not reliable" in notices
     marks = [mark for mark in page.all("span") if "mark--warns" in mark.attributes.get("class", "")]
     assert len(marks) >= 4  # its card, two tables' headings, its timeline
@@ -117,9 +118,9 @@ def test_large_timelines_are_drawn_on_request(
     page = see(visitor, "/compare?run=1&run=2")
     assert not page.all("svg", class_="timeline timeline--rows")
     part = page.one(id="timeline-drawings")
-    assert part.text == "Draw the timelines of 6 connections ; it takes some seconds."
+    assert part.text == "Draw the timelines of 6 connections ; this takes several seconds."
     page = see(visitor, part.attributes["data-later"])
-    assert len(page.all("svg", class_="timeline timeline--rows")) == 4  # a wide and a narrow one each
+    assert len(page.all("svg", class_="timeline timeline--rows")) == 4  # one wide and one narrow drawing per run
     assert "data-later" not in page.one(id="timeline-drawings").attributes
 
 

@@ -1,4 +1,4 @@
-"""What a person reads on each page, and what every form answers."""
+"""The dashboard and the page of a server: their content, and the response to each form."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_server_shows_lanes_and_queue(visitor: TestClient, lab: FakeLab) -> None
     assert re.match(r"worker-1 serves 5 127\.0\.0\.1:50005 [1-9]", lanes[1])
     assert len(lanes) == 3
     assert "7 127.0.0.1:50007" in page.one(aria_label="Table: Queue").text
-    assert "0 wait in the backlog" in page.text
+    assert "0 in the backlog" in page.text
     assert page.one("table", data_events="").text.endswith("to 2")  # the newest first
     assert "completed 4" in page.text
     assert "its own process, pid 4242, loop uvloop 1.0" in page.text
@@ -266,7 +266,7 @@ def test_server_shows_lanes_and_queue(visitor: TestClient, lab: FakeLab) -> None
 def test_stopped_server_has_no_lanes(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_server(state="stopped")
     page = see(visitor, "/servers/1")
-    assert "The server is not running, so it has no connections." in page.text
+    assert "The server is not running and has no connections." in page.text
     assert page.one("tbody", data_lanes="").text == ""
     assert "hidden" in page.one("section", id="server-minute").attributes
 

@@ -1,4 +1,4 @@
-"""Whatever stands in the store, a page shows it as text: no element, attribute or script comes of it."""
+"""Pages show all stored text as text; it creates no elements, attributes or scripts."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ Shape = list[tuple[str, tuple[str, ...]]]
 
 
 def shape(page: Element) -> Shape:
-    """Every element with the names of its attributes: what markup there is, whatever it says."""
+    """Return every element with the names of its attributes."""
     return [(element.tag, tuple(sorted(element.attributes))) for element in page.all()]
 
 
 def without_drawings(page: Element) -> Element:
-    """Takes the drawings out: which labels they have room for depends on the labels' length."""
+    """Remove drawings, which contain only labels that are short enough."""
     for element in [page, *page.all()]:
         element.children = [child for child in element.children if isinstance(child, str) or child.tag != "svg"]
     return page
 
 
 def filled(lab: FakeLab, text: str) -> None:
-    """`text` wherever a person, a peer or an old version may have left some."""
+    """Store `text` in every field that a user, a peer or an older version can set."""
     lab.add_server()
     server = lab.add_server()
     changes = {"name": text, "reason": Reason(code=text, detail=text), "config": {"model": text, text: text}}

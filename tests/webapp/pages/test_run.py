@@ -1,4 +1,4 @@
-"""The pages of runs and their list: what they say before, during and after a run, and what can be done there."""
+"""The page of a run while it is queued, while it runs and after its end, with its forms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_warm_up_is_counted(visitor: TestClient, lab: FakeLab) -> None:
     connections[0].client.measured_from_ns = connections[0].client.due_ns + 1
     lab.add_run(connections=connections)
     text = see(visitor, "/runs/2").text
-    assert "of these in the warm-up: not part of latency and waits connections in the warm-up 1" in text
+    assert "in the warm-up (excluded from latency and waits) connections in the warm-up 1" in text
 
 
 def test_running_run_shows_progress(visitor: TestClient, lab: FakeLab) -> None:

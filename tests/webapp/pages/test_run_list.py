@@ -1,4 +1,4 @@
-"""The list of runs: what a line says, how it is sorted, and what becomes of the runs ticked in it."""
+"""The list of runs: content of its rows, order, filter, and the deletion of selected runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_runs_are_filtered_by_server(visitor: TestClient, lab: FakeLab) -> None:
     assert value_of(see(visitor, "/runs?server_id=7"), "server_id") == "7"  # deleted since
 
 
-# --- ticked runs -----------------------------------------------------------------------------------------------------
+# --- selected runs ---------------------------------------------------------------------------------------------------
 
 
 def test_tick_boxes_belong_to_the_form(visitor: TestClient, lab: FakeLab) -> None:
@@ -100,10 +100,10 @@ def test_deletion_is_confirmed(visitor: TestClient, lab: FakeLab) -> None:
     lab.add_run(label="old")
     lab.add_run("running", label="busy")
     page = see(visitor, "/runs/delete?run=1&run=2&run=9&run=1")
-    assert "Deleted already: run 9." in page.text
+    assert "Already deleted: run 9." in page.text
     assert "cancel them first: run 2 busy (running)" in page.text
     assert [box.attributes["value"] for box in page.all("input", name="run")] == ["1"]
-    assert page.one("button").text == "Delete 1 run for good"
+    assert page.one("button").text == "Delete 1 run permanently"
     assert len(lab.all_runs) == 2
 
 
