@@ -1,4 +1,4 @@
-"""Format numbers, times and states for people: every figure with its unit, every state with a word and a shape."""
+"""Format numbers, times and states for display: every figure with its unit, every state with a word and a shape."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From submitted form fields to settings, and back."""
+"""Conversion of submitted form fields to settings, and back."""

@@ -1,1 +1,1 @@
-"""Servers and runs in progress; the only owner of background work in the control plane."""
+"""Servers, runs and results of the lab, and the threads that execute them."""

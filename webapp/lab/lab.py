@@ -1,4 +1,4 @@
-"""Root of the control plane's background work.
+"""Root object of the control plane: servers, runs and results.
 
 `lab.servers` starts and stops servers, `lab.runs` queues and stores runs, `lab.results` reads the results of runs.
 Any thread may call any of their methods; those that start or stop a server, or wait, block. A refused request raises a

@@ -1,1 +1,1 @@
-"""How to repeat a run outside the browser."""
+"""Recipes that repeat a run outside the browser."""
