@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from coreserver.records.client import ClientOutcome, ClientRecord
 from webapp.schemas.run_progress import RunError, RunHistory
@@ -72,9 +72,16 @@ class Points:
 
 
 def _row(before: Point, point: Point) -> list[float | None]:
-    at_s, _, _, *rest = astuple(point)
     messages_per_s, connections_per_s = _rates(before, point) if point is not before else (None, None)
-    return [round(at_s, 3), messages_per_s, connections_per_s, *rest]
+    return [
+        round(point.at_s, 3),
+        messages_per_s,
+        connections_per_s,
+        point.in_service,
+        point.waiting,
+        point.queue_depth,
+        point.threads_alive,
+    ]
 
 
 def _rates(before: Point, after: Point) -> tuple[float, float]:

@@ -41,10 +41,16 @@ def sample_rows(samples: Sequence[Sample]) -> list[Row]:
     """Return the samples in the order of COLUMNS. The first has no differences, the first few have no rates."""
     before = [None] * RATES_OVER + list(samples)
     last = [None, *samples]
-    return [_row(sample, *earlier) for sample, *earlier in zip(samples, before, last, strict=False)]
+    return [_row(*seen) for seen in zip(samples, before, last, strict=False)]
 
 
 def _row(sample: Sample, before: Sample | None, last: Sample | None) -> Row:
+    cpu = voluntary = involuntary = None
+    if before is not None and (elapsed_ns := sample.at_ns - before.at_ns) > 0:
+        per_s = NS_PER_S / elapsed_ns
+        cpu = round(100 * (sample.cpu_s - before.cpu_s) * per_s, 1)
+        voluntary = round((sample.voluntary_switches - before.voluntary_switches) * per_s, 1)
+        involuntary = round((sample.involuntary_switches - before.involuntary_switches) * per_s, 1)
     overflows = None
     if last is not None and sample.listen_overflows is not None and last.listen_overflows is not None:
         overflows = sample.listen_overflows - last.listen_overflows
@@ -55,20 +61,13 @@ def _row(sample: Sample, before: Sample | None, last: Sample | None) -> Row:
         sample.accept_queue,
         sample.threads_alive,
         sample.threads_busy,
-        _per_s(sample, before, lambda of: 100 * of.cpu_s),
+        cpu,
         sample.rss_bytes,
         overflows,
         sample.vms_bytes,
-        _per_s(sample, before, lambda of: of.voluntary_switches),
-        _per_s(sample, before, lambda of: of.involuntary_switches),
+        voluntary,
+        involuntary,
     )
-
-
-def _per_s(sample: Sample, before: Sample | None, counter: Callable[[Sample], float]) -> float | None:
-    """Return the growth of a counter per second between two samples."""
-    if before is None or sample.at_ns <= before.at_ns:
-        return None
-    return round((counter(sample) - counter(before)) * NS_PER_S / (sample.at_ns - before.at_ns), 1)
 
 
 def server_sparklines(rows: Sequence[Row], at_ns: int, *, is_alone: bool) -> tuple[Chart, ...]:
@@ -109,7 +108,7 @@ def sparkline(
         of: names of all columns of `rows`.
     """
     places = [of.index(column) for column in columns]
-    highest = max((row[place] or 0 for row in rows for place in places), default=0)
+    highest = max([row[place] or 0 for row in rows for place in places], default=0)
     top = nice_top(highest / unit) * unit
     last = rows[-1] if rows else (None,) * len(of)
     known = [reading(last[place]) for place in places if last[place] is not None]
@@ -142,16 +141,26 @@ def area_under(path: str) -> str:
 
 
 def line(rows: Sequence[Row], place: int, top: float, at_ns: int, window_s: float = WINDOW_S) -> str:
-    """Return one column as an SVG path; an unknown value leaves a gap."""
-    at_s = at_ns / NS_PER_S
-    points = []
-    pen = "M"
+    """Return one column as an SVG path; an unknown value leaves a gap. Equal neighbours have one point at each end."""
+    since_s, scale = at_ns / NS_PER_S - window_s, WIDTH / window_s
+    points: list[str] = []
+    before: float | None = None
+    flat_to_s: float | None = None
+    y = ""
     for row in rows:
-        value, sampled_s = row[place], row[0] or 0.0
-        x = WIDTH * (1 - (at_s - sampled_s) / window_s)
-        if value is None:
-            pen = "M"
-        elif x >= 0:
-            points.append(f"{pen}{x:.0f} {HEIGHT * (1 - value / top):.1f}")
-            pen = "L"
+        value, at_s = row[place], row[0] or 0.0
+        if at_s < since_s:
+            continue
+        if value == before:
+            flat_to_s = at_s if value is not None else None
+            continue
+        if flat_to_s is not None:
+            points.append(f"L{(flat_to_s - since_s) * scale:.0f} {y}")
+            flat_to_s = None
+        if value is not None:
+            y = f"{HEIGHT * (1 - value / top):.1f}"
+            points.append(f"{'M' if before is None else 'L'}{(at_s - since_s) * scale:.0f} {y}")
+        before = value
+    if flat_to_s is not None:
+        points.append(f"L{(flat_to_s - since_s) * scale:.0f} {y}")
     return "".join(points)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from coreserver.clock import NS_PER_S, now_ns
@@ -104,22 +104,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def busy_spans(ended: Iterable[ConnectionRecord], names: Iterable[str]) -> dict[str, list[Span]]:
     """Return when these workers served connections that have ended; spans less than a unit apart are joined."""
-    wanted = set(names)
-    spans: dict[str, list[Span]] = defaultdict(list)
-    for record in ended:
-        if record.worker in wanted and record.started_ns is not None and record.finished_ns is not None:
-            spans[record.worker].append((record.started_ns, record.finished_ns))
-    return {name: _join(sorted(found)) for name, found in spans.items()}
-
-
-def _join(spans: Sequence[Span]) -> list[Span]:
-    joined: list[Span] = []
-    for start, end in spans:
-        if joined and start - joined[-1][1] < UNIT_NS:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined
+    joined: dict[str | None, list[Span]] = {name: [] for name in names}
+    for record in ended:  # in the order of their ends
+        spans, start, end = joined.get(record.worker), record.started_ns, record.finished_ns
+        if spans is None or start is None or end is None:
+            continue
+        while spans and start - spans[-1][1] < UNIT_NS:
+            earlier, later = spans.pop()
+            start, end = min(start, earlier), max(end, later)
+        spans.append((start, end))
+    return {name: spans for name, spans in joined.items() if name is not None and spans}
 
 
 def busy_path(spans: Iterable[Span], since_ns: int | None, at_ns: int) -> str:

@@ -180,6 +180,12 @@ def test_unknown_value_leaves_a_gap() -> None:
     assert area_under("") == ""
 
 
+def test_flat_part_of_a_line_has_two_points() -> None:
+    rows = [(value_s, value) for value_s, value in zip(range(940, 1000, 10), (None, None, 1, 1, 1, 0), strict=True)]
+    assert line(rows, 1, 1, NOW) == "M200 0.0L400 0.0L500 100.0"
+    assert line(rows[:-1], 1, 1, NOW) == "M200 0.0L400 0.0"
+
+
 def test_seen_records_are_not_new() -> None:
     before = Seen(5, 5, 5)
     assert Look(NOW, FakeLab().add_server()).seen(before) == before
