@@ -77,8 +77,8 @@ def _follow(url: str, peer: socket.socket) -> None:
     with peer.makefile("rb") as lines, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
         for line in lines:
             if line.startswith(b"data:"):
-                for name in json.loads(line.removeprefix(b"data:")):
-                    client.get(f"/live/{name}")
+                names = json.loads(line.removeprefix(b"data:"))
+                client.get("/live/fragments", params={"fragment": list(names)})
 
 
 def _server_names(server: dict[str, Any]) -> Names:

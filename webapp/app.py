@@ -25,6 +25,7 @@ from webapp.pages.base import ErrorPage
 from webapp.problems import Problem
 from webapp.prometheus import Metrics
 from webapp.routes import api_charts, api_runs, api_servers, compare, files, live, pages, run_list_page, system
+from webapp.routes.live import FragmentRequests
 from webapp.schemas.resources import ProblemDocument
 from webapp.settings import Settings
 from webapp.version import lab_version
@@ -47,7 +48,11 @@ class LabApp(FastAPI):
         names = LOOPBACK_NAMES | {host}
         stack = super().build_middleware_stack()
         guarded = Guard(
-            stack, settings.max_body_bytes, settings.max_import_bytes, names, cacheable=frozenset({BUNDLE_PATH})
+            FragmentRequests(stack, self.state.fragments),
+            settings.max_body_bytes,
+            settings.max_import_bytes,
+            names,
+            cacheable=frozenset({BUNDLE_PATH}),
         )
         return HeadAsGet(self.state.metrics.count_requests(guarded))
 

@@ -39,6 +39,7 @@ GONE = "gone"  # the version of a fragment whose server or run was deleted
 MAX_KEPT = 256  # fragments
 MAX_VIEWS = 4  # renderings of one fragment
 FAST_POLL_S, SLOW_POLL_S = 0.4, 1.0
+CHECKED_S = 0.1  # for this time a version is taken as the newest
 
 
 class Pace(NamedTuple):
@@ -77,14 +78,15 @@ class _Kept:
     state: object = None
     due_at: float = 0.0  # no new version before this time
     spent_until: float = 0.0  # nor before this one: rendering has used up its share of the time
+    checked_at: float = 0.0
     views: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)  # one rendering at a time
 
     def advance(self, condition: Condition, numbers: Iterator[int]) -> float:
         """Take the next version if the fragment has changed; return in how many seconds a version can follow."""
+        now = self.checked_at = time.monotonic()
         if not condition.is_moving and condition.state == self.state and self.version:
             return condition.poll_s
-        now = time.monotonic()
         due_in_s = max(self.due_at, self.spent_until) - now
         if due_in_s > 0:
             return due_in_s
@@ -138,10 +140,13 @@ class LiveFragments:
         Raises:
             NotFound: the server or run was deleted.
         """
-        versions, _ = self.versions([name])
         with self._lock:
             kept = self._keep(name)
-        return versions[name], make() if versions[name] == GONE else kept.draw(view, make)
+            is_checked = time.monotonic() - kept.checked_at < CHECKED_S  # a stream has just named this version
+            version = f"{PROCESS}-{kept.version}"
+        if not is_checked:
+            version = self.versions([name])[0][name]
+        return version, make() if version == GONE else kept.draw(view, make)
 
     def _keep(self, name: str) -> _Kept:
         kind = name if name in PACES else name.rpartition("/")[2]
@@ -212,15 +217,20 @@ async def fragment_events(fragments: LiveFragments, names: Collection[str]) -> A
     topics = {LAB, *(run_topic(int(name.split("/")[1])) for name in names if name.startswith("runs/"))}
     sent: dict[str, str] = {}
     keepalive = KeepaliveTimer()
+    poll_s = PING_S
     while not feed.is_closed:
         seen = feed.version(*topics)
-        versions, poll_s = await run_in_threadpool(fragments.versions, names)
+        if poll_s < PING_S:  # nothing but counters is read
+            versions, poll_s = fragments.versions(names)
+        else:
+            versions, poll_s = await run_in_threadpool(fragments.versions, names)
         changed = {name: version for name, version in versions.items() if sent.get(name) != version}
         if changed:
             yield format_event("fragments", json.dumps(changed, separators=(",", ":")), seen)
             sent |= changed
             keepalive.restart()
-        await asyncio.sleep(interval_s)
-        await feed.wait(topics, seen, max(poll_s - interval_s, 0.0))
+        await asyncio.sleep(interval_s if poll_s > 2 * interval_s else max(interval_s, poll_s))
+        if poll_s > 2 * interval_s:
+            await feed.wait(topics, seen, poll_s - interval_s)
         if keepalive.is_due():
             yield KEEPALIVE_COMMENT

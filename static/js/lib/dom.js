@@ -1,11 +1,24 @@
 // Fetches pages and fragments of the lab and updates the current page with them.
 
-/** Fetch the document at `url` and its version, if any. An error status throws an error with `status` and `page`. */
+/** The document at `url`; throws an error with the status if that is not 200. */
 export async function fetchPage(url) {
   const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const page = parse(await response.text());
   if (!response.ok) throw Object.assign(new Error(`${url}: ${response.status}`), { status: response.status, page });
-  return { page, version: response.headers.get("ETag")?.replaceAll('"', "") };
+  return page;
+}
+
+/** Fragments with these names, each a document and its version; without those whose server or run was deleted. */
+export async function fetchFragments(names) {
+  const url = `/live/fragments?${new URLSearchParams(Array.from(names, (name) => ["fragment", name]))}`;
+  const response = await fetch(url, { cache: "no-store" });
+  if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  const found = Object.entries(await response.json());
+  return new Map(found.map(([name, { version, html }]) => [name, { version, page: parse(html) }]));
+}
+
+function parse(html) {
+  return new DOMParser().parseFromString(html, "text/html");
 }
 
 /**

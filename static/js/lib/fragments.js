@@ -1,9 +1,10 @@
-// Keeps elements with `data-fragment` up to date. An event names fragments and their versions; an element that shows
-// another version is fetched again from its `data-from` and replaced.
+// Keeps the elements marked `data-fragment` as the lab renders them now: an event names a fragment and its version; the
+// fragments whose version the page does not have are fetched with one request and put in their places. An element with
+// `data-from` is a part of the page at that address.
 //
 // A hidden tab fetches the fragments with `data-while-hidden` only, and the others when it becomes visible.
 
-import { announce, fetchPage, morph } from "./dom.js";
+import { announce, fetchFragments, fetchPage, morph } from "./dom.js";
 import { EventStream } from "./event_stream.js";
 
 const CALM_MS = 1000; // between updates if the user prefers reduced motion
@@ -80,12 +81,15 @@ function refreshSoon(delay) {
 
 /** Fetch every stale element once. Returns whether a fetch has failed. */
 async function refresh() {
-  const byAddress = new Map();
+  const byPage = new Map(); // address of a page, or "" for fragments, to the elements
   for (const element of elements().filter(isStale)) {
-    const url = element.dataset.from;
-    byAddress.set(url, [...(byAddress.get(url) ?? []), element]);
+    shown.set(element, latest.get(element.dataset.fragment));
+    // A widget in the element can cancel the event and fetch its own viewport.
+    if (!element.dispatchEvent(new CustomEvent("stale", { bubbles: true, cancelable: true }))) continue;
+    const url = element.dataset.from ?? "";
+    byPage.set(url, [...(byPage.get(url) ?? []), element]);
   }
-  const results = await Promise.allSettled(Array.from(byAddress, ([url, stale]) => fetchInto(url, stale)));
+  const results = await Promise.allSettled(Array.from(byPage, ([url, stale]) => fetchInto(url, stale)));
   const errors = results.filter(({ status }) => status === "rejected").map(({ reason }) => reason);
   const deleted = errors.find(({ status }) => status === 404);
   if (deleted) showDeleted(deleted.page);
@@ -94,24 +98,31 @@ async function refresh() {
 }
 
 async function fetchInto(url, stale) {
-  const wanted = stale.filter((element) => {
-    shown.set(element, latest.get(element.dataset.fragment));
-    return element.dispatchEvent(new CustomEvent("stale", { bubbles: true, cancelable: true }));
-  });
-  if (!wanted.length) return; // the widget in each element fetches its own viewport
   try {
-    const { page, version } = await fetchPage(url);
-    for (const element of wanted) put(element, page, version);
+    if (url) {
+      const page = await fetchPage(url);
+      for (const element of stale) put(element, page);
+    } else {
+      const fragments = await fetchFragments(new Set(stale.map((element) => element.dataset.fragment)));
+      for (const element of stale) {
+        const name = element.dataset.fragment;
+        const found = fragments.get(name);
+        if (!found) continue; // it was deleted
+        // The stream is about to name a version that is newer than the one that it has named.
+        if (latest.get(name) === shown.get(element)) latest.set(name, found.version);
+        put(element, found.page, found.version);
+      }
+    }
   } catch (error) {
-    for (const element of wanted) shown.delete(element);
+    for (const element of stale) shown.delete(element);
     throw error;
   }
 }
 
-function put(element, page, version) {
+function put(element, page, version = shown.get(element)) {
   const fresh = page.getElementById(element.id);
   if (!fresh || !element.isConnected) return;
-  if (version) shown.set(element, version);
+  shown.set(element, version);
   morph(element, fresh);
   const title = page.title || document.title;
   if (title !== document.title) {

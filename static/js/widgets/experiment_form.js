@@ -15,7 +15,7 @@ async function chooseDesign(link) {
   const form = link.closest("form");
   const fields = new URLSearchParams(new FormData(form));
   fields.set("model", link.dataset.design);
-  const { page } = await fetchPage(`/?${fields}`);
+  const page = await fetchPage(`/?${fields}`);
   for (const current of form.querySelectorAll("[data-design]")) {
     if (current === link) current.setAttribute("aria-current", "true");
     else current.removeAttribute("aria-current");
@@ -36,7 +36,7 @@ async function chooseKinds(link) {
     if (!isGenerated) fields.set(place(name, link.dataset.without), value);
   }
   fields.set("kinds", link.dataset.kinds);
-  const { page } = await fetchPage(`${new URL(link.href).pathname}?${fields}`);
+  const page = await fetchPage(`${new URL(link.href).pathname}?${fields}`);
   form.querySelector("[data-groups]").replaceWith(document.importNode(page.querySelector("[data-groups]"), true));
   form.querySelector(`[data-groups] [data-kinds="${link.dataset.kinds}"]`)?.focus();
 }

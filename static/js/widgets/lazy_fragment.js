@@ -6,7 +6,7 @@ const MARGIN = "400px";
 
 async function load(element) {
   element.setAttribute("aria-busy", "true");
-  const { page } = await fetchPage(element.dataset.later);
+  const page = await fetchPage(element.dataset.later);
   morph(element, page.getElementById(element.id));
 }
 

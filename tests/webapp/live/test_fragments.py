@@ -69,7 +69,10 @@ def test_ended_run_keeps_its_version(fragments: LiveFragments, lab: FakeLab) -> 
     lab.feed.touch(run_topic(run.id))
     wait_until(lambda: fragments.versions(["runs/1/progress"])[1] == PING_S, "an ended run is polled no more")
     ended = version(fragments, "runs/1/progress")
-    time.sleep(0.3)  # longer than the interval of a running fragment; there is no condition to wait for
+    other = lab.add_run("running")
+    lab.feed.touch(run_topic(other.id))
+    running = version(fragments, "runs/2/progress")
+    wait_until(lambda: version(fragments, "runs/2/progress") != running, "a version of a run that is running")
     assert version(fragments, "runs/1/progress") == ended
 
 
@@ -105,23 +108,43 @@ def test_rendering_keeps_to_its_share() -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/live/lab/servers", "/live/lab/runs", "/live/servers/1/now", "/live/servers/1/minute", "/live/runs/1/progress",
-     "/live/runs/1/timeline"],
-)  # fmt: skip
-def test_fragment_equals_its_part_of_the_page(visitor: TestClient, lab: FakeLab, path: str) -> None:
+    "name", ["lab/servers", "lab/runs", "servers/1/now", "servers/1/minute", "runs/1/progress", "runs/1/timeline"]
+)
+def test_fragment_equals_its_part_of_the_page(visitor: TestClient, lab: FakeLab, name: str) -> None:
     lab.add_server()
     lab.add_run("running")
-    page = "/" if "/lab/" in path else path.removeprefix("/live").rpartition("/")[0]
-    answer = visitor.get(path)
+    page = "/" if "lab/" in name else f"/{name}".rpartition("/")[0]
+    answer = visitor.get("/live/fragments", params={"fragment": name})
     assert answer.status_code == 200
-    assert answer.headers["etag"]
-    tag = answer.text[: answer.text.index(">", answer.text.index("data-fragment")) + 1].strip()
+    [(key, found)] = answer.json().items()
+    assert key == name
+    assert found["version"]
+    html = found["html"]
+    tag = html[: html.index(">", html.index("data-fragment")) + 1].strip()
     assert " ".join(tag.split()) in " ".join(visitor.get(page).text.split())
 
 
+def test_one_request_returns_many_fragments(visitor: TestClient, lab: FakeLab) -> None:
+    lab.add_server()
+    names = ["servers/1/now", "servers/1/minute", "servers/9/now"]  # the last one was deleted
+    assert visitor.get("/live/fragments", params={"fragment": names}).json().keys() == set(names[:2])
+
+
+@pytest.mark.parametrize("names", [[], ["lab/all"], ["servers/1/state"], ["runs/1/page"], ["lab/runs", "x"]])
+def test_other_names_are_no_fragments(visitor: TestClient, names: list[str]) -> None:
+    answer = visitor.get("/live/fragments", params={"fragment": names})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_fragment_requests_are_counted(visitor: TestClient) -> None:
+    visitor.get("/live/fragments", params={"fragment": "lab/runs"})
+    assert 'serverlab_http_requests_total{route="/live/fragments",status="2xx"} 1.0' in visitor.get("/metrics").text
+
+
 def test_cross_site_pages_get_no_fragments(visitor: TestClient) -> None:
-    assert visitor.get("/live/lab/runs", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert visitor.get("/live/fragments", params={"fragment": "lab/runs"}, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("name", ["lab/all", "runs/0/page", "runs/1/now", "servers/1/now/x", ""])
