@@ -65,7 +65,7 @@ def test_demonstrations_of_the_article(context: BrowserContext) -> None:
     at_once.goto("/")
     choose(at_once, "thread_per_client")
     launch(at_once, "all at once")
-    expect(at_once.get_by_text("Queued, ")).to_be_visible()
+    expect(at_once.get_by_text("Queued: ")).to_be_visible()
 
     expect(pool.locator("[data-timeline] svg:visible")).to_have_count(1)
     expect_ended(pool, peak="2")
