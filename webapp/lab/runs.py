@@ -143,13 +143,20 @@ class Runs:
         """Cancel all queued and running runs and wait for the one in progress."""
         self._queue.close()
 
+    @staticmethod
+    def _state(row: StoredRun, live: LiveRun | None, ending: RunEnding | None) -> str:
+        """Return the state to show: a run whose end is stored has not ended before its results can be read."""
+        if live is not None and row.state not in ("queued", "running"):
+            return "running"
+        return ending.state if ending else row.state
+
     def _resource(self, row: StoredRun) -> RunResource:
         live, ending = self._queue.live(row.id), self._queue.unsaved(row.id)
         outline = row.outline or {}
         return RunResource.model_validate(
             {
                 "id": row.id,
-                "state": ending.state if ending else row.state,
+                "state": self._state(row, live, ending),
                 "label": row.label,
                 "note": row.note,
                 "model": row.model,
