@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.verdict.evidence import count_noun
 from webapp.timeline.frame import MARGIN, SMALL, TEXT, Frame, document, empty, gutter, names, stage
-from webapp.timeline.geometry import Span, count_of, end_of, horizon, is_failed, marks, outcome_words, peak_served
+from webapp.timeline.geometry import Span, end_of, horizon, is_failed, marks, outcome_words, peak_served
 from webapp.timeline.glyphs import LINES_UP_TO, SINGLE_UP_TO, RowSize, draw_many, draw_single, legend_items, row_size
 from webapp.timeline.svg import num, safe, shorten, text_width
 from webapp.timeline.viewport import HitArea, Scene, View
@@ -213,7 +214,7 @@ def _representatives(rows: Sequence[tuple[int, TimelineRow]], edge: float) -> tu
 
 def _remark(there: int, total: int, each: int) -> str:
     """Return a sentence about the rows that are not drawn; empty if all of them are."""
-    said = [] if there == total else [f"{there:,} of {count_of(total, 'client')}."]
+    said = [] if there == total else [f"{there:,} of {count_noun(total, 'client')}."]
     if each > 1:
         said.append(
             f"{there:,} clients: each line represents {each} neighbours in order of arrival and shows the one with the "
@@ -261,4 +262,4 @@ def _describe(rows: Sequence[TimelineRow], edge: float, *, under_way: bool) -> s
     outcomes = Counter(outcome_words(row) for row in rows)
     counts = ", ".join(f"{count:,} {words}" for words, count in outcomes.items())
     span = f"so far, at {edge:.2f} s" if under_way else f"over {edge:.2f} s"
-    return f"{count_of(len(rows), 'client')} {span}: {counts}. At most {peak_served(rows, edge):,} served at once."
+    return f"{count_noun(len(rows), 'client')} {span}: {counts}. At most {peak_served(rows, edge):,} served at once."

@@ -64,11 +64,6 @@ def outcome_words(row: TimelineRow) -> str:
     return "in progress" if row.outcome is None else row.outcome.replace("_", " ")
 
 
-def count_of(number: int, what: str) -> str:
-    """Return a number with its noun: 1 client, 1,000 clients."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def peak_served(rows: Sequence[TimelineRow], edge_s: float) -> int:
     """Return the largest number of rows that are served at the same time."""
     starts = sorted(row.started_s for row in rows if row.started_s is not None)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from coreserver.reports.timeline_rows import TimelineRow
+from coreserver.reports.verdict.evidence import count_noun
 from webapp.timeline.frame import SMALL, Frame, LegendItem, document, gutter, names, stage
-from webapp.timeline.geometry import Span, count_of, end_of, horizon, marks
+from webapp.timeline.geometry import Span, end_of, horizon, marks
 from webapp.timeline.glyphs import (
     LINES_UP_TO,
     SINGLE_UP_TO,
@@ -87,7 +88,7 @@ class LaneScene:
         lanes = {worker: _stack(served, _max_levels(band), edge, view) for worker, served in band.items()}
         self._lanes, self._each, self.remark = _limit_lanes(lanes)
         if len(band) < self.total:
-            self.remark = f"{len(band):,} of {count_of(self.total, 'worker')}. {self.remark}".strip()
+            self.remark = f"{len(band):,} of {count_noun(self.total, 'worker')}. {self.remark}".strip()
         levels = sum(len(lane.levels) for lane in self._lanes.values())
         self._size = row_size(levels)
         self._blocks, self._height = _places(self._lanes, self._size)
@@ -241,7 +242,7 @@ def _describe(rows: Sequence[TimelineRow], of_worker: Mapping[str, Sequence[Time
     busiest = max(of_worker, key=lambda worker: len(of_worker[worker]), default=None)
     if busiest is None:
         return "No worker has served a client yet."
-    most = f"{count_of(len(of_worker), 'worker')} served {count_of(served, 'client')}; {busiest} served the most"
+    most = f"{count_noun(len(of_worker), 'worker')} served {count_noun(served, 'client')}; {busiest} served the most"
     left_out = len(rows) - served
-    waiting = f" Not shown: {count_of(left_out, 'client')} that no worker served." if left_out else ""
+    waiting = f" Not shown: {count_noun(left_out, 'client')} that no worker served." if left_out else ""
     return f"{most}, {len(of_worker[busiest]):,}.{waiting}"
